@@ -1,0 +1,85 @@
+"""Where the text comes from and what becomes of it before training."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from configs.section import Section
+
+
+class DataSettings(Section):
+    """Labelled text: one source, three splits."""
+
+    source: Literal["files", "hub", "saved", "docstrings"] = "files"
+    """Files on disk; a Hugging Face dataset by hub id, or saved on disk; or the docstrings of installed libraries."""
+    train: str = ""
+    """File of the training split (source: files)."""
+    validation: str = ""
+    """File of the validation split; empty: split off from training."""
+    test: str = ""
+    """File of the test split; empty: split off from training."""
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = "auto"
+    """Format of the files; auto reads it off the ending."""
+    header: bool = True
+    """CSV and TSV: whether the first line names the columns."""
+    columns: list[str] = []
+    """Names of the columns in order, where the file has no header."""
+    text_column: str = Field("text", min_length=1)
+    """Column with the text."""
+    pair_column: str = ""
+    """Column with the second text of a pair; empty: one text."""
+    label_column: str = Field("label", min_length=1)
+    """Column with the label."""
+    label_names: list[str] = []
+    """Names of the labels, in the sorted order of their values; empty: the values are the names."""
+    dataset: str = ""
+    """Hub id (source: hub) or folder (source: saved) of a Hugging Face dataset."""
+    dataset_config: str = ""
+    """Configuration of the hub dataset, where it has several."""
+    train_split: str = "train"
+    """Name of the dataset's training split."""
+    validation_split: str = ""
+    """Name of the dataset's validation split; empty: split off from training."""
+    test_split: str = ""
+    """Name of the dataset's test split; empty: split off from training."""
+    libraries: list[str] = []
+    """Installed libraries whose docstrings are the corpus, each one a label (source: docstrings)."""
+    max_rows_per_label: int = Field(0, ge=0)
+    """Keep at most this many rows of each label, drawn with the seed, before splitting; 0 keeps all."""
+    validation_fraction: float = Field(0.1, gt=0, lt=0.5)
+    """Share split off for validation where none is given, stratified by label."""
+    test_fraction: float = Field(0.15, gt=0, lt=0.5)
+    """Share split off for the test where none is given, stratified by label."""
+    max_bad_fraction: float = Field(0.01, ge=0, le=1)
+    """Stop when more than this share of the rows is unusable."""
+    lowercase: bool = False
+    """Lower-case the text."""
+    strip_punctuation: bool = False
+    """Replace punctuation by spaces."""
+
+    @model_validator(mode="after")
+    def _source_has_what_it_needs(self) -> "DataSettings":
+        needs = {
+            "files": ("train", self.train),
+            "hub": ("dataset", self.dataset),
+            "saved": ("dataset", self.dataset),
+            "docstrings": ("libraries", self.libraries),
+        }
+        field, value = needs[self.source]
+        if not value:
+            raise ValueError(
+                f"data.source is '{self.source}' but data.{field} is empty: set it, e.g. --set data.{field}=..."
+            )
+        if self.source == "docstrings" and len(set(self.libraries)) < 2:
+            raise ValueError(f"data.libraries is {self.libraries}: a classifier needs at least 2 different ones")
+        if not self.header and not self.columns:
+            raise ValueError(
+                "data.header is false but data.columns is empty: name the columns in order, "
+                "e.g. --set 'data.columns=[text, label]'"
+            )
+        if self.columns:
+            wanted = [self.text_column, self.label_column, *([self.pair_column] if self.pair_column else [])]
+            absent = [name for name in wanted if name not in self.columns]
+            if absent:
+                raise ValueError(f"data.columns is {self.columns} and lacks {absent}: name every column that is used")
+        return self

@@ -1,0 +1,157 @@
+"""A recipe: one file, one typed model, one flow parameter, and they are the same thing."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from configs.data import DataSettings
+from configs.delivery import ComputeSettings, EvaluateSettings, ExportSettings, GateSettings, RegisterSettings
+from configs.model import DistillSettings, ModelSettings, PruneSettings, QuantizeSettings, TrainSettings
+from configs.section import Section
+
+
+class RecipeError(ValueError):
+    """A recipe or an override that cannot be used: names the key, the value and what is allowed."""
+
+
+class Recipe(Section):
+    """Everything one run of `optimize` needs to know."""
+
+    name: str = Field("hone", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    """Names the run, its default output folder and its model in the registry."""
+    seed: int = Field(0, ge=0, lt=2**32)
+    """Seed of every draw: splits, initial weights, order of batches, dropout."""
+    data: DataSettings
+    model: ModelSettings
+    train: TrainSettings = TrainSettings()
+    distill: DistillSettings = DistillSettings()
+    prune: PruneSettings = PruneSettings()
+    quantize: QuantizeSettings = QuantizeSettings()
+    export: ExportSettings = ExportSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    gate: GateSettings = GateSettings()
+    register_: RegisterSettings = Field(RegisterSettings(), alias="register")
+    compute: ComputeSettings = ComputeSettings()
+
+    @model_validator(mode="after")
+    def _combination_is_possible(self) -> "Recipe":
+        problems = [*self._precision_problems(), *self._batch_problems(), *self._scheme_problems()]
+        if not self.model.source:
+            problems.append("model.source is empty: name an encoder, e.g. --set model.source=path/to/encoder")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _training_sections(self) -> dict[str, Any]:
+        return {"train": self.train, "distill": self.distill, "prune": self.prune, "quantize": self.quantize}
+
+    def _precision_problems(self) -> list[str]:
+        return [
+            f"{name}.precision is 'fp16' but compute.gpus_per_worker is 0: fp16 needs a GPU; use bf16 or fp32"
+            for name, section in self._training_sections().items()
+            if section.precision == "fp16" and not self.compute.gpus_per_worker
+        ]
+
+    def _batch_problems(self) -> list[str]:
+        workers = self.compute.workers
+        return [
+            f"{name}.batch_size is {section.batch_size}: it has to be a multiple of compute.workers * {name}.accumulate "
+            f"= {workers} * {section.accumulate}"
+            for name, section in self._training_sections().items()
+            if section.batch_size % (workers * section.accumulate)
+        ]
+
+    def _scheme_problems(self) -> list[str]:
+        first = self.export.providers[0]
+        if self.quantize.method != "none" and self.quantize.scheme == "dynamic" and first != "cpu":
+            return [
+                f"quantize.scheme is 'dynamic' but export.providers prefers '{first}', which has no dynamic int8 kernels: "
+                "use 'static' or 'auto', or put cpu first"
+            ]
+        return []
+
+    @property
+    def quantization_scheme(self) -> str:
+        """`dynamic` or `static`, with `auto` resolved by the preferred provider."""
+        if self.quantize.scheme != "auto":
+            return self.quantize.scheme
+        return "dynamic" if self.export.providers[0] == "cpu" else "static"
+
+
+def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
+    """Reads a YAML recipe, with `section.key=value` overrides on top (values are YAML).
+
+    Raises:
+        RecipeError: with every offending key, its value and what is allowed.
+    """
+    path = Path(path)
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError(f"{path}: no such recipe") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"{path}: not a readable YAML file: {error}") from error
+    if not isinstance(tree, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of sections, and this is a {type(tree).__name__}")
+    for override in overrides or []:
+        _apply(tree, override)
+    return parse_recipe(tree, where=str(path))
+
+
+def parse_recipe(tree: dict[str, Any], where: str = "recipe") -> Recipe:
+    """Validates a tree of plain values.
+
+    Raises:
+        RecipeError: with every offending key, its value and what is allowed.
+    """
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        lines = [_explain(dict(problem)) for problem in error.errors(include_url=False)]
+        raise RecipeError("\n".join(f"{where}: {line}" for line in lines)) from None
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise RecipeError(f"--set {override}: write it as section.key=value, e.g. --set train.epochs=2")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {override}: the value is not YAML: {error}") from error
+    node = tree
+    for depth, part in enumerate(parts[:-1], start=1):
+        child = node.setdefault(part, {})
+        if child is None:
+            child = node[part] = {}
+        if not isinstance(child, dict):
+            raise RecipeError(f"--set {override}: {'.'.join(parts[:depth])} is {child!r} and has no keys of its own")
+        node = child
+    node[parts[-1]] = "" if value is None and not text.strip() else value
+
+
+def _explain(problem: dict[str, Any]) -> str:
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        section: Any = Recipe
+        for part in location[:-1]:
+            section = _field_named(section, part)
+        allowed = sorted(field.alias or name for name, field in section.model_fields.items())
+        return f"{key} = {problem['input']!r}: unknown key; allowed here: {', '.join(allowed)}"
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    if problem["type"] == "missing":
+        return f"{key}: missing; every recipe needs it"
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"{key} = {problem['input']!r}: {message}"
+
+
+def _field_named(section: type[Section], key: str) -> Any:
+    for name, field in section.model_fields.items():
+        if key in (name, field.alias):
+            return field.annotation
+    raise KeyError(key)

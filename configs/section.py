@@ -1,0 +1,47 @@
+"""What every section of a recipe is: frozen, closed to unknown keys, described field by field."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+class Section(BaseModel):
+    """A frozen group of settings. Unknown keys are errors, and each field renders in Prefect's run form."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
+
+
+class TrainingSection(Section):
+    """What every stage that trains shares, as one training loop serves them all."""
+
+    epochs: int = Field(3, ge=0, le=1000)
+    """Passes over the training split; 0 leaves the weights as they are."""
+    batch_size: int = Field(32, ge=1, le=65536)
+    """Examples per optimiser step, over all workers together."""
+    learning_rate: float = Field(5e-5, gt=0, le=1)
+    """Peak learning rate of AdamW."""
+    weight_decay: float = Field(0.01, ge=0, le=1)
+    """AdamW's decoupled weight decay; biases and norms are exempt."""
+    warmup_fraction: float = Field(0.1, ge=0, le=1)
+    """Share of all steps over which the learning rate rises from 0."""
+    decay: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate falls after the warm-up."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """Gradients are clipped to this global L2 norm."""
+    accumulate: int = Field(1, ge=1, le=1024)
+    """Micro-batches whose gradients are summed into one optimiser step."""
+    precision: Precision = "fp32"
+    """Arithmetic of the forward pass; weights stay fp32. fp16 uses loss scaling and needs a GPU."""
+    activation_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time."""
+    patience: int = Field(0, ge=0, le=1000)
+    """Stop after this many epochs without a better validation accuracy; 0 never stops early."""

@@ -1,0 +1,98 @@
+"""What can be known before anything long starts: do the data, the model, the providers and the services answer?"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from configs.recipe import Recipe
+from tasks import cluster, tracking
+from tasks.data.preview import preview
+from tasks.errors import HoneError, PreflightError
+from tasks.model import sessions
+from tasks.train.preflight import check_model
+
+DISK_BYTES = 2 * 10**9
+"""Room for the checkpoints, teacher outputs and ONNX files of one run of a small encoder."""
+
+
+def check_data_and_model(recipe: Recipe) -> str:
+    """The data's columns and labels are there, and the model loads and fits them."""
+    seen = preview(recipe.data)
+    return f"{seen.describe()}; {check_model(recipe.model, seen.labels)}"
+
+
+def check_providers(recipe: Recipe) -> str:
+    """What a session on this machine really gets of the providers that the recipe prefers."""
+    got = sessions.obtainable(recipe.export.providers)
+    absent = [name for name in recipe.export.providers if name not in got]
+    if not got:
+        raise PreflightError(
+            f"export.providers is {recipe.export.providers}, and a session on this machine gets none of them: "
+            "add cpu to fall back on"
+        )
+    return ", ".join(got) + (f"; absent here: {', '.join(absent)}, so sessions fall back to {got[0]}" if absent else "")
+
+
+def check_tracking(recipe: Recipe) -> str:
+    """MLflow answers where the records are to go."""
+    return tracking.check(_storage(recipe))
+
+
+def check_cluster(recipe: Recipe) -> str:
+    """Ray has what the workers ask for."""
+    return cluster.check(recipe.compute)
+
+
+def check_disk(recipe: Recipe) -> str:
+    """The storage has room."""
+    place = _storage(recipe)
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < DISK_BYTES:
+        raise PreflightError(
+            f"compute.storage is {recipe.compute.storage} with {free / 1e9:.1f} GB free: a run needs {DISK_BYTES / 1e9:.0f} GB"
+        )
+    return f"{free / 1e9:.0f} GB free"
+
+
+CHECKS: dict[str, Callable[[Recipe], str]] = {
+    "data and model": check_data_and_model,
+    "providers": check_providers,
+    "MLflow": check_tracking,
+    "Ray": check_cluster,
+    "disk": check_disk,
+}
+
+
+def preflight(recipe: Recipe) -> None:
+    """The checks that cost little, before a run.
+
+    Raises:
+        HoneError: of the first that does not hold.
+    """
+    for name in ("data and model", "providers", "disk"):
+        CHECKS[name](recipe)
+
+
+def run_check(recipe: Recipe, console: Console) -> str:
+    """Prints every check with what was found.
+
+    Returns:
+        ACCEPTED, or INVALID when one does not hold.
+    """
+    outcome = "ACCEPTED"
+    for name, check in CHECKS.items():
+        try:
+            console.print(f"[green]✓[/] {name:<15} {check(recipe)}", highlight=False, soft_wrap=True)
+        except HoneError as error:
+            outcome = "INVALID"
+            console.print(f"[red]✗[/] {name:<15} ", end="")
+            console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+    return outcome
+
+
+def _storage(recipe: Recipe) -> Path:
+    return Path(recipe.compute.storage).expanduser().resolve()

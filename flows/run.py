@@ -1,0 +1,60 @@
+"""What surrounds the stages of one run: its folders, its MLflow run, its Ray, and who hears of its progress."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.context import FlowRunContext
+
+from configs.recipe import Recipe
+from tasks import cluster, progress, tracking, version
+from tasks.contracts import StageRecord
+from tasks.stage import RunContext
+
+
+@contextmanager
+def pipeline(recipe: Recipe, output: str, fresh: bool) -> Iterator[RunContext]:
+    """Opens the run's MLflow run and yields what its stages need to know; Ray, if a stage started it, stops with it."""
+    storage = Path(recipe.compute.storage).expanduser().resolve()
+    folder = Path(output or f"runs/{recipe.name}").expanduser().resolve()
+    tracking.configure(storage)
+    flow_run = FlowRunContext.get()
+    tags = {"hone.recipe": recipe.name, "hone.code_version": version.code_version()}
+    if flow_run is not None and flow_run.flow_run is not None:
+        tags["prefect.flow_run_id"] = str(flow_run.flow_run.id)
+    try:
+        with (
+            tracking.pipeline_run(recipe.name, recipe.model_dump(mode="json"), tags) as run_id,
+            progress.listening(ProgressArtifacts()),
+        ):
+            yield RunContext(
+                recipe=recipe, output=str(folder), storage=str(storage), fresh=fresh, mlflow_run_id=run_id
+            )
+    finally:
+        cluster.shutdown()
+
+
+class ProgressArtifacts:
+    """Shows each stage that takes a while as a progress artifact of the Prefect flow run."""
+
+    def __init__(self) -> None:
+        self._artifacts: dict[str, object] = {}
+        self._shown: dict[str, int] = {}
+
+    def started(self, stage: str) -> None:
+        """Nothing to show before there is progress."""
+
+    def advanced(self, stage: str, done: float, total: float, note: str) -> None:
+        percent = int(100 * done / max(total, 1))
+        if stage not in self._artifacts:
+            self._artifacts[stage] = create_progress_artifact(percent, key=f"{stage}-progress", description=stage)
+        elif percent >= self._shown[stage] + 5 or percent == 100 > self._shown[stage]:
+            update_progress_artifact(self._artifacts[stage], progress=percent, description=f"{stage}: {note}")
+        else:
+            return
+        self._shown[stage] = percent
+
+    def finished(self, record: StageRecord, headline: str) -> None:
+        if record.name in self._artifacts and self._shown[record.name] < 100:
+            update_progress_artifact(self._artifacts[record.name], progress=100, description=headline)

@@ -1,0 +1,1 @@
+"""How each step is done. A folder with a `task.py` is a stage."""

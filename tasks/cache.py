@@ -1,0 +1,114 @@
+"""What makes a stage's result reusable, and why it was or was not.
+
+A result is filed under the digest of its ingredients: the settings the stage reads, the digests of its inputs, the
+stage's code and the versions of the libraries that shape it. Nothing else decides, so nothing else can be stale.
+"""
+
+import ast
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tasks.store import write_text
+
+TASKS = Path(__file__).resolve().parent
+Ingredients = dict[str, str]
+
+
+def gather(
+    settings: dict[str, Any], inputs: dict[str, str], code: tuple[str, ...], libraries: tuple[str, ...]
+) -> Ingredients:
+    """Flat names and values of everything a result depends on.
+
+    Args:
+        settings: dotted keys to plain values, as `train.epochs`.
+        inputs: names to digests.
+        code: files or folders below `tasks/`.
+        libraries: distribution names; those absent on this platform are left out.
+    """
+    found = {f"setting {key}": json.dumps(value, sort_keys=True) for key, value in settings.items()}
+    found |= {f"input {name}": digest for name, digest in inputs.items()}
+    for place in code:
+        path = TASKS / place
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: named as a stage's code, and absent")
+        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
+            found[f"code tasks/{file.relative_to(TASKS).as_posix()}"] = code_digest(file.read_text(encoding="utf-8"))
+    for name in libraries:
+        try:
+            found[f"library {name}"] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def code_digest(source: str) -> str:
+    """Digest of what Python code says, so that a comment or a line break does not make a result stale."""
+    return hashlib.sha256(ast.unparse(ast.parse(source)).encode()).hexdigest()[:16]
+
+
+def key_of(ingredients: Ingredients) -> str:
+    """The name under which a result is filed."""
+    return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def explain(before: Ingredients | None, now: Ingredients) -> str:
+    """Why a result could not be reused, down to the setting that changed."""
+    if before is None:
+        return "first run of this stage"
+    changes = []
+    for name in sorted(before.keys() | now.keys()):
+        old, new = before.get(name), now.get(name)
+        if old == new:
+            continue
+        kind, _, rest = name.partition(" ")
+        if kind == "setting":
+            changes.append(f"{rest} {old if old is not None else 'absent'} -> {new if new is not None else 'absent'}")
+        elif kind == "library":
+            changes.append(f"library {rest} {old or 'absent'} -> {new or 'absent'}")
+        else:
+            changes.append(f"{kind} changed: {rest}")
+    shown = changes[:5] + ([f"and {len(changes) - 5} more"] if len(changes) > 5 else [])
+    return "; ".join(shown) if changes else "its result is no longer there"
+
+
+class Shelf:
+    """The finished results of one stage: `<key>/` holds the files, `<key>/result.json` the contract."""
+
+    def __init__(self, storage: Path, stage: str, owner: str) -> None:
+        self._folder = storage / "stages" / stage
+        self._latest = self._folder / f"latest-{owner}.json"
+
+    def place(self, key: str) -> Path:
+        """Where the result of a key lies once it is finished."""
+        return self._folder / key
+
+    def workshop(self, key: str) -> Path:
+        """Where it is made. It outlives a killed run, so that training resumes from its last checkpoint."""
+        return self._folder / f"{key}.partial"
+
+    def find(self, key: str) -> dict[str, Any] | None:
+        """The contract of a finished result, as plain values; None where there is none."""
+        file = self.place(key) / "result.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+    def previous(self) -> Ingredients | None:
+        """Ingredients of the owner's result before this one."""
+        return json.loads(self._latest.read_text(encoding="utf-8")) if self._latest.is_file() else None
+
+    def remember(self, ingredients: Ingredients) -> None:
+        """Records what the owner's newest result was made of."""
+        write_text(self._latest, json.dumps(ingredients, indent=1, sort_keys=True))
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """One process at a time makes a result; a second waits and then finds it. The kernel frees a dead one's lock."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / f"{key}.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield

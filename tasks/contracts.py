@@ -1,0 +1,275 @@
+"""The nouns that travel between stages: frozen, small, JSON-able. URIs, digests and measured numbers, never a tensor.
+
+One type per state of the model, so that an illegal order of stages is a type error. A stage that is switched off still
+returns its type, with the artifact and the numbers passed on, so the chain never forks.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Contract(BaseModel):
+    """Frozen and closed, as it is the interface between stages and the format of `report.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Artifact(Contract):
+    """A folder of files, by place and by content."""
+
+    uri: str
+    """Where it lies: `file:///...`."""
+    digest: str
+    """sha256 over the names and contents of its files: `sha256:<hex>`."""
+    made_from: list[str] = []
+    """Digests of what it was made from."""
+    size_bytes: int
+    """Sum of the sizes of its files."""
+
+
+class StageRecord(Contract):
+    """What became of one stage in one run."""
+
+    name: str
+    status: Literal["ran", "cached", "skipped"]
+    reason: str
+    """Why it ran or did not, down to the setting that changed."""
+    seconds: float
+    mlflow_run_id: str = ""
+    """The nested run; of the run that computed it, where it is cached."""
+    digest: str = ""
+    """Digest of what the stage produced."""
+
+
+class StageResult(Contract):
+    """What every stage returns: its record, and what it made."""
+
+    record: StageRecord
+
+    def headline(self) -> str:
+        """The number a person would ask for first."""
+        return ""
+
+
+class BadRows(Contract):
+    """Unusable rows of one kind."""
+
+    kind: str
+    """empty_text, missing_label, unknown_label, undecodable, wrong_field_count or split_overlap."""
+    count: int
+    lines: list[str]
+    """The first ten, as `split:line`, counted from 1."""
+
+
+class PreparedData(StageResult):
+    """Three clean splits as Parquet files `train`, `validation`, `test`: text, pair (null where none), label (int32)."""
+
+    artifact: Artifact
+    content_digest: str
+    """Digest of the rows themselves: same rows, same digest, wherever and in whatever format they lie."""
+    labels: list[str]
+    """Label names by id."""
+    rows: dict[str, int]
+    """Rows by split."""
+    bad_rows: list[BadRows] = []
+    has_pairs: bool = False
+
+    def headline(self) -> str:
+        bad = sum(kind.count for kind in self.bad_rows)
+        splits = ", ".join(f"{count:,} {split}" for split, count in self.rows.items())
+        return f"{splits}; {len(self.labels)} labels; {bad:,} rows left out"
+
+
+class Curve(Contract):
+    """One number over training, for the report's learning curves."""
+
+    name: str
+    """train_loss, validation_loss, validation_accuracy, learning_rate or a part of the loss."""
+    steps: list[int]
+    """Optimiser steps."""
+    values: list[float]
+
+
+class Checkpoint(Contract):
+    """A PyTorch model in a folder: safetensors, config and tokenizer, with what was counted in it."""
+
+    artifact: Artifact
+    parameters: int
+    """Weights that are there after what was removed is removed."""
+    nonzero_parameters: int
+    """Those of them that are not exactly zero."""
+    validation_accuracy: float
+    validation_loss: float
+    curves: list[Curve] = []
+    notes: dict[str, Any] = {}
+    """What the stage measured on the way, such as heads per layer or the sensitivity of each layer."""
+
+    def headline(self) -> str:
+        """Accuracy and size in a few words."""
+        return f"{self.validation_accuracy:.4f} on validation, {self.parameters / 1e6:.2f} M parameters"
+
+
+class TrainedModel(StageResult):
+    """The teacher, fine-tuned."""
+
+    checkpoint: Checkpoint
+
+    def headline(self) -> str:
+        return self.checkpoint.headline()
+
+
+class DistilledModel(StageResult):
+    """The student, taught."""
+
+    checkpoint: Checkpoint
+
+    def headline(self) -> str:
+        return self.checkpoint.headline()
+
+
+class PrunedModel(StageResult):
+    """The student with what mattered least removed, recovered."""
+
+    checkpoint: Checkpoint
+
+    def headline(self) -> str:
+        return self.checkpoint.headline()
+
+
+class QuantizedModel(StageResult):
+    """The student whose weights lie on the integer grid that the exported graph will store."""
+
+    checkpoint: Checkpoint
+    scheme: Literal["none", "dynamic", "static"]
+    layers_kept: list[str] = []
+    """Layers left in higher precision because quantising them costs too much."""
+
+    def headline(self) -> str:
+        kept = f", {', '.join(self.layers_kept)} in higher precision" if self.layers_kept else ""
+        return f"{self.checkpoint.headline()}{kept}"
+
+
+class OnnxModel(Contract):
+    """One ONNX model in a folder with its tokenizer and config."""
+
+    name: str
+    """Name among the candidates: teacher, distilled, pruned or quantized."""
+    stage: str
+    """Stage whose model it is."""
+    artifact: Artifact
+    precision: str
+    """fp32 or int8."""
+    parameters: int
+    graph_bytes: int
+    """Size of model.onnx."""
+    source: Artifact
+    """The PyTorch checkpoint it was exported from."""
+    parity_max_abs_diff: float
+    """Largest absolute difference of a logit against that checkpoint, over real rows."""
+
+
+class ExportedModels(StageResult):
+    """Every model of the chain as ONNX, the teacher first and the one meant to ship last."""
+
+    models: list[OnnxModel]
+
+    def headline(self) -> str:
+        return ", ".join(f"{model.name} {model.graph_bytes / 1e6:.1f} MB" for model in self.models)
+
+
+class Latency(Contract):
+    """Time of one call, by shape."""
+
+    batch: int
+    length: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    samples: int
+    round_p50_ms: list[float] = []
+    """Median of each round: the spread between processes."""
+
+
+class Candidate(Contract):
+    """One model as measured: how good, how large, how fast."""
+
+    name: str
+    stage: str
+    runtime: str
+    """pytorch, onnxruntime or sklearn."""
+    provider: str
+    """What the session reports, not what was asked for."""
+    precision: str
+    digest: str = ""
+    metrics: dict[str, float]
+    """accuracy, precision, recall, macro_f1, calibration_error, on the test split."""
+    confusion: list[list[int]]
+    """Rows are true labels, columns predicted ones."""
+    size_bytes: int
+    """Of the model file."""
+    parameters: int
+    latency: list[Latency] = []
+    throughput: float = 0.0
+    """Rows a second at the cell that gives most."""
+    load_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    """Largest resident set of the process that measured it."""
+    speedup: float = 0.0
+    """Over the teacher in ONNX Runtime fp32: geometric mean over the cells of the ratio of medians."""
+
+
+class EvaluationReport(StageResult):
+    """All candidates, measured on the same rows and the same machine."""
+
+    candidates: list[Candidate]
+    selected: str
+    """Name of the candidate that is to ship."""
+    baseline: str
+    """Name of the candidate that speed and size are compared with."""
+    reference: str
+    """Name of the candidate that quality is compared with."""
+    machine: dict[str, Any]
+    """CPU, cores, versions: what the latencies hold for."""
+
+    def candidate(self, name: str) -> Candidate:
+        """The candidate of that name; KeyError where there is none."""
+        return {candidate.name: candidate for candidate in self.candidates}[name]
+
+    def headline(self) -> str:
+        chosen = self.candidate(self.selected)
+        return f"{chosen.name}: accuracy {chosen.metrics['accuracy']:.4f}, {chosen.speedup:.2f}x"
+
+
+class Check(Contract):
+    """One threshold and the value it was held against."""
+
+    name: str
+    verdict: Literal["ACCEPTED", "REJECTED"]
+    value: float | None
+    threshold: float
+    unit: str = ""
+    direction: Literal["at_least", "at_most", "above"]
+
+
+class Verdict(StageResult):
+    """The decision. REJECTED when any check is."""
+
+    verdict: Literal["ACCEPTED", "REJECTED"]
+    selected: str
+    checks: list[Check]
+
+    def headline(self) -> str:
+        failed = [check.name for check in self.checks if check.verdict == "REJECTED"]
+        return f"{self.verdict}{': ' + ', '.join(failed) if failed else ''}"
+
+
+class RegisteredVersion(StageResult):
+    """What became of the accepted model in the registry."""
+
+    name: str = ""
+    version: str = ""
+    aliases: list[str] = []
+
+    def headline(self) -> str:
+        return f"{self.name} version {self.version} ({', '.join(self.aliases)})" if self.version else ""

@@ -1,0 +1,50 @@
+"""Every error Hone raises on purpose.
+
+    HoneError
+    ├── PreflightError       what the recipe names is not there, or does not fit: exit code 2
+    │   ├── DataError        the data cannot be read, or too much of it is unusable
+    │   └── ModelError       the encoder cannot be loaded, or does not fit the task
+    ├── UnsafeFileError      a pickle, or code that a model repository wants to run
+    ├── DamagedArtifactError a file is not what its digest says
+    ├── TrainingError        the workers failed more often than allowed, or the loss is not finite
+    ├── ExportError          the exported graph is not the model it was made from
+    └── MeasurementError     a process that was to measure a model died
+
+Settings that cannot be used are a `configs.recipe.RecipeError`, and a refused model is a result, not an error.
+"""
+
+
+class HoneError(Exception):
+    """Base of all of them: says what was wrong, the value seen, what is allowed and what to do."""
+
+
+class PreflightError(HoneError):
+    """What the recipe names is not there, or does not fit. Raised before anything long starts."""
+
+
+class DataError(PreflightError):
+    """The data cannot be read, or too much of it is unusable."""
+
+
+class ModelError(PreflightError):
+    """The encoder cannot be loaded, or does not fit the task."""
+
+
+class UnsafeFileError(HoneError):
+    """A pickle was refused by name, or a model repository asks to run its own code."""
+
+
+class DamagedArtifactError(HoneError):
+    """A file is absent, or its content is not what its digest says."""
+
+
+class TrainingError(HoneError):
+    """The workers failed more often than allowed, or the loss is not finite."""
+
+
+class ExportError(HoneError):
+    """The exported graph is not the model it was made from."""
+
+
+class MeasurementError(HoneError):
+    """A process that was to measure a model died or answered nonsense."""

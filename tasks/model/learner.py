@@ -1,0 +1,75 @@
+"""The seam between the one training loop and whatever is being trained.
+
+The loop (`loop.py`) knows batches, optimiser, workers and checkpoints; a learner knows its model, its loss and how it is
+saved. A stage hands the cluster a `TrainingJob`, whose `make_learner` is called in every worker.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from configs.section import TrainingSection
+from tasks.contracts import Curve
+from tasks.model.text import Batch, TokenizedText
+
+
+class Learner(Protocol):
+    """What is trained. `module(batch)` returns its losses, so that DistributedDataParallel sees one forward pass."""
+
+    module: nn.Module
+    """`forward(batch: Batch) -> dict[str, Tensor]`: scalar SUMS over the batch's rows by name; the loop optimises
+    `loss` divided by the number of rows in the whole step, over all workers and micro-batches."""
+    train: TokenizedText
+    validation: TokenizedText
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Logits [batch, labels] fp32 in evaluation mode, without gradients."""
+        ...
+
+    def after_step(self) -> None:
+        """Called after every optimiser step, e.g. to hold a mask."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Writes the model as the stage will hand it on: safetensors, config, tokenizer."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """Everything a worker needs; sent to it whole."""
+
+    make_learner: "Callable[[TrainingJob, torch.device], Learner]"
+    """A module-level function."""
+    settings: TrainingSection
+    seed: int
+    workdir: Path
+    """Durable folder of this job: a worker that starts again, also in a later run, resumes from what lies there."""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """What `make_learner` needs, such as folders; plain values and paths."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What came of a job."""
+
+    best: Path
+    """Folder the learner saved at its best validation accuracy (ties: lower loss)."""
+    validation_accuracy: float
+    validation_loss: float
+    curves: list[Curve]
+
+
+@dataclass(frozen=True)
+class TrainingEvent:
+    """One message from rank 0 to the driver, while training runs."""
+
+    step: int
+    total_steps: int
+    values: dict[str, float]
+    """Metrics by name, e.g. train_loss, learning_rate, validation_accuracy."""
+    note: str = ""

@@ -1,0 +1,138 @@
+"""Text as token ids, and token ids as batches: ragged rows kept flat, padded only batch by batch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as parquet
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+Batch = dict[str, Tensor]
+"""`input_ids`, `attention_mask` [batch, length] int64, `token_type_ids` where the model takes them, `labels` [batch]
+int64 (-1 where only the teacher knows), `rows` [batch] int64: the rows' places in the split."""
+
+ROWS_AT_ONCE = 10_000  # tokenized at once: the lists of Python integers in between stay small
+BATCHES_IN_A_BUCKET = 32  # sorted by length together: padding shrinks, and every epoch still mixes differently
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One split as the data stage wrote it."""
+
+    texts: list[str]
+    pairs: list[str] | None
+    """Second texts, where the task has pairs."""
+    labels: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True)
+class TokenizedText:
+    """One split as token ids: row i is `ids[offsets[i]:offsets[i + 1]]`."""
+
+    ids: npt.NDArray[np.int32]
+    """[tokens]."""
+    offsets: npt.NDArray[np.int64]
+    """[rows + 1]."""
+    type_ids: npt.NDArray[np.int8] | None
+    """[tokens], where the model takes token types."""
+    labels: npt.NDArray[np.int64]
+    """[rows]; -1 where only the teacher knows."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens of each row [rows]."""
+        return np.diff(self.offsets)
+
+
+def read_split(data_folder: Path, split: str) -> Rows:
+    """Reads `train`, `validation` or `test` of prepared data: Parquet with columns text, pair (null where none), label."""
+    table = parquet.read_table(data_folder / f"{split}.parquet", columns=["text", "pair", "label"])
+    pairs = table["pair"]
+    return Rows(
+        texts=table["text"].to_pylist(),
+        pairs=None if pairs.null_count == len(pairs) else pairs.to_pylist(),
+        labels=table["label"].to_numpy().astype(np.int64),
+    )
+
+
+def tokenize(tokenizer: PreTrainedTokenizerBase, rows: Rows, max_length: int) -> TokenizedText:
+    """Token ids with the model's special tokens; of a pair, the longer text is cut first, until `max_length` fits."""
+    ids: list[npt.NDArray[np.int32]] = []
+    types: list[npt.NDArray[np.int8]] = []
+    lengths: list[int] = []
+    with_types = "token_type_ids" in tokenizer.model_input_names
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        several = slice(start, start + ROWS_AT_ONCE)
+        encoded = tokenizer(
+            rows.texts[several],
+            rows.pairs[several] if rows.pairs is not None else None,
+            truncation=True,
+            max_length=max_length,
+            return_attention_mask=False,
+            return_token_type_ids=with_types,
+        )
+        lengths.extend(len(row) for row in encoded["input_ids"])
+        ids.extend(np.asarray(row, dtype=np.int32) for row in encoded["input_ids"])
+        if with_types:
+            types.extend(np.asarray(row, dtype=np.int8) for row in encoded["token_type_ids"])
+    return TokenizedText(
+        ids=np.concatenate(ids) if ids else np.zeros(0, np.int32),
+        offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
+        type_ids=(np.concatenate(types) if types else np.zeros(0, np.int8)) if with_types else None,
+        labels=rows.labels,
+    )
+
+
+def make_batch(text: TokenizedText, rows: npt.NDArray[np.int64], pad_id: int, device: torch.device | str) -> Batch:
+    """The given rows, padded on the right to the longest of them.
+
+    Args:
+        rows: places in the split [batch], in the order the batch is to have.
+    """
+    starts, ends = text.offsets[rows], text.offsets[rows + 1]
+    places = starts[:, None] + np.arange(int((ends - starts).max()))
+    present = places < ends[:, None]
+    places = np.where(present, places, 0)
+    batch = {
+        "input_ids": np.where(present, text.ids[places], pad_id),
+        "attention_mask": present,
+        "labels": text.labels[rows],
+        "rows": rows,
+    }
+    if text.type_ids is not None:
+        batch["token_type_ids"] = np.where(present, text.type_ids[places], 0)
+    return {name: torch.from_numpy(values.astype(np.int64)).to(device) for name, values in batch.items()}
+
+
+def bucketed_batches(
+    lengths: npt.NDArray[np.int64], batch_size: int, seed: int, epoch: int
+) -> list[npt.NDArray[np.int64]]:
+    """Shuffled batches of rows of similar length: each row once, the last rows in a smaller batch.
+
+    They depend on seed and epoch alone, so that any number of workers shares the same ones. Rows in a batch are sorted by
+    length; workers take every n-th.
+    """
+    chance = np.random.default_rng([seed, epoch])
+    order = chance.permutation(len(lengths))
+    size = batch_size * BATCHES_IN_A_BUCKET
+    batches: list[npt.NDArray[np.int64]] = []
+    for start in range(0, len(order), size):
+        bucket = order[start : start + size]
+        bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
+        batches.extend(bucket[first : first + batch_size] for first in range(0, len(bucket), batch_size))
+    return [batches[place] for place in chance.permutation(len(batches))]
+
+
+def sequential_batches(lengths: npt.NDArray[np.int64], batch_size: int) -> list[npt.NDArray[np.int64]]:
+    """Batches for evaluation: each row once, sorted by length, ties in order of the split."""
+    order = np.argsort(lengths, kind="stable")
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]

@@ -1,0 +1,192 @@
+"""The shell every stage runs in: reuse or make, track, tell, and return the contract."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from configs.recipe import Recipe
+from tasks import cache, progress, store, tracking
+from tasks.contracts import Artifact, Contract, StageRecord, StageResult
+from tasks.errors import DamagedArtifactError
+
+Result = TypeVar("Result", bound=StageResult)
+
+
+class RunContext(Contract):
+    """What every stage of one run knows."""
+
+    recipe: Recipe
+    output: str
+    """Absolute folder of the report and the selected model."""
+    storage: str
+    """Absolute folder of finished stages."""
+    fresh: bool = False
+    """Ignore finished stages."""
+    mlflow_run_id: str = ""
+    """The pipeline run's own MLflow run; stages are nested in it."""
+
+
+@dataclass
+class Workshop:
+    """What a stage's body works with."""
+
+    folder: Path
+    """Write results below here; it becomes the finished result's folder."""
+    final: Path
+    """Where that folder will lie."""
+    scratch: Path
+    """Kept after a kill, gone after success: checkpoints to resume from."""
+    log: tracking.StageLog
+    stage: str
+    seed: int
+
+    def artifact(self, name: str, made_from: list[str]) -> Artifact:
+        """Describes the finished sub-folder `name`."""
+        return store.describe(self.folder / name, made_from, final=self.final / name)
+
+    def advanced(self, done: float, total: float, note: str = "") -> None:
+        """Tells whoever listens how far the stage is."""
+        progress.advanced(self.stage, done, total, note)
+
+
+def run_stage(
+    context: RunContext,
+    name: str,
+    result_type: type[Result],
+    body: Callable[[Workshop], dict[str, Any]],
+    *,
+    settings: dict[str, Any],
+    inputs: dict[str, str],
+    code: tuple[str, ...],
+    libraries: tuple[str, ...] = (),
+) -> Result:
+    """Reuses the stage's result, or makes it.
+
+    Args:
+        body: makes the result in `Workshop.folder` and returns the fields of `result_type` other than `record`. A field
+            `artifact`, or the artifact of a field `checkpoint`, names what the stage made.
+        settings: all settings that the body reads, by dotted key; sections are flattened.
+        inputs: digests of all that the body reads, by name.
+        code: the files and folders below `tasks/` whose code shapes the result.
+        libraries: the distributions whose version shapes it.
+    """
+    started = time.monotonic()
+    ingredients = cache.gather(
+        {"seed": context.recipe.seed, **flatten(settings)}, inputs, (name, *code), libraries
+    )
+    key = cache.key_of(ingredients)
+    shelf = cache.Shelf(Path(context.storage), name, context.recipe.name)
+    progress.started(name)
+    with shelf.lock(key):
+        reason, result = _reuse(context, shelf, key, ingredients, result_type)
+        if result is not None:
+            with tracking.stage_run(context.mlflow_run_id, name) as log:
+                log.cached(result.record.mlflow_run_id)
+                log.result(result)
+                record = StageRecord(
+                    name=name,
+                    status="cached",
+                    reason=reason,
+                    seconds=round(time.monotonic() - started, 3),
+                    mlflow_run_id=log.run_id,
+                    digest=_digest(result.model_dump()),
+                )
+        else:
+            with tracking.stage_run(context.mlflow_run_id, name) as log:
+                log.params(flatten(settings))
+                workshop = _open_workshop(context, shelf, key, name, log)
+                fields = body(workshop)
+                record = StageRecord(
+                    name=name,
+                    status="ran",
+                    reason=reason,
+                    seconds=round(time.monotonic() - started, 3),
+                    mlflow_run_id=log.run_id,
+                    digest=_digest(fields),
+                )
+                result = result_type(record=record, **fields)
+                log.result(result)
+            store.write_text(workshop.folder / "result.json", result.model_dump_json(indent=1))
+            store.replace_folder(workshop.folder, workshop.final)
+            shutil.rmtree(shelf.workshop(key), ignore_errors=True)
+        shelf.remember(ingredients)
+    progress.finished(record, result.headline())
+    return result.model_copy(update={"record": record})
+
+
+def skip_stage(name: str, reason: str, digest: str) -> StageRecord:
+    """The record of a stage that the recipe switches off; its type is still returned, with what came in."""
+    record = StageRecord(name=name, status="skipped", reason=reason, seconds=0.0, digest=digest)
+    progress.finished(record)
+    return record
+
+
+def flatten(settings: dict[str, Any]) -> dict[str, Any]:
+    """Sections to dotted keys and plain values."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if hasattr(value, "model_dump"):
+            value = value.model_dump(mode="json")
+        if isinstance(value, dict):
+            flat |= {f"{key}.{inner}": item for inner, item in flatten(value).items()}
+        else:
+            flat[key] = value
+    return flat
+
+
+def _reuse(
+    context: RunContext, shelf: cache.Shelf, key: str, ingredients: cache.Ingredients, result_type: type[Result]
+) -> tuple[str, Result | None]:
+    if context.fresh:
+        return "--fresh", None
+    found = shelf.find(key)
+    if found is None:
+        return cache.explain(shelf.previous(), ingredients), None
+    result = result_type.model_validate(found)
+    try:
+        for artifact in _artifacts(result):
+            store.open_artifact(artifact)
+    except DamagedArtifactError as damage:
+        return f"damaged: {damage}", None
+    return "nothing it depends on has changed", result
+
+
+def _open_workshop(
+    context: RunContext, shelf: cache.Shelf, key: str, name: str, log: tracking.StageLog
+) -> Workshop:
+    room = shelf.workshop(key)
+    if context.fresh and room.exists():
+        shutil.rmtree(room)
+    folder, scratch = room / "result", room / "scratch"
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    scratch.mkdir(exist_ok=True)
+    return Workshop(folder, shelf.place(key), scratch, log, name, context.recipe.seed)
+
+
+def _artifacts(value: Any) -> list[Artifact]:
+    """Every artifact a contract holds, at any depth."""
+    if isinstance(value, Artifact):
+        return [value]
+    if isinstance(value, Contract):
+        return [found for _name, field in value for found in _artifacts(field)]
+    if isinstance(value, list):
+        return [found for item in value for found in _artifacts(item)]
+    return []
+
+
+def _digest(fields: dict[str, Any]) -> str:
+    """Digest of what a stage made: of its artifact, or else of the numbers it measured."""
+    for holder in (fields, fields.get("checkpoint")):
+        held = holder.get("artifact") if isinstance(holder, dict) else getattr(holder, "artifact", None)
+        if held is not None:
+            return held["digest"] if isinstance(held, dict) else held.digest
+    made = {key: value for key, value in fields.items() if key != "record"}
+    plain = json.dumps(made, default=lambda contract: contract.model_dump(mode="json"), sort_keys=True)
+    return f"sha256:{hashlib.sha256(plain.encode()).hexdigest()}"

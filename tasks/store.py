@@ -1,0 +1,109 @@
+"""Artifacts on disk: written beside and renamed into place, named by content, checked when read."""
+
+import hashlib
+import os
+import shutil
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+from tasks.contracts import Artifact
+from tasks.errors import DamagedArtifactError, UnsafeFileError
+
+PICKLE_ENDINGS = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of one file, as hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def folder_digest(folder: Path) -> str:
+    """sha256 over the sorted names and contents of every file below a folder, as `sha256:<hex>`."""
+    total = hashlib.sha256()
+    for path in _files(folder):
+        total.update(f"{path.relative_to(folder).as_posix()}\0{file_digest(path)}\n".encode())
+    return f"sha256:{total.hexdigest()}"
+
+
+def describe(folder: Path, made_from: list[str], final: Path | None = None) -> Artifact:
+    """The artifact in a folder; `final` is where it will lie once it is renamed into place."""
+    return Artifact(
+        uri=(final or folder).resolve().as_uri(),
+        digest=folder_digest(folder),
+        made_from=made_from,
+        size_bytes=sum(path.stat().st_size for path in _files(folder)),
+    )
+
+
+def local_path(artifact: Artifact) -> Path:
+    """Where an artifact lies on this machine, unchecked."""
+    parsed = urllib.parse.urlparse(artifact.uri)
+    if parsed.scheme != "file":
+        raise DamagedArtifactError(f"{artifact.uri}: only file: storage is readable here")
+    return Path(urllib.request.url2pathname(parsed.path))
+
+
+def open_artifact(artifact: Artifact) -> Path:
+    """Where an artifact lies, once its content is checked against its digest.
+
+    Raises:
+        DamagedArtifactError: when a file is absent or differs.
+        UnsafeFileError: when a pickle lies among the files.
+    """
+    folder = local_path(artifact)
+    if not folder.is_dir():
+        raise DamagedArtifactError(f"{folder}: absent, though {artifact.digest} is recorded there; run with --fresh")
+    refuse_pickles(folder)
+    found = folder_digest(folder)
+    if found != artifact.digest:
+        raise DamagedArtifactError(
+            f"{folder}: its content is {found}, not {artifact.digest} as recorded; run with --fresh"
+        )
+    return folder
+
+
+def refuse_pickles(folder: Path) -> None:
+    """Raises:
+    UnsafeFileError: naming each file that could hold a pickle; only safetensors and ONNX are ever loaded.
+    """
+    pickles = [str(path.relative_to(folder)) for path in _files(folder) if path.suffix.lower() in PICKLE_ENDINGS]
+    if pickles:
+        raise UnsafeFileError(
+            f"{folder}: refuses {', '.join(pickles)}: a pickle runs code when it is loaded. "
+            "Only safetensors and ONNX are read; convert it, or remove the file"
+        )
+
+
+def replace_folder(source: Path, destination: Path) -> None:
+    """Moves a finished folder into place, so that nobody ever sees half of it."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    if destination.exists():
+        retired = destination.with_name(f"{destination.name}.retired-{os.getpid()}")
+        destination.rename(retired)
+        source.rename(destination)
+        shutil.rmtree(retired)
+    else:
+        source.rename(destination)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file beside its place and renames it in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+
+
+def copy_folder(source: Path, destination: Path) -> None:
+    """Copies a folder to its place, which changes in one rename."""
+    beside = destination.with_name(f"{destination.name}.{os.getpid()}.new")
+    if beside.exists():
+        shutil.rmtree(beside)
+    shutil.copytree(source, beside)
+    replace_folder(beside, destination)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())

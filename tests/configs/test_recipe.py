@@ -1,0 +1,137 @@
+"""A recipe is a YAML file, a typed model and a flow parameter, and they are the same thing."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from configs.recipe import Recipe, RecipeError, load_recipe, parse_recipe
+from configs.section import Section
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPES = sorted((ROOT / "configs").rglob("*.yaml"))
+FILES = ["data.train=a.tsv"]  # a recipe whose files the person names on the command line
+
+
+def minimal(**changes: object) -> dict[str, object]:
+    return {"name": "t", "data": {"train": "a.csv"}, "model": {"source": "some/encoder"}, **changes}
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: t\ndata: {train: a.csv}\nmodel: {source: some/encoder}\n")
+    return path
+
+
+def sections() -> list[type[Section]]:
+    return [Recipe, *(f.annotation for f in Recipe.model_fields.values() if isinstance(f.annotation, type) and issubclass(f.annotation, BaseModel))]
+
+
+def test_there_are_recipes() -> None:
+    assert {"quickstart.yaml", "sst2.yaml"} <= {path.name for path in RECIPES}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_every_recipe_in_the_folder_loads(path: Path) -> None:
+    assert load_recipe(path, FILES if "source: docstrings" not in path.read_text() else []).name
+
+
+@pytest.mark.parametrize("section", sections(), ids=lambda section: section.__name__)
+def test_every_field_has_a_description_for_the_form(section: type[Section]) -> None:
+    bare = [
+        name
+        for name, field in section.model_fields.items()
+        if not field.description and not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
+    ]
+    assert not bare
+
+
+def test_sections_stand_in_the_order_of_the_chain() -> None:
+    names = [field.alias or name for name, field in Recipe.model_fields.items()]
+    chain = ["data", "model", "train", "distill", "prune", "quantize", "export", "evaluate", "gate", "register", "compute"]
+    assert [name for name in names if name in chain] == chain
+
+
+def test_a_recipe_survives_the_round_trip_through_json() -> None:
+    recipe = parse_recipe(minimal())
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+def test_a_recipe_is_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        parse_recipe(minimal()).train.epochs = 5  # type: ignore[misc]
+
+
+def test_overrides_are_yaml_and_win_over_the_file(recipe_file: Path) -> None:
+    recipe = load_recipe(recipe_file, ["train.epochs=7", "data.columns=[a, text, label]", "register.promote=auto"])
+    assert (recipe.train.epochs, recipe.data.columns, recipe.register_.promote) == (7, ["a", "text", "label"], "auto")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epoch=2", r"train\.epoch = 2: unknown key; allowed here: .*epochs"),
+        ("bogus.x=1", r"bogus = \{'x': 1\}: unknown key; allowed here: compute, data"),
+        ("train.epochs=-1", r"train\.epochs = -1: input should be greater than or equal to 0"),
+        ("train.precision=int4", r"train\.precision = 'int4': input should be 'fp32', 'bf16' or 'fp16'"),
+        ("evaluate.cells=[1-16]", r"evaluate\.cells\.0 = '1-16'"),
+        ("train.epochs", r"--set train\.epochs: write it as section\.key=value"),
+        ("name.x=1", r"--set name\.x=1: name is 't' and has no keys of its own"),
+        ("train.epochs=[", r"the value is not YAML"),
+        ("model.source=", r"model\.source is empty: name an encoder"),
+        ("data.train=", r"data\.source is 'files' but data\.train is empty"),
+        ("data.source=hub", r"data\.source is 'hub' but data\.dataset is empty"),
+        ("data.header=false", r"data\.header is false but data\.columns is empty"),
+        ("data.columns=[a, b]", r"data\.columns is \['a', 'b'\] and lacks \['text', 'label'\]"),
+        ("train.precision=fp16", r"train\.precision is 'fp16' but compute\.gpus_per_worker is 0"),
+        ("compute.workers=3", r"train\.batch_size is 32: it has to be a multiple of compute\.workers \* train\.accumulate = 3"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_key_value_and_rule(recipe_file: Path, override: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(recipe_file, [override])
+
+
+def test_dynamic_scales_on_a_provider_without_their_kernels_are_refused(recipe_file: Path) -> None:
+    with pytest.raises(RecipeError, match=r"quantize\.scheme is 'dynamic' but export\.providers prefers 'cuda'"):
+        load_recipe(recipe_file, ["quantize.scheme=dynamic", "export.providers=[cuda, cpu]"])
+
+
+@pytest.mark.parametrize(("providers", "scheme"), [("[cpu]", "dynamic"), ("[tensorrt, cuda, cpu]", "static")])
+def test_the_scheme_follows_the_preferred_provider(recipe_file: Path, providers: str, scheme: str) -> None:
+    assert load_recipe(recipe_file, [f"export.providers={providers}"]).quantization_scheme == scheme
+
+
+def test_all_offenders_are_listed_not_the_first(recipe_file: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(recipe_file, ["train.epochs=-1", "prune.sparsity=2", "gate.nonsense=1"])
+    assert all(key in str(caught.value) for key in ("train.epochs", "prune.sparsity", "gate.nonsense"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"- a\n- b\n", "a recipe is a mapping of sections, and this is a list"), (b"a: [", "not a readable YAML file"), (b"\xff\xfe\x00", "not a readable")],
+)
+def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(path)
+
+
+def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"absent\.yaml: no such recipe"):
+        load_recipe(tmp_path / "absent.yaml")
+
+
+def test_settings_import_no_engine() -> None:
+    for path in (ROOT / "configs").glob("*.py"):
+        imports = {
+            (node.module or "") if isinstance(node, ast.ImportFrom) else node.names[0].name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        }
+        roots = {name.split(".")[0] for name in imports}
+        assert roots <= {"configs", "pydantic", "yaml", "typing", "pathlib", "re"}, path
