@@ -1,0 +1,149 @@
+"""Cleans rows and gathers the usable ones as an Arrow table, a few thousand at a time: a million rows stay small."""
+
+import functools
+import math
+import string
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from configs.data import DataSettings
+from tasks.data.rows import BadRowLog, RawRow
+
+ROWS_AT_ONCE = 16_384
+
+SCHEMA = pa.schema(
+    [
+        ("text", pa.large_string()),  # with 64-bit offsets, as several GB of text are no rarity
+        ("pair", pa.large_string()),
+        ("label", pa.int32()),
+        ("line", pa.int64()),
+    ]
+)
+"""Rows inside this stage. `pair` is null where the task has one text; `line` is where the source holds the row."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The usable rows of one split."""
+
+    table: pa.Table
+    """As SCHEMA says; a label is its place in `values`."""
+    values: list[str]
+    """Label values in the order of their first row."""
+
+
+class Unusable(Exception):  # noqa: N818 - says what a row is, and never leaves this file
+    """A row that cannot be used; its argument is the kind."""
+
+
+def collect(
+    rows: Iterable[RawRow],
+    split: str,
+    settings: DataSettings,
+    bad: BadRowLog,
+    on_rows: Callable[[int], None] = lambda rows: None,
+) -> Collected:
+    """Cleans rows and gathers the usable ones; the others are recorded.
+
+    Args:
+        on_rows: told now and then how many rows are gathered.
+    """
+    normalize = normalizer(settings.lowercase, settings.strip_punctuation)
+    paired = bool(settings.pair_column)
+    values: dict[str, int] = {}
+    batches: list[pa.RecordBatch] = []
+    columns: tuple[list[str], list[str | None], list[int], list[int]] = ([], [], [], [])
+    texts, pairs, labels, lines = columns
+    gathered = 0
+
+    def flush() -> None:
+        batches.append(pa.record_batch(list(columns), schema=SCHEMA))
+        for column in columns:
+            column.clear()
+        on_rows(gathered)
+
+    for row in rows:
+        try:
+            text = _required(normalize(as_text(row.text)), "empty_text")
+            pair = _required(normalize(as_text(row.pair)), "empty_text") if paired else None
+            label = _required(normalize_label(as_text(row.label)), "missing_label")
+        except Unusable as reason:
+            bad.add(str(reason), split, row.line)
+            continue
+        texts.append(text)
+        pairs.append(pair)
+        labels.append(values.setdefault(label, len(values)))
+        lines.append(row.line)
+        gathered += 1
+        if len(texts) == ROWS_AT_ONCE:
+            flush()
+    flush()
+    return Collected(pa.Table.from_batches(batches, schema=SCHEMA), list(values))
+
+
+def normalizer(lowercase: bool, strip_punctuation: bool) -> Callable[[str], str]:
+    """A function that brings text to Unicode NFC with single spaces, and none at its ends. Idempotent.
+
+    With `strip_punctuation`, every character of a Unicode category P and every ASCII symbol becomes a space.
+
+    Source: Unicode Standard Annex 15, Unicode Normalization Forms.
+    """
+    punctuation = _punctuation() if strip_punctuation else None
+
+    def normalize(text: str) -> str:
+        if lowercase:
+            text = text.lower()
+        if punctuation is not None:
+            text = text.translate(punctuation)
+        if not text.isascii():
+            text = unicodedata.normalize("NFC", text)
+        return " ".join(text.split())
+
+    return normalize
+
+
+def normalize_label(value: str) -> str:
+    """A label value in Unicode NFC with single spaces: a stray blank makes no new class."""
+    return unicodedata.normalize("NFC", " ".join(value.split()))
+
+
+def as_text(value: object) -> str:
+    """A value as text, the same from every format: `1`, 1 and 1.0 are one label; absent values and NaN are empty.
+
+    Raises:
+        Unusable: `undecodable` or `wrong_type`.
+    """
+    if isinstance(value, str):
+        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise Unusable("undecodable")  # half of a surrogate pair, which JSON can escape and UTF-8 cannot hold
+        return value
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise Unusable("undecodable") from None
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        if math.isnan(value):
+            return ""
+        return str(int(value)) if value.is_integer() else repr(value)
+    if isinstance(value, int):  # and bool
+        return str(value)
+    raise Unusable("wrong_type")
+
+
+def _required(text: str, kind: str) -> str:
+    if not text:
+        raise Unusable(kind)
+    return text
+
+
+@functools.cache
+def _punctuation() -> dict[int, str]:
+    table = {code: " " for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)).startswith("P")}
+    return table | {ord(symbol): " " for symbol in string.punctuation}

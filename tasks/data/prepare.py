@@ -1,0 +1,122 @@
+"""From a source to three clean splits on disk."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from configs.data import DataSettings
+from tasks.contracts import BadRows
+from tasks.data.clean import Collected, collect
+from tasks.data.digest import content_digest, in_canonical_order
+from tasks.data.labels import name_labels, number_labels, sorted_values
+from tasks.data.rows import SPLITS, BadRowLog
+from tasks.data.source import Source
+from tasks.data.split import draw_per_label, split_off, without_duplicates, without_overlap
+from tasks.errors import DataError
+
+WRITTEN = pa.schema([("text", pa.string()), ("pair", pa.string()), ("label", pa.int32())])
+ROW_GROUP = 65_536
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What was prepared; the fields of `PreparedData` other than its record and artifact."""
+
+    content_digest: str
+    labels: list[str]
+    rows: dict[str, int]
+    bad_rows: list[BadRows]
+    has_pairs: bool
+
+
+def prepare(
+    source: Source,
+    settings: DataSettings,
+    seed: int,
+    folder: Path,
+    on_progress: Callable[[float, float, str], None] = lambda done, total, note: None,
+) -> Prepared:
+    """Reads, cleans, splits and writes `train.parquet`, `validation.parquet`, `test.parquet` and `labels.json`.
+
+    Splits that are given keep their rows, less what stands in a later one. From a training split that has to be split
+    again, each text is taken once. Rows are written in the order of their hashes, so the same rows give the same files.
+
+    Args:
+        on_progress: told steps done, steps in all, and what is happening.
+
+    Raises:
+        DataError: when too many rows are unusable, or those left are too few.
+    """
+    steps = len(source.splits) + 2
+    bad = BadRowLog(source.locate)
+    found: dict[str, Collected] = {}
+    for step, split in enumerate(source.splits):
+        on_progress(step, steps, f"reading {split}")
+
+        def tell(rows: int, step: int = step, split: str = split) -> None:
+            on_progress(step, steps, f"reading {split}: {rows:,} rows")
+
+        found[split] = collect(source.rows(split, bad), split, settings, bad, tell)
+    read = bad.unusable + sum(len(split.table) for split in found.values())
+
+    on_progress(steps - 2, steps, "splitting")
+    values = sorted_values(found["train"].values)
+    splits = {split: number_labels(collected, split, values, bad) for split, collected in found.items()}
+    bad.check(read, settings.max_bad_fraction)
+    del found
+    labels = name_labels(values, settings.label_names, source.label_names())
+    splits = _three_splits(splits, labels, settings, seed, bad)
+
+    on_progress(steps - 1, steps, "writing")
+    for split, table in splits.items():
+        _write(table, folder / f"{split}.parquet")
+    (folder / "labels.json").write_text(json.dumps(labels, ensure_ascii=False) + "\n", encoding="utf-8")
+    on_progress(steps, steps, "")
+    return Prepared(
+        content_digest=content_digest(splits),
+        labels=labels,
+        rows={split: len(table) for split, table in splits.items()},
+        bad_rows=bad.contracts(),
+        has_pairs=bool(settings.pair_column),
+    )
+
+
+def _three_splits(
+    splits: dict[str, pa.Table], labels: list[str], settings: DataSettings, seed: int, bad: BadRowLog
+) -> dict[str, pa.Table]:
+    splits = without_overlap(splits, bad)
+    shares = {"validation": settings.validation_fraction, "test": settings.test_fraction}
+    to_split_off = {name: share for name, share in shares.items() if name not in splits}
+    if to_split_off:
+        splits["train"] = without_duplicates(splits["train"], "train", bad)
+    splits = {split: in_canonical_order(table, labels) for split, table in splits.items()}
+    if settings.max_rows_per_label:
+        splits["train"] = draw_per_label(splits["train"], settings.max_rows_per_label, seed)
+    if to_split_off:
+        splits |= split_off(splits["train"], to_split_off, labels, seed)
+    empty = [split for split in SPLITS if not len(splits[split])]
+    if empty:
+        seen = "; ".join(f"{kind.count:,} {kind.kind}" for kind in bad.contracts()) or "no row was left out"
+        raise DataError(f"no usable row is left in {', '.join(empty)} ({seen}): check the files and data.*_column")
+    missing = [
+        name for place, name in enumerate(labels) if place not in set(splits["train"]["label"].unique().to_pylist())
+    ]
+    if missing:
+        raise DataError(
+            f"no training row of {', '.join(missing)} is left, as all their texts stand in a later split: "
+            "remove those rows from validation and test, or the label"
+        )
+    return {split: splits[split] for split in SPLITS}
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    """Writes without anything that tells where or when, so that equal rows give equal bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with parquet.ParquetWriter(path, WRITTEN, compression="zstd") as writer:
+        for start in range(0, len(table), ROW_GROUP):
+            group = table.slice(start, ROW_GROUP).select(WRITTEN.names)
+            writer.write_table(group.cast(WRITTEN).combine_chunks(), row_group_size=ROW_GROUP)

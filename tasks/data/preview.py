@@ -1,0 +1,65 @@
+"""A quick look at a source, for `hone check`: reads its first rows and writes nothing."""
+
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from configs.data import DataSettings
+from tasks.contracts import BadRows
+from tasks.data.clean import collect
+from tasks.data.labels import name_labels, number_labels, sorted_values
+from tasks.data.rows import BadRowLog
+from tasks.data.source import open_source
+from tasks.errors import DataError
+
+ROWS = 20_000  # of each split: read in a second, and enough for a wrong column or separator to show
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What the first rows of each split show."""
+
+    rows: dict[str, int]
+    """Usable rows looked at, by split that is given."""
+    labels: dict[str, int]
+    """How often each label occurs among those of training, by name."""
+    complete: bool
+    """Whether the source has no more rows than were looked at."""
+    bad_rows: list[BadRows]
+
+
+def preview(settings: DataSettings, rows: int = ROWS) -> Preview:
+    """Checks that the source, its splits and its columns are there, and reads the first `rows` rows of each split.
+
+    Raises:
+        DataError: for what makes preparation stop, as far as these rows show it.
+        UnsafeFileError: when reading the source would run code.
+    """
+    source = open_source(settings, preview=True)
+    bad = BadRowLog(source.locate)
+    found = {split: collect(islice(source.rows(split, bad), rows), split, settings, bad) for split in source.splits}
+    complete = settings.source != "docstrings" and all(len(split.table) < rows for split in found.values())
+    looked_at = bad.unusable + sum(len(split.table) for split in found.values())
+    empty = [split for split, collected in found.items() if not len(collected.table)]
+    values = sorted_values(found["train"].values)
+    if complete:
+        numbered = {split: number_labels(collected, split, values, bad) for split, collected in found.items()}
+    else:  # a label that the first training rows do not have may come later
+        numbered = {"train": number_labels(found["train"], "train", values, bad)}
+    bad.check(looked_at, settings.max_bad_fraction)
+    if empty:
+        raise DataError(
+            f"no usable row among the first {rows:,} of {', '.join(empty)}: check the files and data.*_column"
+        )
+    if complete or len(values) > len(settings.label_names) > 0:
+        names = name_labels(values, settings.label_names, source.label_names())
+    else:
+        names = [source.label_names().get(value, value) for value in values]
+    counts = np.bincount(numbered["train"]["label"].to_numpy(), minlength=len(values))
+    return Preview(
+        rows={split: len(collected.table) for split, collected in found.items()},
+        labels={name: int(count) for name, count in zip(names, counts, strict=True)},
+        complete=complete,
+        bad_rows=bad.contracts(),
+    )

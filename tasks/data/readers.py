@@ -1,0 +1,269 @@
+"""Rows out of CSV, TSV, JSONL and Parquet, one at a time, with the line each one stands on.
+
+A row that cannot be read is recorded and left out; what makes a whole file useless raises.
+"""
+
+import csv
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from configs.data import DataSettings
+from tasks.data.rows import BadRowLog, RawRow, check_columns
+from tasks.errors import DataError
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BATCH_ROWS = 8192
+ROWS_WITH_KEYS = 1000  # JSON objects looked at before a column that none of them has is called absent
+
+Record = tuple[int, list[str] | str]
+"""Line, and the fields or the kind of its fault."""
+Reader = Callable[[Path, DataSettings, str, BadRowLog], Iterator[RawRow]]
+
+
+def read_tsv(path: Path, settings: DataSettings, split: str, bad: BadRowLog) -> Iterator[RawRow]:
+    """Tab-separated lines. Quotes are ordinary characters, so a stray one swallows nothing.
+
+    Raises:
+        DataError: when a column is absent or the file is empty.
+    """
+    return _delimited(path, settings, split, bad, _tsv_records(path))
+
+
+def read_csv(path: Path, settings: DataSettings, split: str, bad: BadRowLog) -> Iterator[RawRow]:
+    """Comma-separated records after RFC 4180: a quoted field may hold commas, line breaks and doubled quotes.
+
+    Raises:
+        DataError: when a column is absent or the file is empty.
+    """
+    return _delimited(path, settings, split, bad, _csv_records(path, settings))
+
+
+def read_jsonl(path: Path, settings: DataSettings, split: str, bad: BadRowLog) -> Iterator[RawRow]:
+    """One JSON object a line. An absent key is an empty text or a missing label.
+
+    Raises:
+        DataError: when no object has a column, or the file is empty.
+    """
+    keys: dict[str, None] = {}
+    objects = 0
+    for line, found in _trailing_blanks_dropped(_json_records(path), blank=None, kind="not_json"):
+        if isinstance(found, str):
+            bad.add(found, split, line)
+            continue
+        if objects < ROWS_WITH_KEYS:
+            objects += 1
+            keys |= dict.fromkeys(found)
+            if objects == ROWS_WITH_KEYS:
+                check_columns(str(path), list(keys), settings)
+        pair = found.get(settings.pair_column) if settings.pair_column else None
+        yield RawRow(line, found.get(settings.text_column), pair, found.get(settings.label_column))
+    if objects < ROWS_WITH_KEYS:
+        check_columns(str(path), list(keys), settings)
+
+
+def read_parquet(path: Path, settings: DataSettings, split: str, bad: BadRowLog) -> Iterator[RawRow]:
+    """Rows of a Parquet file, numbered from 1.
+
+    Raises:
+        DataError: when a column is absent, or the file is not Parquet or damaged.
+    """
+    try:
+        with parquet.ParquetFile(path) as file:
+            check_columns(str(path), file.schema_arrow.names, settings)
+            used = [settings.text_column, settings.label_column, settings.pair_column]
+            batches = file.iter_batches(BATCH_ROWS, columns=[name for name in used if name])
+            yield from rows_of_batches(batches, str(path), settings)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file: {error}") from error
+
+
+def rows_of_batches(
+    batches: Iterable[pa.RecordBatch | pa.Table], where: str, settings: DataSettings
+) -> Iterator[RawRow]:
+    """Rows of Arrow data, numbered from 1.
+
+    Raises:
+        DataError: when a column is absent.
+    """
+    line = 0
+    for batch in batches:
+        check_columns(where, batch.schema.names, settings)
+        texts = _values(batch, settings.text_column)
+        labels = _values(batch, settings.label_column)
+        pairs = _values(batch, settings.pair_column) if settings.pair_column else [None] * len(texts)
+        for text, pair, label in zip(texts, pairs, labels, strict=True):
+            line += 1
+            yield RawRow(line, text, pair, label)
+
+
+READERS: dict[str, Reader] = {"csv": read_csv, "tsv": read_tsv, "jsonl": read_jsonl, "parquet": read_parquet}
+
+
+def _values(batch: pa.RecordBatch | pa.Table, name: str) -> list[Any]:
+    """A column as Python values; text stays bytes, as Arrow does not promise that they are UTF-8."""
+    column = batch.column(name)
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+        column = column.cast(kind)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        column = column.cast(pa.large_binary())
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+def _delimited(
+    path: Path, settings: DataSettings, split: str, bad: BadRowLog, records: Iterator[Record]
+) -> Iterator[RawRow]:
+    records = _trailing_blanks_dropped(records, blank=[], kind="wrong_field_count")
+    columns = list(settings.columns)
+    if settings.header:
+        line, header = next(records, (0, []))
+        if isinstance(header, str):
+            raise DataError(f"{path}: line {line} has to name the columns and is {header}: mend it")
+        if not header:
+            raise DataError(f"{path}: empty, and data.header is true: its first line has to name the columns")
+        header = [name.strip() for name in header]
+        if columns and columns != header:
+            raise DataError(
+                f"{path}: data.columns is {columns} but data.header is true and the first line is {header}: "
+                "set data.header=false, or leave data.columns empty"
+            )
+        columns = header
+    check_columns(
+        str(path), columns, settings, "; or, if the first line is a row, set data.header=false and data.columns=[...]"
+    )
+    text_place, label_place = columns.index(settings.text_column), columns.index(settings.label_column)
+    pair_place = columns.index(settings.pair_column) if settings.pair_column else -1
+    for line, fields in records:
+        if isinstance(fields, str):
+            bad.add(fields, split, line)
+        elif len(fields) != len(columns):
+            bad.add("wrong_field_count", split, line)
+        elif line == 1 and [name.strip() for name in fields] == columns:
+            raise DataError(f"{path}: data.header is false, and the first line names the columns: set data.header=true")
+        else:
+            pair = fields[pair_place] if pair_place >= 0 else None
+            yield RawRow(line, fields[text_place], pair, fields[label_place])
+
+
+def _tsv_records(path: Path) -> Iterator[Record]:
+    with path.open("rb") as stream:
+        for line, raw in enumerate(stream, start=1):
+            if line == 1:
+                raw = raw.removeprefix(BYTE_ORDER_MARK)  # noqa: PLW2901
+            raw = raw.rstrip(b"\r\n")  # noqa: PLW2901
+            try:
+                yield line, raw.decode().split("\t") if raw else []
+            except UnicodeDecodeError:
+                yield line, "undecodable"
+
+
+def _csv_records(path: Path, settings: DataSettings) -> Iterator[Record]:
+    """A record that cannot be is blamed on its first line, and reading goes on at the next: a quote that never closes
+    costs one row, not the rest of the file."""
+    expected = 0 if settings.header else len(settings.columns)
+    with path.open("rb") as stream:
+        lines = _Lines(stream)
+        records = csv.reader(lines, strict=True)
+        while True:
+            lines.begin_record()
+            try:
+                fields = next(records)
+            except StopIteration:
+                return
+            except csv.Error:
+                yield lines.keep_first(), "broken_quotes"
+                continue
+            expected = expected or len(fields)
+            if lines.undecodable:
+                yield lines.first, "undecodable"
+            elif len(fields) != expected and lines.several:
+                yield lines.keep_first(), "wrong_field_count"
+            else:
+                yield lines.first, fields
+
+
+class _Lines:
+    """Lines of a file for `csv.reader`, which takes as many as a record needs; they can be given back."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.undecodable = False
+        self._stream = stream
+        self._count = 0
+        self._taken: list[tuple[int, bytes]] = []
+        self._given_back: deque[tuple[int, bytes]] = deque()
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        if self._given_back:
+            number, raw = self._given_back.popleft()
+        else:
+            raw = next(self._stream)
+            self._count += 1
+            number = self._count
+            if number == 1:
+                raw = raw.removeprefix(BYTE_ORDER_MARK)
+        self._taken.append((number, raw))
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            self.undecodable = True
+            text = raw.decode(errors="replace")
+        # A carriage return inside a line is whitespace like any other; csv.reader would take it for a line break.
+        return text.rstrip("\r\n").replace("\r", " ") + "\n"
+
+    def begin_record(self) -> None:
+        self._taken.clear()
+        self.undecodable = False
+
+    @property
+    def first(self) -> int:
+        return self._taken[0][0]
+
+    @property
+    def several(self) -> bool:
+        return len(self._taken) > 1
+
+    def keep_first(self) -> int:
+        """Gives back all lines of the record but its first, and returns that one's number."""
+        self._given_back.extendleft(reversed(self._taken[1:]))
+        return self.first
+
+
+def _json_records(path: Path) -> Iterator[tuple[int, dict[str, Any] | str | None]]:
+    with path.open("rb") as stream:
+        for line, raw in enumerate(stream, start=1):
+            if line == 1:
+                raw = raw.removeprefix(BYTE_ORDER_MARK)  # noqa: PLW2901
+            if not raw.strip():
+                yield line, None
+                continue
+            try:
+                found = json.loads(raw.decode())
+            except UnicodeDecodeError:
+                yield line, "undecodable"
+            except (ValueError, RecursionError):  # the latter from thousands of nested brackets
+                yield line, "not_json"
+            else:
+                yield line, found if isinstance(found, dict) else "not_json"
+
+
+def _trailing_blanks_dropped(records: Iterator[tuple[int, Any]], blank: Any, kind: str) -> Iterator[tuple[int, Any]]:
+    """Blank lines at the end of a file are no rows; between rows they are bad ones."""
+    waiting: list[int] = []
+    for line, found in records:
+        if found == blank:
+            waiting.append(line)
+            continue
+        yield from ((earlier, kind) for earlier in waiting)
+        waiting.clear()
+        yield line, found

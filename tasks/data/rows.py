@@ -1,0 +1,130 @@
+"""A row as it was found, and the record of those that could not be used."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from configs.data import DataSettings
+from tasks.contracts import BadRows
+from tasks.errors import DataError
+
+SPLITS = ("train", "validation", "test")
+LINES_SHOWN = 10
+
+UNUSABLE = {
+    "undecodable": "bytes that are not UTF-8",
+    "wrong_field_count": "more or fewer fields than there are columns",
+    "broken_quotes": "a quote that never closes, text after a closing quote, or a field above 131,072 characters",
+    "not_json": "not a JSON object",
+    "wrong_type": "a list, an object or a date where a text, a number or a label is expected",
+    "empty_text": "no text",
+    "missing_label": "no label",
+    "unknown_label": "a label that the training split does not have",
+}
+"""Kinds of rows that are left out and count towards `data.max_bad_fraction`."""
+
+NOTICES = {
+    "split_overlap": "removed, as the same text stands in a later split",
+    "duplicate_text": "removed before splitting, as the same text stands there once already",
+    "contradicting_label": "removed before splitting, as the same text has another label more often",
+    "unreadable_file": "a source file that Python cannot parse",
+}
+"""Kinds that are reported and do not count: nothing is wrong with the row itself."""
+
+
+class RawRow(NamedTuple):
+    """One row as its source holds it. Values are text, UTF-8 bytes, numbers, or None where absent."""
+
+    line: int
+    """Line in the file, counted from 1 with the header; where there are no lines, the row's number."""
+    text: object
+    pair: object
+    label: object
+
+
+class BadRowLog:
+    """Counts rows by kind and keeps the first ten of each, so that a file of nothing but bad rows costs no memory."""
+
+    def __init__(self, locate: Callable[[str, int], str]) -> None:
+        """`locate` names a split's line to a person."""
+        self._locate = locate
+        self._counts: dict[str, int] = {}
+        self._first: dict[str, list[str]] = {}
+
+    def add(self, kind: str, split: str, line: int) -> None:
+        """Records one row."""
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        first = self._first.setdefault(kind, [])
+        if len(first) < LINES_SHOWN:
+            first.append(self._locate(split, line))
+
+    def add_all(self, kind: str, split: str, lines: Iterable[int]) -> None:
+        """Records the rows on several lines."""
+        for line in lines:
+            self.add(kind, split, line)
+
+    def add_file(self, kind: str, place: str) -> None:
+        """Records a whole file."""
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        first = self._first.setdefault(kind, [])
+        if len(first) < LINES_SHOWN:
+            first.append(place)
+
+    @property
+    def unusable(self) -> int:
+        """Rows that count as bad."""
+        return sum(count for kind, count in self._counts.items() if kind in UNUSABLE)
+
+    def contracts(self) -> list[BadRows]:
+        """All kinds that occurred, the unusable ones first."""
+        order = [*UNUSABLE, *NOTICES]
+        return [
+            BadRows(kind=kind, count=self._counts[kind], lines=self._first[kind])
+            for kind in sorted(self._counts, key=order.index)
+        ]
+
+    def check(self, rows: int, max_bad_fraction: float) -> None:
+        """Stops when too many of `rows` rows are unusable.
+
+        Raises:
+            DataError: with every kind, how often, and the first ten lines of each.
+        """
+        if not rows or self.unusable / rows <= max_bad_fraction:
+            return
+        kinds = [
+            f"  {bad.kind} ({UNUSABLE[bad.kind]}): {bad.count:,}, first at {', '.join(bad.lines)}"
+            for bad in self.contracts()
+            if bad.kind in UNUSABLE
+        ]
+        raise DataError(
+            f"{self.unusable:,} of {rows:,} rows ({self.unusable / rows:.2%}) are unusable, and data.max_bad_fraction "
+            f"allows {max_bad_fraction:.2%}:\n"
+            + "\n".join(kinds)
+            + "\nmend those lines, or raise data.max_bad_fraction"
+        )
+
+
+def used_columns(settings: DataSettings) -> list[str]:
+    """Names of the text, the pair (where there is one) and the label column."""
+    return [
+        settings.text_column,
+        *([settings.pair_column] if settings.pair_column else []),
+        settings.label_column,
+    ]
+
+
+def check_columns(where: str, seen: list[str], settings: DataSettings, advice: str = "") -> None:
+    """Raises:
+    DataError: when a column that is used is absent from, or twice among, those seen.
+    """
+    shown = ", ".join(repr(name if len(name) <= 40 else f"{name[:37]}...") for name in seen) or "none"
+    absent = [name for name in used_columns(settings) if name not in seen]
+    if absent:
+        raise DataError(
+            f"{where}: no column {', '.join(map(repr, absent))}; the columns seen are {shown}. Set data.text_column, "
+            f"data.pair_column and data.label_column to some of them{advice}"
+        )
+    twice = [name for name in used_columns(settings) if seen.count(name) > 1]
+    if twice:
+        raise DataError(
+            f"{where}: several columns are called {', '.join(map(repr, twice))}, of {shown}: rename all but one"
+        )

@@ -1,0 +1,39 @@
+"""The data stage: from what the recipe names to three clean splits."""
+
+from dataclasses import asdict
+from typing import Any
+
+from prefect import task
+
+from tasks.contracts import PreparedData
+from tasks.data.prepare import prepare
+from tasks.data.source import deciding_settings, open_source
+from tasks.stage import RunContext, Workshop, run_stage
+
+
+@task(name="data", retries=0)
+def prepare_data(context: RunContext) -> PreparedData:
+    """Reads the recipe's text, leaves out unusable rows, splits it, and writes it as Parquet.
+
+    Raises:
+        DataError: when a file, dataset, library or column is absent, or too many rows are unusable.
+        UnsafeFileError: when reading the source would run code.
+    """
+    settings = context.recipe.data
+    source = open_source(settings)
+    digests = source.digests()
+
+    def body(workshop: Workshop) -> dict[str, Any]:
+        prepared = prepare(source, settings, workshop.seed, workshop.folder / "splits", workshop.advanced)
+        return {"artifact": workshop.artifact("splits", made_from=sorted(digests.values())), **asdict(prepared)}
+
+    return run_stage(
+        context,
+        "data",
+        PreparedData,
+        body,
+        settings={"data": deciding_settings(settings, source)},
+        inputs=digests,
+        code=(),
+        libraries=("pyarrow", "scikit-learn", "datasets"),
+    )

@@ -1,0 +1,85 @@
+"""The data stage: what it returns, and when it runs again."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.recipe import parse_recipe
+from tasks.contracts import PreparedData
+from tasks.data.source import source_digests
+from tasks.data.task import prepare_data
+from tasks.errors import DataError
+from tasks.stage import RunContext
+from tasks.store import open_artifact
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\n" + "".join(f"text {place},{'ab'[place % 2]}\n" for place in range(100)))
+    return path
+
+
+def context(tmp_path: Path, seed: int = 0, **data: Any) -> RunContext:
+    recipe = parse_recipe({"seed": seed, "data": data, "model": {"source": "unused"}})
+    return RunContext(recipe=recipe, output=str(tmp_path / "out"), storage=str(tmp_path / "storage"))
+
+
+def run(tmp_path: Path, seed: int = 0, **data: Any) -> PreparedData:
+    return prepare_data.fn(context(tmp_path, seed, **data))
+
+
+def test_the_stage_returns_its_splits_as_a_checked_artifact(tmp_path: Path, rows: Path) -> None:
+    prepared = run(tmp_path, train=str(rows))
+    folder = open_artifact(prepared.artifact)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "labels.json",
+        "test.parquet",
+        "train.parquet",
+        "validation.parquet",
+    ]
+    assert prepared.record.status == "ran"
+    assert prepared.labels == ["a", "b"]
+    assert prepared.rows == {"train": 75, "validation": 10, "test": 15}
+    assert prepared.artifact.made_from == list(source_digests(context(tmp_path, train=str(rows)).recipe.data).values())
+
+
+def test_unchanged_rows_are_reused_wherever_the_file_lies(tmp_path: Path, rows: Path) -> None:
+    first = run(tmp_path, train=str(rows))
+    moved = rows.rename(tmp_path / "moved.csv")
+    again = run(tmp_path, train=str(moved))
+    assert again.record.status == "cached"
+    assert again.artifact == first.artifact
+
+
+def test_a_changed_file_runs_again_and_says_so(tmp_path: Path, rows: Path) -> None:
+    first = run(tmp_path, train=str(rows))
+    with rows.open("a") as stream:
+        stream.write("one more,a\n")
+    again = run(tmp_path, train=str(rows))
+    assert again.record.status == "ran"
+    assert "input changed: train file" in again.record.reason
+    assert again.content_digest != first.content_digest
+
+
+def test_a_changed_setting_runs_again_and_is_named(tmp_path: Path, rows: Path) -> None:
+    run(tmp_path, train=str(rows))
+    again = run(tmp_path, train=str(rows), lowercase=True)
+    assert again.record.reason == "data.lowercase false -> true"
+
+
+def test_the_same_bytes_read_in_another_format_are_not_reused(tmp_path: Path, rows: Path) -> None:
+    run(tmp_path, train=str(rows))
+    with pytest.raises(DataError, match="no column 'text'"):
+        run(tmp_path, train=str(rows), format="tsv")
+
+
+def test_a_row_added_in_another_place_gives_the_same_artifact(tmp_path: Path, rows: Path) -> None:
+    header, *lines = rows.read_text().splitlines(keepends=True)
+    first = run(tmp_path, train=str(rows))
+    rows.write_text("".join([header, *reversed(lines)]))
+    again = run(tmp_path, train=str(rows))
+    assert again.record.status == "ran"
+    assert again.artifact.digest == first.artifact.digest
+    assert again.content_digest == first.content_digest
