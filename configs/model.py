@@ -1,6 +1,6 @@
 """The encoder and how each stage changes it: train, distill, prune, quantize."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -38,15 +38,34 @@ class DistillSettings(TrainingSection):
     temperature: float = Field(4.0, gt=0, le=100)
     """Temperature T that softens both predictions; L_soft carries T squared."""
     hidden_weight: float = Field(1.0, ge=0)
-    """Weight of the mean squared error between hidden states; 0 leaves it out."""
+    """Weight of the squared error between hidden states, as a share of the teacher's size; 0 leaves it out."""
     relation_weight: float = Field(0.0, ge=0)
     """Weight of MiniLM's attention relations in the last layer (query, key, value); 0 leaves them out."""
     augment: int = Field(0, ge=0, le=100)
-    """Perturbed copies of each training text, labelled by the teacher alone, in every stage that learns from it."""
+    """Perturbed copies of each training text, labelled by the teacher alone; an epoch sees every text and one of them."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout of the student, in every stage that learns from the teacher."""
+    freeze_embeddings: bool = True
+    """Leave the embedding tables as the teacher's: they are most of what the optimiser would have to update."""
     epochs: int = Field(6, ge=0, le=1000)
-    """Passes over the training split (and its perturbed copies); 0 leaves the weights as they are."""
+    """Passes over the training split, each with one perturbed copy of every text where there are any; 0 leaves the weights as they are."""
     learning_rate: float = Field(1e-4, gt=0, le=1)
     """Peak learning rate of AdamW."""
+
+    def loss_settings(self) -> dict[str, Any]:
+        """What is learnt from the teacher, here and in later stages, as against how long this one trains."""
+        return self.model_dump(
+            include={
+                "alpha",
+                "temperature",
+                "hidden_weight",
+                "relation_weight",
+                "augment",
+                "precision",
+                "dropout",
+                "freeze_embeddings",
+            }
+        )
 
 
 class PruneSettings(TrainingSection):
@@ -71,7 +90,7 @@ class PruneSettings(TrainingSection):
     vocabulary_extra: int = Field(0, ge=0)
     """Tokens kept beyond those seen, the most frequent of the pretrained vocabulary first (vocabulary: seen)."""
     epochs: int = Field(6, ge=0, le=1000)
-    """Passes over the training split (and its perturbed copies); 0 leaves the weights as they are."""
+    """Passes over the training split, each with one perturbed copy of every text where there are any; 0 leaves the weights as they are."""
     learning_rate: float = Field(1e-4, gt=0, le=1)
     """Peak learning rate of AdamW."""
 
@@ -93,6 +112,6 @@ class QuantizeSettings(TrainingSection):
     sensitivity: float = Field(0.005, ge=0, le=1)
     """A layer is sensitive when quantising it alone costs more than this share of validation accuracy."""
     epochs: int = Field(2, ge=0, le=1000)
-    """Passes over the training split (and its perturbed copies); 0 leaves the weights as they are."""
+    """Passes over the training split, each with one perturbed copy of every text where there are any; 0 leaves the weights as they are."""
     learning_rate: float = Field(2e-5, gt=0, le=1)
     """Peak learning rate of AdamW."""

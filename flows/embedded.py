@@ -15,6 +15,7 @@ from flows.preflight import preflight
 from flows.terminal import Terminal
 from tasks import progress
 from tasks.errors import HoneError, PreflightError
+from tasks.report import wording
 from tasks.report.summary import summary_table
 
 
@@ -37,9 +38,11 @@ def run_optimize(recipe: Recipe, output: str, fresh: bool, console: Console) -> 
         return _complain(console, "FAILED", error)
     console.print()
     console.print(summary_table(report))
+    console.print()
     for check in report["checks"]:
         mark = "[green]✓[/]" if check["verdict"] == "ACCEPTED" else "[red]✗[/]"
-        console.print(f"{mark} {check['name']}: {check['value']} ({check['threshold']})", highlight=False)
+        value = wording.measured(check["value"], check["unit"])
+        console.print(f"{mark} {wording.check_name(check)}: {value}, {wording.check_demand(check)}", highlight=False)
     console.print(f"\n[bold]{report['verdict']}[/]  {report['selected']}", highlight=False)
     console.print(f"report  {report['folder']}/report.html\nmodel   {report['folder']}/model", soft_wrap=True, highlight=False)
     return str(report["verdict"])

@@ -8,10 +8,7 @@ from rich.console import Console
 
 from configs.recipe import Recipe
 from tasks import cluster, tracking
-from tasks.data.preview import preview
 from tasks.errors import HoneError, PreflightError
-from tasks.model import sessions
-from tasks.train.preflight import check_model
 
 DISK_BYTES = 2 * 10**9
 """Room for the checkpoints, teacher outputs and ONNX files of one run of a small encoder."""
@@ -19,12 +16,22 @@ DISK_BYTES = 2 * 10**9
 
 def check_data_and_model(recipe: Recipe) -> str:
     """The data's columns and labels are there, and the model loads and fits them."""
+    from tasks.data.preview import preview
+    from tasks.model.checkpoint import check_model
+
     seen = preview(recipe.data)
-    return f"{seen.describe()}; {check_model(recipe.model, seen.labels)}"
+    facts = check_model(recipe.model, list(seen.labels))
+    rows = ", ".join(f"{count:,} {split}" for split, count in seen.rows.items())
+    return (
+        f"{rows} rows{'' if seen.complete else ' looked at'}, {len(seen.labels)} labels; {facts['model_type']} of "
+        f"{facts['layers']} layers, {facts['parameters'] / 1e6:.1f} M parameters"
+    )
 
 
 def check_providers(recipe: Recipe) -> str:
     """What a session on this machine really gets of the providers that the recipe prefers."""
+    from tasks.model import sessions
+
     got = sessions.obtainable(recipe.export.providers)
     absent = [name for name in recipe.export.providers if name not in got]
     if not got:
@@ -42,7 +49,14 @@ def check_tracking(recipe: Recipe) -> str:
 
 def check_cluster(recipe: Recipe) -> str:
     """Ray has what the workers ask for."""
-    return cluster.check(recipe.compute)
+    try:
+        there = cluster.cluster_resources(recipe.compute)
+    finally:
+        cluster.shutdown()
+    return (
+        f"{there['address']}, {there['nodes']} node(s), {there['cpus']:g} CPUs, {there['gpus']:g} GPUs: "
+        f"{there['workers']} worker(s) of {there['cpus_per_worker']:g} CPUs and {there['gpus_per_worker']:g} GPUs"
+    )
 
 
 def check_disk(recipe: Recipe) -> str:

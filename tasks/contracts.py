@@ -56,7 +56,8 @@ class BadRows(Contract):
     """Unusable rows of one kind."""
 
     kind: str
-    """empty_text, missing_label, unknown_label, undecodable, wrong_field_count or split_overlap."""
+    """empty_text, missing_label, unknown_label, undecodable, wrong_field_count, split_overlap or another of those that
+    `tasks/data/rows.py` explains."""
     count: int
     lines: list[str]
     """The first ten, as `split:line`, counted from 1."""
@@ -222,6 +223,8 @@ class Candidate(Contract):
 class EvaluationReport(StageResult):
     """All candidates, measured on the same rows and the same machine."""
 
+    artifact: Artifact
+    """True labels, every candidate's logits and every single timing: `tasks/evaluate/evidence.py` says how they lie."""
     candidates: list[Candidate]
     selected: str
     """Name of the candidate that is to ship."""
@@ -238,7 +241,8 @@ class EvaluationReport(StageResult):
 
     def headline(self) -> str:
         chosen = self.candidate(self.selected)
-        return f"{chosen.name}: accuracy {chosen.metrics['accuracy']:.4f}, {chosen.speedup:.2f}x"
+        accuracy = f"{chosen.metrics['accuracy']:.4f}" if "accuracy" in chosen.metrics else "not measurable"
+        return f"{chosen.name}: accuracy {accuracy}, {chosen.speedup:.2f}x"
 
 
 class Check(Contract):

@@ -8,7 +8,8 @@
     ├── DamagedArtifactError a file is not what its digest says
     ├── TrainingError        the workers failed more often than allowed, or the loss is not finite
     ├── ExportError          the exported graph is not the model it was made from
-    └── MeasurementError     a process that was to measure a model died
+    ├── MeasurementError     a process that was to measure a model died
+    └── RegistryError        the registered model does not answer as the exported one
 
 Settings that cannot be used are a `configs.recipe.RecipeError`, and a refused model is a result, not an error.
 """
@@ -48,3 +49,7 @@ class ExportError(HoneError):
 
 class MeasurementError(HoneError):
     """A process that was to measure a model died or answered nonsense."""
+
+
+class RegistryError(HoneError):
+    """The model loaded back from the registry does not answer as the exported one."""

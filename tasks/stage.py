@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from configs.recipe import Recipe
 from tasks import cache, progress, store, tracking
 from tasks.contracts import Artifact, Contract, StageRecord, StageResult
 from tasks.errors import DamagedArtifactError
+
+if TYPE_CHECKING:  # it needs torch, and most stages do not
+    from tasks.model.learner import TrainingEvent
 
 Result = TypeVar("Result", bound=StageResult)
 
@@ -52,6 +55,11 @@ class Workshop:
     def advanced(self, done: float, total: float, note: str = "") -> None:
         """Tells whoever listens how far the stage is."""
         progress.advanced(self.stage, done, total, note)
+
+    def on_event(self, event: "TrainingEvent") -> None:
+        """Passes on what a training run tells: progress to whoever listens, metrics to the tracked run."""
+        self.advanced(event.step, event.total_steps, event.note)
+        self.log.metrics(event.values, event.step)
 
 
 def run_stage(

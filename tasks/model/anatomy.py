@@ -128,15 +128,15 @@ def embeddings(model: nn.Module) -> dict[str, nn.Embedding]:
 
 def keep_outputs(linear: nn.Linear, kept: Tensor) -> None:
     """Leaves only the outputs `kept` [int64 indices], in place: rows of the weight, and of the bias."""
-    linear.weight = nn.Parameter(linear.weight.detach()[kept].clone())
+    linear.weight = nn.Parameter(linear.weight.detach()[kept].clone(), linear.weight.requires_grad)
     if linear.bias is not None:
-        linear.bias = nn.Parameter(linear.bias.detach()[kept].clone())
+        linear.bias = nn.Parameter(linear.bias.detach()[kept].clone(), linear.bias.requires_grad)
     linear.out_features = len(kept)
 
 
 def keep_inputs(linear: nn.Linear, kept: Tensor) -> None:
     """Leaves only the inputs `kept` [int64 indices], in place: columns of the weight."""
-    linear.weight = nn.Parameter(linear.weight.detach()[:, kept].clone())
+    linear.weight = nn.Parameter(linear.weight.detach()[:, kept].clone(), linear.weight.requires_grad)
     linear.in_features = len(kept)
 
 

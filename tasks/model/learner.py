@@ -7,8 +7,10 @@ saved. A stage hands the cluster a `TrainingJob`, whose `make_learner` is called
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -16,15 +18,37 @@ from configs.section import TrainingSection
 from tasks.contracts import Curve
 from tasks.model.text import Batch, TokenizedText
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
 
 class Learner(Protocol):
     """What is trained. `module(batch)` returns its losses, so that DistributedDataParallel sees one forward pass."""
 
-    module: nn.Module
-    """`forward(batch: Batch) -> dict[str, Tensor]`: scalar SUMS over the batch's rows by name; the loop optimises
-    `loss` divided by the number of rows in the whole step, over all workers and micro-batches."""
-    train: TokenizedText
-    validation: TokenizedText
+    @property
+    def module(self) -> nn.Module:
+        """`forward(batch: Batch) -> dict[str, Tensor]`: scalar SUMS over the batch's rows by name; the loop optimises
+        `loss` divided by the number of rows in the whole step, over all workers and micro-batches."""
+        ...
+
+    @property
+    def tokenizer(self) -> "PreTrainedTokenizerFast":
+        """Its padding token fills batches up."""
+        ...
+
+    @property
+    def train(self) -> TokenizedText:
+        """The training split."""
+        ...
+
+    @property
+    def validation(self) -> TokenizedText:
+        """The validation split."""
+        ...
+
+    def rows_of(self, epoch: int) -> npt.NDArray[np.int64]:
+        """The training rows that one epoch, counted from 1, passes over; as many in each."""
+        ...
 
     def predict(self, batch: Batch) -> Tensor:
         """Logits [batch, labels] fp32 in evaluation mode, without gradients."""

@@ -2,18 +2,22 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as parquet
 import torch
+from pyarrow import parquet
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 Batch = dict[str, Tensor]
 """`input_ids`, `attention_mask` [batch, length] int64, `token_type_ids` where the model takes them, `labels` [batch]
 int64 (-1 where only the teacher knows), `rows` [batch] int64: the rows' places in the split."""
 
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 ROWS_AT_ONCE = 10_000  # tokenized at once: the lists of Python integers in between stay small
 BATCHES_IN_A_BUCKET = 32  # sorted by length together: padding shrinks, and every epoch still mixes differently
 
@@ -64,7 +68,7 @@ def read_split(data_folder: Path, split: str) -> Rows:
     )
 
 
-def tokenize(tokenizer: PreTrainedTokenizerBase, rows: Rows, max_length: int) -> TokenizedText:
+def tokenize(tokenizer: "PreTrainedTokenizerBase", rows: Rows, max_length: int) -> TokenizedText:
     """Token ids with the model's special tokens; of a pair, the longer text is cut first, until `max_length` fits."""
     ids: list[npt.NDArray[np.int32]] = []
     types: list[npt.NDArray[np.int8]] = []
@@ -111,6 +115,11 @@ def make_batch(text: TokenizedText, rows: npt.NDArray[np.int64], pad_id: int, de
     if text.type_ids is not None:
         batch["token_type_ids"] = np.where(present, text.type_ids[places], 0)
     return {name: torch.from_numpy(values.astype(np.int64)).to(device) for name, values in batch.items()}
+
+
+def model_inputs(batch: Batch) -> Batch:
+    """The part of a batch that an encoder takes as its arguments."""
+    return {name: batch[name] for name in MODEL_INPUTS if name in batch}
 
 
 def bucketed_batches(

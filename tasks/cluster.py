@@ -1,0 +1,338 @@
+"""The only import of ray: a crew of Ray Train workers that trains one job after another.
+
+Starting Ray Train's processes takes longer than many a training: each of them imports torch and transformers. So one
+`TorchTrainer.fit` serves all stages of a run. Its workers ask a desk (a Ray actor) for the next job until they are sent
+home; a worker that dies takes the group down, Ray starts it again, and the job goes on from its last epoch.
+
+    driver: train(job) ──► desk ──► workers: loop.run(job) ──► files in job.workdir ──► driver: on_event, result
+"""
+
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from configs.delivery import ComputeSettings
+from tasks import errors
+from tasks.desk import Desk
+from tasks.errors import HoneError, PreflightError, TrainingError
+from tasks.share import share_of
+
+if TYPE_CHECKING:  # torch and ray take seconds to import, and a run that finds everything finished needs neither
+    from tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
+
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.3",  # 2.0 by default: what a start and a death wait for
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600",  # for a cluster that others keep busy
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what Ray would print here: a worker's death is told by its successor
+}
+WORKER_ENVIRONMENT = {
+    "TOKENIZERS_PARALLELISM": "true",  # workers do not fork
+    # Threads that wait for each other spin for milliseconds by default, and on a busy machine that takes five times the
+    # step itself; 1000 turns bridge the gap between two operations.
+    "GOMP_SPINCOUNT": "1000",
+    # Activations and gradients are taken from the heap again instead of mapped anew: 7 % of a step on a CPU.
+    "MALLOC_MMAP_THRESHOLD_": str(1024**3),
+    "MALLOC_TRIM_THRESHOLD_": str(4 * 1024**3),
+}
+OBJECT_STORE_BYTES = 128 * 1024**2  # jobs are a few kilobytes, and data goes through files
+LOOK_SECONDS = 0.5
+PROBE_SECONDS = 5.0
+HOME_SECONDS = 20.0
+
+_crew: "_Crew | None" = None
+_own_ray = False
+
+
+def train(
+    job: "TrainingJob", compute: ComputeSettings, on_event: "Callable[[TrainingEvent], None]"
+) -> "TrainingResult":
+    """Trains a job on Ray workers and returns what came of it; at once, if its folder already holds the result.
+
+    Args:
+        job: `make_learner` has to be importable by the workers; `workdir` has to be a folder that all of them see.
+        on_event: called here, in this thread, for what rank 0 tells while it trains.
+
+    Raises:
+        PreflightError: when the cluster cannot be reached, or lacks what compute asks for.
+        TrainingError: when workers died more often than `compute.max_failures`, or the loss is not finite.
+        HoneError: whatever else the learner raises on purpose, such as a ModelError.
+    """
+    from tasks.model.events import Follower
+    from tasks.model.loop import job_digest, read_result
+    from tasks.model.resume import has_point
+
+    follower = Follower(job.workdir / "events.jsonl", on_event)
+    if read_result(job) is None:
+        if not has_point(job.workdir, job_digest(job)):  # another job's events are not this one's
+            (job.workdir / "events.jsonl").unlink(missing_ok=True)
+        start(compute).carry_out(job, follower.look)
+    follower.look()
+    result = read_result(job)
+    if result is None:
+        raise TrainingError(f"{job.workdir}: the workers finished and left no result; do all of them see this folder?")
+    return result
+
+
+def start(compute: ComputeSettings) -> "_Crew":
+    """Lets the workers come up in the background, unless they are there already. `train` does it too."""
+    global _crew
+    if _crew is not None and not _crew.serves(compute):
+        _crew.send_home()
+        _crew = None
+    if _crew is None:
+        _crew = _Crew(compute)
+    return _crew
+
+
+def shutdown() -> None:
+    """Ends the workers, and Ray too if it was started here. Timings of anything else are true only afterwards."""
+    global _crew, _own_ray
+    if _crew is not None:
+        _crew.send_home()
+        _crew = None
+    if _own_ray:
+        import ray
+
+        ray.shutdown()
+        _own_ray = False
+
+
+def cluster_resources(compute: ComputeSettings) -> dict[str, Any]:
+    """What there is and what each worker gets: address, nodes, cpus, gpus, workers, cpus_per_worker, gpus_per_worker.
+
+    Raises:
+        PreflightError: when the cluster cannot be reached, or lacks what compute asks for.
+    """
+    import ray
+
+    _connect()
+    nodes = _nodes()
+    return {
+        "address": os.environ.get("RAY_ADDRESS") or "local",
+        "nodes": len(nodes),
+        "cpus": ray.cluster_resources().get("CPU", 0.0),
+        "gpus": ray.cluster_resources().get("GPU", 0.0),
+        "workers": compute.workers,
+        "cpus_per_worker": share_of(nodes, compute),
+        "gpus_per_worker": compute.gpus_per_worker,
+    }
+
+
+def shaping_settings(compute: ComputeSettings) -> dict[str, Any]:
+    """The settings of compute that change what training comes to, if only in the last digit."""
+    return {"workers": compute.workers, "gpus_per_worker": compute.gpus_per_worker}
+
+
+class _Crew:
+    """The workers of one `fit`, which runs in a thread of its own: so Ray leaves this process's signals alone."""
+
+    def __init__(self, compute: ComputeSettings) -> None:
+        self._compute = compute
+        self._desk: Any = None
+        self._failure: Exception | None = None
+        self._desk_is_there = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="ray-train", daemon=True)
+        self._thread.start()
+
+    def serves(self, compute: ComputeSettings) -> bool:
+        """Whether these workers are alive and what compute asks for."""
+        same = compute.model_copy(update={"storage": self._compute.storage}) == self._compute
+        return same and self._thread.is_alive()
+
+    def carry_out(self, job: "TrainingJob", look: Callable[[], None]) -> None:
+        """Has a job done, calling `look` meanwhile. If interrupted, ends the workers, who would go on with it."""
+        try:
+            outcome = self._outcome(job, look)
+        except BaseException:
+            shutdown()
+            raise
+        if outcome is not None:
+            kind, message = outcome
+            raise getattr(errors, kind, TrainingError)(message)
+
+    def _outcome(self, job: "TrainingJob", look: Callable[[], None]) -> tuple[str, str] | None:
+        while not self._desk_is_there.wait(LOOK_SECONDS):
+            self._check()
+        self._check()
+        import ray
+        from ray import cloudpickle
+
+        number = ray.get(self._desk.offer.remote(cloudpickle.dumps(job)))
+        outcome = self._desk.outcome.remote(number)
+        while not ray.wait([outcome], timeout=LOOK_SECONDS)[0]:
+            look()
+            self._check()
+        found: tuple[str, str] | None = ray.get(outcome)
+        return found
+
+    def send_home(self) -> None:
+        """Ends the workers and waits until they are gone."""
+        self._desk_is_there.wait(HOME_SECONDS)
+        if self._desk is not None and self._thread.is_alive():
+            self._desk.close.remote()
+            self._thread.join(HOME_SECONDS)
+
+    def _check(self) -> None:
+        """Raises what ended the workers, if they have ended."""
+        if self._thread.is_alive() and self._failure is None:
+            return
+        failure = self._failure
+        if isinstance(failure, HoneError):
+            raise failure
+        raise TrainingError(
+            f"the workers ended more often than compute.max_failures = {self._compute.max_failures} allows. The last "
+            f"reason: {_reason(failure)}. The same command goes on from the last finished epoch; if memory ran out, lower "
+            "batch_size or raise accumulate"
+        ) from failure
+
+    def _work(self) -> None:
+        folder = tempfile.mkdtemp(prefix="hone-ray-")
+        try:
+            self._fit(folder)
+        except Exception as failure:  # told in the driver's thread, by _check
+            self._failure = failure
+        finally:
+            self._desk_is_there.set()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _fit(self, folder: str) -> None:
+        _connect()
+        import ray
+        from ray.train.torch import TorchConfig, TorchTrainer
+        from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
+
+        compute = self._compute
+        cpus = share_of(_nodes(), compute)
+        resources = {"CPU": cpus} | ({"GPU": compute.gpus_per_worker} if compute.gpus_per_worker else {})
+        shared_gpu = 0 < compute.gpus_per_worker < 1 and compute.workers > 1  # NCCL wants a GPU for each worker
+        self._desk = ray.remote(Desk).options(num_cpus=0).remote()
+        self._desk_is_there.set()
+        TorchTrainer(
+            serve,
+            train_loop_config={"desk": self._desk, "threads": max(1, int(cpus))},
+            torch_config=TorchConfig(backend="gloo" if shared_gpu else None),
+            scaling_config=ScalingConfig(
+                num_workers=compute.workers, use_gpu=compute.gpus_per_worker > 0, resources_per_worker=resources
+            ),
+            run_config=RunConfig(
+                name="hone",
+                storage_path=folder,
+                worker_runtime_env={"env_vars": WORKER_ENVIRONMENT},
+                failure_config=FailureConfig(
+                    max_failures=compute.max_failures, controller_failure_limit=compute.max_failures
+                ),
+            ),
+        ).fit()
+
+
+def serve(config: dict[str, Any]) -> None:
+    """What each worker runs: job after job, until the desk sends it home."""
+    import gc
+
+    import ray
+    import torch
+    from ray import cloudpickle
+    from ray.train import get_context
+    from ray.train.torch import get_device
+
+    from tasks.model import checkpoint, loop  # before the first job is there: importing transformers takes a while
+
+    threads, desk = config["threads"], config["desk"]
+    torch.set_num_threads(threads)
+    os.environ["RAYON_NUM_THREADS"] = str(threads)  # the tokenizer's
+    rank, world_size = get_context().get_world_rank(), get_context().get_world_size()
+    number = ray.get(desk.unfinished.remote())
+    with checkpoint.quiet():
+        while (parcel := ray.get(desk.take.remote(number))) is not None:
+            outcome = None
+            try:
+                loop.run(cloudpickle.loads(parcel), rank, world_size, get_device())
+            except HoneError as error:  # raised by all workers alike; any other error takes the group down
+                outcome = type(error).__name__, str(error)
+            if rank == 0:
+                ray.get(desk.finish.remote(number, outcome))
+            number += 1
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+
+def _connect() -> None:
+    """Connects to the cluster that RAY_ADDRESS names, else starts a local one; once per process."""
+    global _own_ray
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    if ray.is_initialized():
+        return
+    address = os.environ.get("RAY_ADDRESS", "")
+    if address in ("", "local"):
+        with _without("RAY_ADDRESS"):
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=OBJECT_STORE_BYTES,
+            )
+    else:
+        _probe(address)
+        try:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise PreflightError(
+                f"RAY_ADDRESS = '{address}': no Ray cluster answers ({_reason(error)}); start one, or unset RAY_ADDRESS to "
+                "train on this machine. A cluster with tokens needs RAY_AUTH_MODE=token and the token here too"
+            ) from error
+    _own_ray = True
+
+
+def _probe(address: str) -> None:
+    """Ray waits for minutes for a cluster that is not there: this finds out in seconds."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdigit():
+        raise PreflightError(f"RAY_ADDRESS = '{address}': give it as HOST:PORT of the head node, e.g. 10.0.0.1:6379")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise PreflightError(
+            f"RAY_ADDRESS = '{address}': nothing listens there ({error}); start the cluster's head, or unset RAY_ADDRESS to "
+            "train on this machine"
+        ) from error
+
+
+def _nodes() -> list[dict[str, float]]:
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _reason(failure: BaseException | None) -> str:
+    """The last line of an error that an engine wrote, which is where it says what happened."""
+    lines = str(failure).strip().splitlines()
+    return lines[-1].strip() if lines else type(failure).__name__
+
+
+@contextlib.contextmanager
+def _without(name: str) -> Iterator[None]:
+    """Takes a variable out of the environment for a while."""
+    value = os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ[name] = value

@@ -1,0 +1,49 @@
+"""Where the driver leaves jobs and the workers take them; a Ray actor, though nothing in it knows ray."""
+
+import asyncio
+
+
+class Desk:
+    """Hands jobs to the workers and their outcomes to the driver. An asyncio actor: whoever asks waits without polling."""
+
+    def __init__(self) -> None:
+        self._jobs: list[bytes] = []
+        self._outcomes: list[tuple[str, str] | None] = []
+        self._closed = False
+        self._changed = asyncio.Condition()
+
+    async def offer(self, job: bytes) -> int:
+        """Adds a job and returns its number."""
+        async with self._changed:
+            self._jobs.append(job)
+            self._changed.notify_all()
+            return len(self._jobs) - 1
+
+    async def outcome(self, number: int) -> tuple[str, str] | None:
+        """Waits for a job to end: None, or the kind and the message of the error that it ended with."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self._outcomes) > number)
+            return self._outcomes[number]
+
+    async def close(self) -> None:
+        """Sends the workers home."""
+        async with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    async def unfinished(self) -> int:
+        """The number of the first job without an outcome: where a group of workers begins."""
+        return len(self._outcomes)
+
+    async def take(self, number: int) -> bytes | None:
+        """Waits for a job; None says to go home."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._closed or len(self._jobs) > number)
+            return self._jobs[number] if len(self._jobs) > number else None
+
+    async def finish(self, number: int, outcome: tuple[str, str] | None) -> None:
+        """Rank 0 tells how a job ended."""
+        async with self._changed:
+            if number == len(self._outcomes):
+                self._outcomes.append(outcome)
+                self._changed.notify_all()

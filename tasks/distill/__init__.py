@@ -1,0 +1,1 @@
+"""Teaching a smaller student what the teacher knows."""

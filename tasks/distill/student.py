@@ -1,0 +1,127 @@
+"""The student before its first lesson: some of the teacher's layers, or another encoder."""
+
+import copy
+from pathlib import Path
+
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from configs.model import DistillSettings, ModelSettings
+from tasks.errors import ModelError
+from tasks.model.anatomy import encoder_layers, set_encoder_layers
+from tasks.model.checkpoint import load_model, load_pretrained, load_tokenizer, save_model
+from tasks.model.text import read_split
+
+PROBE_ROWS = 2000  # training texts on which two tokenizers are compared before anything long starts
+
+
+def write_student(
+    teacher: Path,
+    data: Path,
+    destination: Path,
+    *,
+    settings: DistillSettings,
+    model: ModelSettings,
+    labels: list[str],
+    seed: int,
+) -> list[int]:
+    """Saves the student that the settings ask for, before its first lesson.
+
+    Args:
+        teacher: folder of the teacher's checkpoint.
+        data: folder of the prepared data.
+        labels: label names by id.
+        seed: of a new classification head (distill.student).
+
+    Returns:
+        For each layer of the student, the teacher's layer it is matched with, counted from 0.
+
+    Raises:
+        ModelError: when the teacher does not have the layers, or the other encoder does not fit the task or the loss.
+    """
+    whole, tokenizer = load_model(teacher), load_tokenizer(teacher)
+    if not settings.student:
+        save_model(student_from_layers(whole, settings.layers), tokenizer, destination)
+        return list(settings.layers)
+    student, own_tokenizer = other_student(settings, model, labels, seed)
+    check_tokens(settings, tokenizer, own_tokenizer, read_split(data, "train").texts)
+    save_model(student, own_tokenizer, destination)
+    return spread_layers(student.config.num_hidden_layers, whole.config.num_hidden_layers)
+
+
+def student_from_layers(teacher: PreTrainedModel, layers: list[int]) -> PreTrainedModel:
+    """A copy of the teacher with only these layers, counted from 0; embeddings and head are the teacher's.
+
+    Raises:
+        ModelError: when a layer is named that the teacher does not have, or they are not in rising order.
+
+    Source: Sanh et al. 2019 (DistilBERT), arXiv:1910.01108, section 3.
+    """
+    check_layers(layers, teacher.config.num_hidden_layers)
+    student = copy.deepcopy(teacher)
+    kept = encoder_layers(student)
+    set_encoder_layers(student, [kept[layer] for layer in layers])
+    return student
+
+
+def check_layers(layers: list[int], count: int) -> None:
+    """Raises:
+    ModelError: when the layers cannot be taken from a teacher of `count` layers.
+    """
+    absent = [layer for layer in layers if not 0 <= layer < count]
+    if absent:
+        raise ModelError(
+            f"distill.layers is {layers} and names {absent}: the teacher has {count} layers, counted from 0: "
+            f"name some of 0 to {count - 1}, e.g. --set 'distill.layers={spread_layers(max(1, count // 2), count)}'"
+        )
+    if not layers or layers != sorted(set(layers)):
+        raise ModelError(
+            f"distill.layers is {layers}: name at least one layer, each once, in rising order, "
+            f"e.g. --set 'distill.layers={spread_layers(max(1, count // 2), count)}'"
+        )
+
+
+def spread_layers(student_count: int, teacher_count: int) -> list[int]:
+    """For each layer of a student the teacher's layer at the same relative depth, the last matched with the last.
+
+    Source: Jiao et al. 2020 (TinyBERT), arXiv:1909.10351, section 3, the uniform mapping.
+    """
+    return [max(0, round((place + 1) * teacher_count / student_count) - 1) for place in range(student_count)]
+
+
+def other_student(
+    settings: DistillSettings, model: ModelSettings, labels: list[str], seed: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """The encoder that `distill.student` names, with a new classification head.
+
+    Raises:
+        ModelError: when it cannot be loaded, or does not take texts of model.max_length tokens.
+    """
+    source = ModelSettings(source=settings.student, max_length=model.max_length)
+    return load_pretrained(source, labels, seed)
+
+
+def check_tokens(
+    settings: DistillSettings,
+    teacher: PreTrainedTokenizerFast,
+    student: PreTrainedTokenizerFast,
+    texts: list[str],
+) -> None:
+    """Raises:
+    ModelError: when hidden states or relations are to be matched token by token, and the two tokenizers cut some of
+        the texts into different tokens.
+    """
+    if not (settings.hidden_weight or settings.relation_weight):
+        return
+    texts = texts[:PROBE_ROWS]
+    own = student(texts, add_special_tokens=True)["input_ids"]
+    differing = sum(
+        len(ids) != len(other)
+        for ids, other in zip(own, teacher(texts, add_special_tokens=True)["input_ids"], strict=True)
+    )
+    if differing:
+        raise ModelError(
+            f"distill.student is '{settings.student}', which cuts {differing} of {len(texts)} texts into other tokens "
+            f"than the teacher does, while distill.hidden_weight is {settings.hidden_weight:g} and "
+            f"distill.relation_weight is {settings.relation_weight:g}: those match the two token by token. Set both to "
+            "0, which leaves the teacher's predictions, or take a student with the teacher's tokenizer"
+        )

@@ -1,0 +1,200 @@
+"""How fast models are: each in a process of its own, the models in turn, several rounds.
+
+Sessions that share a process spoil each other, as the idle threads of one spin on the cores that the other computes
+on: factors of 3 to 10 were seen. And a median over the calls of one process can move by a factor of 2 from one process
+to the next. So a round gives every model one new process, and the rounds are pooled.
+"""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from configs.delivery import EvaluateSettings, parse_cell
+from tasks.contracts import Latency
+from tasks.errors import MeasurementError
+from tasks.evaluate.machine import cores
+from tasks.evaluate.subject import Runtime, Subject
+
+ROOT = Path(__file__).resolve().parents[2]
+# RoBERTa's kin count positions from the padding index + 1, and so read fewer tokens than they have positions.
+OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert"}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a measuring process is asked to do; travels as JSON."""
+
+    runtime: Runtime
+    folder: str
+    providers: list[str]
+    threads: int
+    """0: the runtime's own choice, one for each core."""
+    cells: list[list[int]]
+    """[batch, length] each."""
+    samples: int
+    seconds: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one measuring process saw; travels as JSON."""
+
+    providers: list[str]
+    """Those the session has, the first one preferred."""
+    load_seconds: float
+    """From the file to a model that is ready, without importing the runtime."""
+    peak_memory_bytes: int
+    """Largest resident set of the process, runtime included."""
+    milliseconds: list[list[float]]
+    """Every sample, by cell in the order of the cells."""
+
+
+def time_models(
+    subjects: Sequence[Subject],
+    settings: EvaluateSettings,
+    providers: Sequence[str],
+    seed: int,
+    on_measured: Callable[[str], None] = lambda note: None,
+) -> dict[str, list[Timing]]:
+    """One timing for each round of each model, by name.
+
+    The round's first model changes from round to round, so that no model always has the coolest machine.
+
+    Raises:
+        MeasurementError: when a cell is longer than a model reads, or a measuring process dies.
+    """
+    check_cells(subjects, settings.cells)
+    timings: dict[str, list[Timing]] = {subject.name: [] for subject in subjects}
+    for round_number in range(settings.rounds):
+        first = round_number % len(subjects)
+        for subject in [*subjects[first:], *subjects[:first]]:
+            order = Order(
+                runtime=subject.runtime,
+                folder=str(subject.folder),
+                providers=list(providers),
+                threads=settings.threads,
+                cells=[list(parse_cell(cell)) for cell in settings.cells],
+                samples=settings.samples,
+                seconds=settings.cell_seconds,
+                seed=seed,
+            )
+            timings[subject.name].append(measure(subject.name, order))
+            on_measured(f"timed {subject.name}, round {round_number + 1} of {settings.rounds}")
+    return timings
+
+
+def measure(name: str, order: Order, limit_seconds: float | None = None) -> Timing:
+    """Has a new process carry out an order, and waits for it.
+
+    Args:
+        limit_seconds: after this long it is ended; by default far longer than the order should take.
+
+    Raises:
+        MeasurementError: with the end of what the process said, when it dies or hangs.
+    """
+    limit = limit_seconds or 1800 + 10 * len(order.cells) * order.seconds
+    with tempfile.TemporaryDirectory(prefix="hone-timing-") as folder:
+        question, answer = Path(folder, "order.json"), Path(folder, "timing.json")
+        question.write_text(json.dumps(asdict(order)), encoding="utf-8")
+        command = [sys.executable, "-m", "tasks.evaluate.timing_worker", str(question), str(answer)]
+        try:
+            # From ROOT, so that `tasks` is this package, whatever lies in the folder that Hone was started from.
+            finished = subprocess.run(
+                command,
+                cwd=ROOT,
+                env=_environment(order.threads),
+                capture_output=True,
+                text=True,
+                timeout=limit,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise MeasurementError(
+                f"{name}: the process that timed it was not done after {limit:.0f} s; "
+                "take out the largest of evaluate.cells, or lower evaluate.samples"
+            ) from None
+        if finished.returncode != 0 or not answer.is_file():
+            raise MeasurementError(
+                f"{name}: the process that timed it ended with code {finished.returncode}"
+                f"{' (killed: out of memory?)' if finished.returncode == -9 else ''}:\n{_end_of(finished.stderr)}"
+            )
+        return Timing(**json.loads(answer.read_text(encoding="utf-8")))
+
+
+def check_cells(subjects: Sequence[Subject], cells: Sequence[str]) -> None:
+    """Raises:
+    MeasurementError: naming the cells longer than a model reads.
+    """
+    for subject in subjects:
+        config = model_config(subject.folder)
+        limit = config.get("max_position_embeddings")
+        if limit is None:
+            continue
+        if config.get("model_type") in OFFSET_POSITIONS:
+            limit -= int(config.get("pad_token_id") or 0) + 1
+        longer = [cell for cell in cells if parse_cell(cell)[1] > limit]
+        if longer:
+            raise MeasurementError(
+                f"evaluate.cells has {', '.join(longer)}, but {subject.name} reads at most {limit} tokens: "
+                "leave them out, e.g. --set 'evaluate.cells=[1x16, 1x32]'"
+            )
+
+
+def model_config(folder: Path) -> dict[str, Any]:
+    """The model's `config.json`."""
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return config
+
+
+def latencies(timings: Sequence[Timing], cells: Sequence[str]) -> list[Latency]:
+    """Percentiles of each cell over the samples of all rounds, and each round's own median."""
+    found = []
+    for place, cell in enumerate(cells):
+        batch, length = parse_cell(cell)
+        rounds = [timing.milliseconds[place] for timing in timings]
+        pooled = np.concatenate(rounds)
+        p50, p95, p99 = np.percentile(pooled, [50, 95, 99])
+        found.append(
+            Latency(
+                batch=batch,
+                length=length,
+                p50_ms=round(float(p50), 4),
+                p95_ms=round(float(p95), 4),
+                p99_ms=round(float(p99), 4),
+                samples=len(pooled),
+                round_p50_ms=[round(float(np.median(one)), 4) for one in rounds],
+            )
+        )
+    return found
+
+
+def speedup(candidate: Sequence[Latency], baseline: Sequence[Latency]) -> float:
+    """Geometric mean over the cells of baseline median / candidate median: above 1 is faster than the baseline."""
+    ratios = [slow.p50_ms / fast.p50_ms for fast, slow in zip(candidate, baseline, strict=True)]
+    return math.exp(sum(map(math.log, ratios)) / len(ratios))
+
+
+def throughput(measured: Sequence[Latency]) -> float:
+    """Rows a second in the cell that gives most."""
+    return max(1000 * cell.batch / cell.p50_ms for cell in measured)
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """The child's environment: its own number of threads, whatever the parent was started with; no hub, no chatter."""
+    count = str(threads or cores())
+    pools = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), count)
+    return {**os.environ, **pools, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+
+
+def _end_of(text: str, lines: int = 15) -> str:
+    return "\n".join(text.strip().splitlines()[-lines:]) or "(it said nothing)"

@@ -1,0 +1,194 @@
+"""A PyTorch encoder as an fp32 ONNX graph with dynamic batch and length.
+
+torch's dynamo exporter writes it: its graph has a third of the nodes of the TorchScript exporter's, knows every shape, and
+says of each node which module it came from. That last is used here to name weights after their layers, and then removed
+with everything else that differs between two machines: the same checkpoint gives the same bytes.
+"""
+
+import ast
+import copy
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from tasks.model.anatomy import SUPPORTED
+from tasks.model.text import MODEL_INPUTS
+
+SINGLE_FILE_BYTES = 2**31 - 1
+"""Above this protobuf cannot hold a graph, and its weights lie beside it in `model.onnx.data`."""
+
+
+def export_onnx(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, opset: int) -> onnx.ModelProto:
+    """The graph of a model in evaluation mode: `input_ids`, `attention_mask`, and `token_type_ids` where the tokenizer gives
+    them, [batch, length] int64, to `logits` [batch, labels] fp32.
+
+    A linear layer `x.y` is a MatMul of that name, whose second input is its weight [in, out]; an embedding table is the first
+    input of the Gather of its name. `value_info` holds all shapes.
+    """
+    names = [name for name in MODEL_INPUTS if name in tokenizer.model_input_names]
+    ids = torch.arange(16).reshape(2, 8) % model.get_input_embeddings().num_embeddings
+    examples = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
+    dynamic = torch.export.Dim.DYNAMIC
+    with torch.no_grad(), _quiet():
+        program = torch.onnx.export(
+            _Logits(model, names).eval(),
+            tuple(examples[name] for name in names),
+            dynamo=True,
+            opset_version=opset,
+            input_names=names,
+            output_names=["logits"],
+            dynamic_shapes=(tuple({0: dynamic, 1: dynamic} for _name in names),),
+            verbose=False,
+        )
+    graph = program.model_proto
+    _products_of_matrices(graph)
+    _name_parts(graph)
+    _name_axes(graph)
+    _strip(graph)
+    return graph
+
+
+def write_onnx(graph: onnx.ModelProto, path: Path, limit: int = SINGLE_FILE_BYTES) -> int:
+    """Writes and checks a graph, without the shapes in between, in one file up to `limit` bytes; returns the bytes written.
+
+    Raises:
+        onnx.checker.ValidationError: when the graph is not valid ONNX.
+    """
+    del graph.graph.value_info[:]
+    if graph.ByteSize() <= limit:
+        path.write_bytes(graph.SerializeToString(deterministic=True))
+    else:
+        onnx.save(graph, path, save_as_external_data=True, location=f"{path.name}.data")
+    onnx.checker.check_model(path, full_check=True)
+    return sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
+
+
+def initializers(graph: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+    """Constant tensors by name."""
+    return {tensor.name: tensor for tensor in graph.graph.initializer}
+
+
+def set_nodes(graph: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
+    """Makes these the graph's nodes, of which some may be its own already, and drops nodes and constants that reach no
+    output."""
+    needed = {value.name for value in graph.graph.output}
+    kept = []
+    for node in reversed(nodes):
+        if needed.intersection(node.output):
+            kept.append(copy.deepcopy(node))
+            needed.update(node.input)
+    del graph.graph.node[:]
+    graph.graph.node.extend(reversed(kept))
+    for tensor in [tensor for tensor in graph.graph.initializer if tensor.name not in needed]:
+        graph.graph.initializer.remove(tensor)
+
+
+class _Logits(nn.Module):
+    """Ids in, logits out. The mask is handed over as what is added to the attention scores, which spares the graph the
+    twenty nodes with which transformers makes that of it."""
+
+    def __init__(self, model: PreTrainedModel, names: list[str]) -> None:
+        super().__init__()
+        self.hone = model
+        self._names = names
+
+    def forward(self, *values: Tensor) -> Tensor:
+        given = dict(zip(self._names, values, strict=True))
+        if self.hone.config.model_type in SUPPORTED:
+            absent = 1.0 - given["attention_mask"][:, None, None, :].to(torch.float32)
+            given["attention_mask"] = absent * torch.finfo(torch.float32).min
+        logits: Tensor = self.hone(**given).logits
+        return logits
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter talks about itself and about libraries that are not needed; its errors are raised all the same."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _module(node: onnx.NodeProto) -> str:
+    """Dotted name of the module that a node came from."""
+    for entry in node.metadata_props:
+        if entry.key == "pkg.torch.onnx.name_scopes":
+            scopes = ast.literal_eval(entry.value)
+            return str(scopes[-2]).removeprefix("hone").removeprefix(".") if len(scopes) > 1 else ""
+    return ""
+
+
+def _products_of_matrices(graph: onnx.ModelProto) -> None:
+    """Writes Gemm, which the exporter uses for two-dimensional inputs, as MatMul and Add, so that a linear layer looks the
+    same everywhere. onnxruntime makes a Gemm of it again."""
+    tensors = initializers(graph)
+    nodes = []
+    for node in graph.graph.node:
+        if node.op_type != "Gemm":
+            nodes.append(node)
+            continue
+        weight = tensors[node.input[1]]
+        flipped = {attribute.name: attribute.i for attribute in node.attribute}.get("transB", 0)
+        if flipped:
+            matrix = numpy_helper.to_array(weight).T
+            weight.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(matrix), weight.name))
+        bias = node.input[2] if len(node.input) > 2 else ""
+        product = f"{node.output[0]}_product" if bias else node.output[0]
+        made = [onnx.helper.make_node("MatMul", [node.input[0], node.input[1]], [product], name=f"{node.name}_MatMul")]
+        if bias:
+            made.append(onnx.helper.make_node("Add", [product, bias], [node.output[0]], name=f"{node.name}_Add"))
+        for each in made:
+            each.metadata_props.extend(node.metadata_props)
+        nodes.extend(made)
+    set_nodes(graph, nodes)
+
+
+def _name_parts(graph: onnx.ModelProto) -> None:
+    """Names products, look-ups and constants as the modules they belong to, without the wrapper."""
+    tensors = initializers(graph)
+    names = {name: name.removeprefix("hone.") for name in tensors if name.startswith("hone.")}
+    for node in graph.graph.node:
+        held = {"MatMul": 1, "Gather": 0}.get(node.op_type, -1)
+        if held >= 0 and node.input[held] in tensors and _module(node):
+            node.name = _module(node)
+            names.setdefault(node.input[held], f"{node.name}.weight")
+    for tensor in graph.graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+    for node in graph.graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = names.get(name, name)
+
+
+def _name_axes(graph: onnx.ModelProto) -> None:
+    for value in graph.graph.input:
+        for axis, name in zip(value.type.tensor_type.shape.dim, ("batch", "length"), strict=True):
+            axis.dim_param = name
+    for value in graph.graph.output:
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+
+
+def _strip(graph: onnx.ModelProto) -> None:
+    """Removes stack traces, paths, versions and notes of the exporter."""
+    graph.producer_name, graph.producer_version, graph.doc_string = "hone", "", ""
+    graph.graph.name, graph.graph.doc_string = "encoder", ""
+    values = [*graph.graph.input, *graph.graph.output, *graph.graph.value_info]
+    for part in (graph, graph.graph, *graph.graph.node, *graph.graph.initializer, *values):
+        del part.metadata_props[:]
+        if not isinstance(part, onnx.ModelProto | onnx.GraphProto):
+            part.doc_string = ""

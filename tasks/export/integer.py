@@ -1,0 +1,117 @@
+"""Real 8 bits: weights stored as int8, products of integers. Operators of the ONNX standard only.
+
+dynamic (onnxruntime's CPU provider): DynamicQuantizeLinear, MatMulInteger and the scales, which the session fuses into one
+kernel for each product. static (TensorRT, CUDA): QuantizeLinear and DequantizeLinear around what each product reads.
+Embedding tables are looked up as int8, and only the rows found are scaled.
+"""
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper, numpy_helper
+from transformers import PreTrainedModel
+
+from tasks.errors import ExportError
+from tasks.export.graph import initializers, set_nodes
+from tasks.model.fake_quantization import Plan, weight_grid
+
+
+def quantize_graph(graph: onnx.ModelProto, model: PreTrainedModel, plan: Plan) -> None:
+    """Makes an fp32 graph of `export_onnx` the integer graph that a plan describes, in place.
+
+    Args:
+        model: the graph's source; its weights set the grids, as in training.
+
+    Raises:
+        ExportError: when the graph lacks a layer that the plan quantises.
+    """
+    tensors = initializers(graph)
+    ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in graph.graph.value_info}
+    builder = _Builder(graph)
+    found = set()
+    biased: set[str] = set()
+    for node in graph.graph.node:
+        if node.op_type == "MatMul" and node.name in plan.linears and node.input[1] in tensors:
+            found.add(node.name)
+            weight = model.get_submodule(node.name).weight
+            if plan.scheme == "dynamic":
+                builder.dynamic_product(node, weight)
+            else:
+                builder.static_product(node, weight, plan.scales[node.name])
+                if ranks.get(node.input[0]) == 2:
+                    biased.add(node.output[0])
+        elif node.op_type == "Gather" and node.name in plan.tables and node.input[0] in tensors:
+            found.add(node.name)
+            builder.look_up(node, model.get_submodule(node.name).weight)
+        else:
+            if node.op_type == "Add" and biased.intersection(node.input):
+                # The session would fuse a bias into a Gemm of floats; it cannot with a Sum.
+                node.op_type = "Sum"
+            builder.nodes.append(node)
+    missing = sorted({*plan.linears, *plan.tables} - found)
+    if missing:
+        raise ExportError(
+            f"the graph has no product or look-up for {', '.join(missing)}: the exporter changed their form; "
+            "keep them in fp32 or set quantize.method: none"
+        )
+    graph.graph.initializer.extend(builder.tensors)
+    set_nodes(graph, builder.nodes)
+
+
+class _Builder:
+    """The nodes and constants of the integer graph."""
+
+    def __init__(self, graph: onnx.ModelProto) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.tensors: list[onnx.TensorProto] = []
+        self._rounded: dict[str, list[str]] = {}
+
+    def dynamic_product(self, node: onnx.NodeProto, weight: torch.Tensor) -> None:
+        """round(x / s) * W in integers, times the scales of both. Products of the same input share its rounding."""
+        name, values, result = node.name, node.input[0], node.output[0]
+        matrix, scale = self._matrix(name, weight)
+        if values not in self._rounded:
+            self._rounded[values] = [f"{values}_{part}" for part in ("integers", "scale", "zero_point")]
+            self._add("DynamicQuantizeLinear", [values], self._rounded[values])
+        integers, values_scale, zero = self._rounded[values]
+        self._add("MatMulInteger", [integers, matrix, zero], [f"{result}_integers"], name=name)
+        self._add("Cast", [f"{result}_integers"], [f"{result}_unscaled"], to=onnx.TensorProto.FLOAT)
+        self._add("Mul", [values_scale, scale], [f"{result}_scale"])
+        self._add("Mul", [f"{result}_unscaled", f"{result}_scale"], [result])
+
+    def static_product(self, node: onnx.NodeProto, weight: torch.Tensor, scale: float) -> None:
+        """The product of an input and a weight that were rounded. Each product has a rounding of its own: onnxruntime's CPU
+        provider makes integer kernels of signed inputs only where they are not shared."""
+        name, values = node.name, node.input[0]
+        matrix, matrix_scale = self._matrix(name, weight)
+        zero = self._constant(f"{name}.input_zero_point", np.zeros((), np.int8))
+        step = self._constant(f"{name}.input_scale", np.asarray(scale, np.float32))
+        zeros = self._constant(f"{name}.weight_zero_point", np.zeros(weight.shape[0], np.int8))
+        self._add("QuantizeLinear", [values, step, zero], [f"{name}_integers"])
+        self._add("DequantizeLinear", [f"{name}_integers", step, zero], [f"{name}_rounded"])
+        self._add("DequantizeLinear", [matrix, matrix_scale, zeros], [f"{name}_weight"], axis=1)
+        self._add("MatMul", [f"{name}_rounded", f"{name}_weight"], [node.output[0]], name=name)
+
+    def look_up(self, node: onnx.NodeProto, table: torch.Tensor) -> None:
+        """Rows of an int8 table, times their scales."""
+        integers, scale = weight_grid(table)
+        name, ids, result = node.name, node.input[1], node.output[0]
+        rows = self._constant(f"{name}.weight_int8", integers.numpy())
+        scales = self._constant(f"{name}.weight_scale", scale[:, None].numpy())
+        self._add("Gather", [rows, ids], [f"{result}_integers"], name=name)
+        self._add("Cast", [f"{result}_integers"], [f"{result}_unscaled"], to=onnx.TensorProto.FLOAT)
+        self._add("Gather", [scales, ids], [f"{result}_scale"])
+        self._add("Mul", [f"{result}_unscaled", f"{result}_scale"], [result])
+
+    def _matrix(self, name: str, weight: torch.Tensor) -> tuple[str, str]:
+        """Names of the weight [in, out] int8 and of its scales [out]."""
+        integers, scale = weight_grid(weight)
+        matrix = self._constant(f"{name}.weight_int8", np.ascontiguousarray(integers.T.numpy()))
+        return matrix, self._constant(f"{name}.weight_scale", scale.numpy())
+
+    def _constant(self, name: str, values: np.ndarray) -> str:
+        self.tensors.append(numpy_helper.from_array(values, name))
+        return name
+
+    def _add(self, kind: str, inputs: list[str], outputs: list[str], name: str = "", **attributes: int) -> None:
+        self.nodes.append(helper.make_node(kind, inputs, outputs, name=name or outputs[0], **attributes))

@@ -1,0 +1,99 @@
+"""Stage: every model of the chain as ONNX, with its tokenizer, compared with the PyTorch model it came from."""
+
+from typing import Any
+
+from prefect import task
+
+from tasks import store
+from tasks.contracts import (
+    Checkpoint,
+    DistilledModel,
+    ExportedModels,
+    OnnxModel,
+    PreparedData,
+    PrunedModel,
+    QuantizedModel,
+    TrainedModel,
+)
+from tasks.stage import RunContext, Workshop, run_stage
+
+
+@task(name="export")
+def export_models(
+    context: RunContext,
+    data: PreparedData,
+    teacher: TrainedModel,
+    distilled: DistilledModel,
+    pruned: PrunedModel,
+    quantized: QuantizedModel,
+) -> ExportedModels:
+    """Exports each distinct model of the chain, in its order: what a skipped stage passed on is there already."""
+    recipe, settings = context.recipe, context.recipe.export
+    chain = distinct(
+        {
+            ("teacher", "train"): teacher.checkpoint,
+            ("distilled", "distill"): distilled.checkpoint,
+            ("pruned", "prune"): pruned.checkpoint,
+            ("quantized", "quantize"): quantized.checkpoint,
+        }
+    )
+
+    def body(workshop: Workshop) -> dict[str, Any]:
+        from tasks.export.export import export_checkpoint
+        from tasks.model.text import read_split
+
+        rows = read_split(store.open_artifact(data.artifact), "test")
+        models = []
+        for done, ((name, stage), checkpoint) in enumerate(chain.items()):
+            workshop.advanced(done, len(chain), f"exporting {name}")
+            made = export_checkpoint(
+                name,
+                store.open_artifact(checkpoint.artifact),
+                workshop.folder / name,
+                rows,
+                settings.opset,
+                settings.tolerance,
+                recipe.model.max_length,
+                for_cpu=settings.providers[0] == "cpu",
+            )
+            models.append(
+                OnnxModel(
+                    name=name,
+                    stage=stage,
+                    artifact=workshop.artifact(name, [checkpoint.artifact.digest]),
+                    precision=made.precision,
+                    parameters=made.parameters,
+                    graph_bytes=made.graph_bytes,
+                    source=checkpoint.artifact,
+                    parity_max_abs_diff=made.parity_max_abs_diff,
+                )
+            )
+        return {"models": models}
+
+    return run_stage(
+        context,
+        "export",
+        ExportedModels,
+        body,
+        settings={
+            "export.opset": settings.opset,
+            "export.tolerance": settings.tolerance,
+            "export.first_provider_is_cpu": settings.providers[0] == "cpu",
+            "model.max_length": recipe.model.max_length,
+        },
+        inputs={
+            "data": data.artifact.digest,
+            **{name: checkpoint.artifact.digest for (name, _stage), checkpoint in chain.items()},
+        },
+        code=("model",),
+        libraries=("torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime-gpu", "onnxruntime"),
+    )
+
+
+def distinct(chain: dict[tuple[str, str], Checkpoint]) -> dict[tuple[str, str], Checkpoint]:
+    """The chain without those that only passed on what came in."""
+    found: dict[tuple[str, str], Checkpoint] = {}
+    for key, checkpoint in chain.items():
+        if checkpoint.artifact.digest not in {earlier.artifact.digest for earlier in found.values()}:
+            found[key] = checkpoint
+    return found

@@ -1,0 +1,167 @@
+"""Asks the teacher about every training row and its perturbed copies, once."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as arrow
+import torch
+from pyarrow import parquet
+from torch import Tensor, nn
+
+from configs.section import Precision
+from tasks.errors import ModelError, PreflightError
+from tasks.model.anatomy import LayerParts, layer_parts
+from tasks.model.augment import Neighbours, augment, word_neighbours
+from tasks.model.checkpoint import load_model, load_tokenizer
+from tasks.model.optimizer import arithmetic
+from tasks.model.text import Rows, make_batch, model_inputs, read_split, sequential_batches, tokenize
+from tasks.model.token_file import TokenFile
+
+BATCH_SIZE = 64
+Progress = Callable[[float, float, str], None]
+"""Rows done, rows in all, what is being done."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the teacher is asked."""
+
+    teacher: Path
+    """Folder of its checkpoint."""
+    data: Path
+    """Folder of the prepared data."""
+    copies: int
+    """Perturbed copies of each training text."""
+    max_length: int
+    """Tokens per row; longer text is cut."""
+    seed: int
+    """Of the copies."""
+    precision: Precision
+    """Arithmetic of the forward pass."""
+
+
+def ask(question: Question, wanted: list[str], into: Path, on_progress: Progress) -> dict[str, object]:
+    """Writes the wanted files (see `teacher_outputs`) into a folder.
+
+    Returns:
+        What the files do not say: the teacher's `mask_token`, and `heads` of its last layer.
+
+    Raises:
+        ModelError: when a layer is wanted that the teacher does not have.
+        PreflightError: when the disk has no room for them.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = load_tokenizer(question.teacher)
+    teacher = load_model(question.teacher)
+    teacher.to(device)  # type: ignore[arg-type]  # transformers hides the signature
+    last = layer_parts(teacher)[-1]
+    layers = _layers(wanted, teacher.config.num_hidden_layers)
+    rows = read_split(question.data, "train")
+    if question.copies:
+        table = teacher.get_input_embeddings().get_parameter("weight")
+        neighbours = word_neighbours(tokenizer, table, [*rows.texts, *(rows.pairs or [])])
+        rows = with_copies(rows, question.copies, question.seed, tokenizer.mask_token, neighbours)
+    text = tokenize(tokenizer, rows, question.max_length)
+    if "train.parquet" in wanted:
+        _write_rows(rows, into / "train.parquet")
+    if "offsets.npy" in wanted:
+        np.save(into / "offsets.npy", text.offsets)
+    widths = {"relations.npy": 3 * last.query.out_features, **dict.fromkeys(layers, teacher.config.hidden_size)}
+    files = _reserve(into, int(text.offsets[-1]), {name: widths[name] for name in wanted if name in widths})
+    logits = np.zeros((len(text), int(teacher.config.num_labels or 0)), np.float32)
+    done = 0
+    for rows_asked in sequential_batches(text.lengths, BATCH_SIZE):
+        batch = make_batch(text, rows_asked, tokenizer.pad_token_id, device)
+        with torch.no_grad(), arithmetic(question.precision, device), recorded(last) as vectors:
+            answer = teacher(**model_inputs(batch), output_hidden_states=bool(layers))
+        logits[rows_asked] = answer.logits.float().cpu().numpy()
+        for name, file in files.items():
+            hidden = name in layers
+            values = _half(answer.hidden_states[layers[name] + 1] if hidden else torch.cat(vectors, dim=-1))
+            for row, found in zip(rows_asked, values, strict=True):
+                file.write(int(text.offsets[row]), found[: text.lengths[row]])
+        done += len(rows_asked)
+        on_progress(done, len(text), "asking the teacher")
+    if "logits.npy" in wanted:
+        np.save(into / "logits.npy", logits)
+    for file in files.values():
+        file.close()
+    return {"mask_token": tokenizer.mask_token, "heads": last.heads}
+
+
+def with_copies(rows: Rows, copies: int, seed: int, mask_token: str | None, neighbours: Neighbours) -> Rows:
+    """The rows, and after them their perturbed copies, with the label -1: only the teacher can tell."""
+    texts = augment(rows.texts, copies, seed, mask_token, neighbours)
+    pairs = None if rows.pairs is None else augment(rows.pairs, copies, seed + 1, mask_token, neighbours)
+    return Rows(
+        texts=rows.texts + texts,
+        pairs=None if rows.pairs is None or pairs is None else rows.pairs + pairs,
+        labels=np.concatenate([rows.labels, np.full(copies * len(rows), -1, np.int64)]),
+    )
+
+
+@contextmanager
+def recorded(layer: LayerParts) -> Iterator[list[Tensor]]:
+    """Queries, keys and values [batch, length, width] of a layer, filled in when the block has run a forward pass."""
+    modules = (layer.query, layer.key, layer.value)
+    outputs: dict[nn.Module, Tensor] = {}
+    vectors: list[Tensor] = []
+
+    def keep(module: nn.Module, _inputs: object, output: Tensor) -> None:
+        outputs[module] = output
+
+    handles = [module.register_forward_hook(keep) for module in modules]
+    try:
+        yield vectors
+        vectors.extend(outputs[module] for module in modules)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _layers(wanted: list[str], count: int) -> dict[str, int]:
+    layers = {name: int(name.removeprefix("hidden-").removesuffix(".npy")) for name in wanted if "hidden-" in name}
+    absent = sorted(layer for layer in layers.values() if layer >= count)
+    if absent:
+        raise ModelError(
+            f"layers {absent} of the teacher are to be matched, and it has {count} layers, counted from 0: "
+            f"name some of 0 to {count - 1} in distill.layers"
+        )
+    return layers
+
+
+def _reserve(into: Path, tokens: int, widths: dict[str, int]) -> dict[str, TokenFile]:
+    """Files of their full size, once the disk is known to have room for all of them."""
+    needed = 2 * tokens * sum(widths.values())
+    free = shutil.disk_usage(into).free
+    if needed > free:
+        raise PreflightError(
+            f"{into}: the teacher's outputs take {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free: lower "
+            "distill.augment, match fewer distill.layers, set distill.hidden_weight=0, or move compute.storage"
+        )
+    return {name: TokenFile.create(into / name, tokens, width) for name, width in widths.items()}
+
+
+def _half(values: Tensor) -> npt.NDArray[np.float16]:
+    """In fp16; the outliers of some encoders are cut to what fp16 holds."""
+    largest = torch.finfo(torch.float16).max
+    return np.asarray(values.float().clamp(-largest, largest).half().cpu().numpy())
+
+
+def _write_rows(rows: Rows, path: Path) -> None:
+    """As the data stage writes a split, so that `read_split` reads it."""
+    table = arrow.table(
+        {
+            "text": arrow.array(rows.texts, arrow.string()),
+            "pair": arrow.nulls(len(rows), arrow.string())
+            if rows.pairs is None
+            else arrow.array(rows.pairs, arrow.string()),
+            "label": arrow.array(rows.labels, arrow.int32()),
+        }
+    )
+    parquet.write_table(table, path)

@@ -1,0 +1,93 @@
+"""Perturbed copies of a text, for the teacher to label: more of its knowledge than the training texts alone show."""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+REPLACED = 0.2  # share of words replaced by a neighbour; 0.1 in two joined pieces, which are strange enough
+MASKED = 0.05  # share of words replaced by the mask token
+JOINED = 0.2  # share of copies that join a piece of their text with a piece of another
+CUT = 0.3  # share of copies that are a piece of their text
+SHORTEST_PIECE = 0.2  # of the text's words
+NEIGHBOURS = 8  # words that may stand in for a word
+WORDS_AT_ONCE = 1000
+Neighbours = Mapping[str, Sequence[str]]
+
+
+def augment(
+    texts: Sequence[str], copies: int, seed: int, mask_token: str | None = None, neighbours: Neighbours | None = None
+) -> list[str]:
+    """Copies of each text, some cut to a piece or joined with another's, with words replaced by neighbours or masked.
+
+    The same seed gives the same copies, and a larger `copies` only adds to them.
+
+    Args:
+        mask_token: the teacher's, as it stands in text; None for a tokenizer without one: then nothing is masked.
+        neighbours: what may stand in for a word (see `word_neighbours`); None: nothing.
+
+    Returns:
+        copies * len(texts) texts: the first copy of every text, then the second one, and so on.
+
+    Source: masking and pieces are Tang et al. 2019, arXiv:1903.12136, section 3.3; replacing words by the nearest ones
+    in an embedding table is Jiao et al. 2020 (TinyBERT), arXiv:1909.10351, algorithm 1.
+    """
+    found = []
+    for copy in range(copies):
+        chance = random.Random(f"{seed} {copy}")
+        found += [" ".join(_perturbed(text, texts, chance, mask_token, neighbours or {})) for text in texts]
+    return found
+
+
+def word_neighbours(
+    tokenizer: PreTrainedTokenizerFast, embeddings: Tensor, texts: Iterable[str]
+) -> dict[str, list[str]]:
+    """For each word of the texts that is one token, the others of them whose embeddings point most nearly its way.
+
+    Args:
+        embeddings: the encoder's word embeddings [vocabulary, width].
+    """
+    words = sorted({word for text in texts for word in text.split() if len(word) > 1})
+    # A word is cut as it would be inside a text, where a space goes before it.
+    pieces = tokenizer([f" {word}" for word in words], add_special_tokens=False)["input_ids"] if words else []
+    known = {word: ids[0] for word, ids in zip(words, pieces, strict=True) if len(ids) == 1}
+    known = {word: index for word, index in known.items() if index != tokenizer.unk_token_id}
+    words, table = list(known), F.normalize(embeddings.detach().float()[list(known.values())], dim=1)
+    count = min(NEIGHBOURS + 1, len(words))
+    found: dict[str, list[str]] = {}
+    for start in range(0, len(words), WORDS_AT_ONCE):
+        nearest = (table[start : start + WORDS_AT_ONCE] @ table.T).topk(count, dim=1).indices.tolist()
+        for word, places in zip(words[start:], nearest, strict=False):
+            found[word] = [words[place] for place in places if words[place] != word][:NEIGHBOURS]
+    return found
+
+
+def _perturbed(
+    text: str, texts: Sequence[str], chance: random.Random, mask_token: str | None, neighbours: Neighbours
+) -> list[str]:
+    own, kind, replaced = text.split(), chance.random(), REPLACED
+    if kind < JOINED:
+        own, replaced = _piece(own, chance) + _piece(chance.choice(texts).split(), chance), REPLACED / 2
+    elif kind < JOINED + CUT:
+        own = _piece(own, chance)
+    found = []
+    for word in own:
+        fate = chance.random()
+        if fate < replaced and neighbours.get(word):
+            found.append(chance.choice(neighbours[word]))
+        elif fate > 1 - MASKED and mask_token is not None:
+            found.append(mask_token)
+        else:
+            found.append(word)
+    return found
+
+
+def _piece(words: list[str], chance: random.Random) -> list[str]:
+    """A run of the words; of one or two words, all."""
+    if len(words) < 3:
+        return words
+    size = chance.randint(max(2, int(SHORTEST_PIECE * len(words))), len(words))
+    start = chance.randint(0, len(words) - size)
+    return words[start : start + size]

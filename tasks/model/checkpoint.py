@@ -1,0 +1,190 @@
+"""A model in a folder: safetensors, config and tokenizer. The one place where transformers loads and saves.
+
+    from tasks.model.checkpoint import load_model, load_tokenizer
+    model, tokenizer = load_model(folder), load_tokenizer(folder)
+
+is the documented call, and the only way to load a checkpoint with heads or neurons removed; plain transformers loads all
+others. Nothing here runs code from a model repository or opens a pickle.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+from transformers.utils import logging as transformers_logging
+
+from configs.model import ModelSettings
+from tasks.errors import ModelError
+from tasks.model.anatomy import apply_shape, shape_record
+from tasks.model.check import check_config, check_fit, check_kind, check_tokenizer, check_weights
+from tasks.model.source import resolve_source
+
+ATTENTION = "eager"  # pruning masks single heads and the exporter sees plain matrix products
+
+
+def load_model(folder: Path) -> PreTrainedModel:
+    """The model in a folder, in evaluation mode and fp32; removed heads and neurons are gone.
+
+    Raises:
+        ModelError: when the folder holds no model, or weights that do not fit its config.
+        UnsafeFileError: when it holds only a pickle, or asks to run code of its own.
+    """
+    config = check_config(folder)
+    check_weights(folder)
+    record = getattr(config, "hone", None)
+    if record is None:
+        model, missing = _from_pretrained(folder, config)
+        if missing:
+            raise ModelError(
+                f"{folder}: its weights do not fit its config: {_some(missing)} are missing or of another shape"
+            )
+        return model.eval()
+    with quiet(), torch.random.fork_rng(devices=[]):  # the weights drawn here are overwritten, and nobody else notices
+        model = AutoModelForSequenceClassification.from_config(config, attn_implementation=ATTENTION).float()
+    apply_shape(model, record)
+    try:
+        files = [load_file(file) for file in sorted(folder.glob("*.safetensors"))]
+        model.load_state_dict({name: value for file in files for name, value in file.items()})
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{folder}: its weights do not fit its config: {error}") from error
+    return model.eval()
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer in a folder.
+
+    Raises:
+        ModelError: when the folder holds none, or one that cannot pad.
+    """
+    check_tokenizer(folder)
+    with quiet():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            raise ModelError(f"{folder}: its tokenizer cannot be loaded: {error}") from error
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise ModelError(f"{folder}: its tokenizer has no fast version: save it as tokenizer.json")
+    if tokenizer.pad_token_id is None:
+        raise ModelError(f"{folder}: its tokenizer has no padding token: set pad_token in tokenizer_config.json")
+    return tokenizer
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Writes safetensors, config and tokenizer into `folder`, which is replaced if it is there. Shapes that the config
+    cannot say (heads and neurons removed) go into `config.json` under `hone`."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    record = shape_record(model)
+    if record is not None:
+        model.config.hone = record
+    elif hasattr(model.config, "hone"):
+        del model.config.hone
+    with quiet():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def load_pretrained(
+    settings: ModelSettings, labels: list[str], seed: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """The encoder that the settings name, with a classification head for the labels.
+
+    A head that the source lacks, or that has another number of labels, is drawn with the seed; with
+    `weights: random` so is everything else.
+
+    Raises:
+        ModelError: when it cannot be loaded or does not fit the task.
+        UnsafeFileError: when it would take a pickle or code of the model's own.
+    """
+    folder = resolve_source(settings.source, settings.revision)
+    config = check_config(folder)
+    check_kind(settings.source, config)
+    if settings.weights == "pretrained":
+        check_weights(folder)
+    tokenizer = load_tokenizer(folder)
+    config.num_labels = len(labels)
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {name: place for place, name in enumerate(labels)}
+    with quiet(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if settings.weights == "random":
+            model = AutoModelForSequenceClassification.from_config(config, attn_implementation=ATTENTION).float()
+        else:
+            model, missing = _from_pretrained(folder, config)
+            encoder = [
+                name for name in missing if name.startswith(f"{model.base_model_prefix}.") and "pooler" not in name
+            ]
+            if encoder:  # a head, or the pooler before it, may be new
+                raise ModelError(
+                    f"{folder}: its weights do not fit its config: {_some(encoder)} are missing or of another shape"
+                )
+    check_fit(settings.source, model, tokenizer, settings.max_length)
+    return model.eval(), tokenizer
+
+
+def check_model(settings: ModelSettings, labels: list[str]) -> dict[str, Any]:
+    """Loads the encoder as training would, and returns facts about it: model_type, layers, width, parameters,
+    vocabulary, max_positions (None where nothing limits them), labels.
+
+    Raises:
+        ModelError: when it cannot be loaded or does not fit the task.
+        UnsafeFileError: when it would take a pickle or code of the model's own.
+    """
+    model, tokenizer = load_pretrained(settings, labels, seed=0)
+    return check_fit(settings.source, model, tokenizer, settings.max_length)
+
+
+def count_parameters(model: torch.nn.Module) -> tuple[int, int]:
+    """Weights that are there, and those of them that are not exactly zero."""
+    parameters = list(model.parameters())
+    return sum(p.numel() for p in parameters), sum(int(torch.count_nonzero(p.detach())) for p in parameters)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps transformers' load reports and progress bars off the terminal while the block lasts."""
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _from_pretrained(folder: Path, config: PretrainedConfig) -> tuple[PreTrainedModel, list[str]]:
+    """The model in fp32, and the names of the weights that were not there and were drawn instead."""
+    try:
+        with quiet():
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                folder,
+                config=config,
+                attn_implementation=ATTENTION,
+                use_safetensors=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{folder}: its weights cannot be loaded: {error}") from error
+    mismatched = [entry[0] for entry in report["mismatched_keys"]]
+    return model, sorted({*report["missing_keys"], *mismatched})
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

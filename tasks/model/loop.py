@@ -1,0 +1,273 @@
+"""The one training loop: epochs of bucketed batches, shared out over workers, resumed after whatever happened.
+
+Every worker calls `run` with the same job. All they need from each other goes through torch.distributed, all that outlives
+them through the job's folder: `events.jsonl`, `resume-<epoch>`, `best`, and `result.json` once it is done.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from tasks.errors import HoneError, TrainingError
+from tasks.model.events import EventLog, curves
+from tasks.model.learner import Learner, TrainingEvent, TrainingJob, TrainingResult
+from tasks.model.optimizer import arithmetic, learning_rate, make_optimizer, make_scaler
+from tasks.model.resume import read_point, write_point
+from tasks.model.text import bucketed_batches, make_batch, sequential_batches
+from tasks.store import replace_folder, write_text
+
+POINTS = 200  # of a loss curve, at most, beside one at the end of each epoch
+PULSE_SECONDS = 1.0  # a sign of life where the points are further apart
+EVALUATION_BATCH = 64
+
+
+def run(job: TrainingJob, rank: int = 0, world_size: int = 1, device: torch.device | None = None) -> None:
+    """Trains a job to its end, from wherever its folder says it is. One worker's part of it.
+
+    With more than one worker, a default process group has to be there. The result is what `read_result` reads.
+
+    Raises:
+        TrainingError: when the loss is not finite: on every worker at the same step.
+        HoneError: when the learner cannot be made: on every worker, whichever failed.
+    """
+    if read_result(job) is not None:
+        return
+    _Run(job, rank, world_size, device or torch.device("cpu")).to_the_end()
+
+
+def read_result(job: TrainingJob) -> TrainingResult | None:
+    """What came of a job; None while it is not finished, or where another job has left its result."""
+    path = job.workdir / "result.json"
+    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if content.get("job") != job_digest(job):
+        return None
+    return TrainingResult(
+        best=job.workdir / "best",
+        validation_accuracy=content["validation_accuracy"],
+        validation_loss=content["validation_loss"],
+        curves=curves(job.workdir / "events.jsonl"),
+    )
+
+
+def job_digest(job: TrainingJob) -> str:
+    """Tells jobs apart, so that none goes on from what another one left in its folder."""
+    maker = f"{job.make_learner.__module__}.{job.make_learner.__qualname__}"
+    content = [maker, job.settings.model_dump(mode="json"), job.seed, job.arguments]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+class _Run:
+    """The state of one worker's loop."""
+
+    def __init__(self, job: TrainingJob, rank: int, world_size: int, device: torch.device) -> None:
+        self.job, self.settings = job, job.settings
+        self.rank, self.world_size, self.device = rank, world_size, device
+        job.workdir.mkdir(parents=True, exist_ok=True)
+        _seed(job.seed)
+        self.learner = self._make_learner()
+        self.pad_id = int(self.learner.tokenizer.pad_token_id)
+        if self.settings.activation_checkpointing:
+            _recompute_activations(self.learner.module)
+        self.optimizer = make_optimizer(self.learner.module, self.settings)
+        self.scaler = make_scaler(self.settings.precision, device)
+        self.counters = read_point(job.workdir, job_digest(job), self.learner.module, self.optimizer)
+        if self.counters.scaler:
+            self.scaler.load_state_dict(self.counters.scaler)
+        self.module: nn.Module = self.learner.module
+        if world_size > 1:
+            # Each worker's buffers are its own: broadcasting them would need as many passes on every worker.
+            self.module = DistributedDataParallel(self.learner.module, broadcast_buffers=False)
+        rows = len(self.learner.rows_of(1))
+        self.total_steps = self.settings.epochs * -(-rows // self.settings.batch_size)
+        self.log = EventLog(job.workdir / "events.jsonl") if rank == 0 else None
+        self.pending: list[tuple[int, Tensor]] = []
+        self.names: list[str] = []
+        self.last_told = time.monotonic()
+
+    def to_the_end(self) -> None:
+        """Trains until the last epoch, or until patience ends."""
+        counters, patience = self.counters, self.settings.patience
+        resumed = counters.epoch > 0
+        if self.log is not None:
+            self.log.keep_until(counters.step if resumed else -1)
+        if resumed:
+            self._tell({}, f"resumed after epoch {counters.epoch}/{self.settings.epochs}")
+        else:
+            self._finish_epoch()  # the model as it comes: the first candidate for the best one
+        while counters.epoch < self.settings.epochs and not (patience and counters.stale_epochs >= patience):
+            counters.epoch += 1
+            self._train_epoch(counters.epoch)
+            self._finish_epoch()
+        if self.rank == 0:
+            result = {
+                "job": counters.job,
+                "validation_accuracy": counters.best_accuracy,
+                "validation_loss": counters.best_loss,
+            }
+            write_text(self.job.workdir / "result.json", json.dumps(result))
+
+    def _make_learner(self) -> Learner:
+        """All workers get their learner, or all of them an error: one that went on alone would wait for the others."""
+        problem: HoneError | None = None
+        learner: Learner | None = None
+        try:
+            learner = self.job.make_learner(self.job, self.device)
+            if not len(learner.train) or not len(learner.validation):
+                raise TrainingError(
+                    f"{len(learner.train)} training rows and {len(learner.validation)} validation rows: needs 1 of each"
+                )
+        except HoneError as error:
+            problem = error
+        problems: list[HoneError | None] = [problem]
+        if self.world_size > 1:
+            problems = [None] * self.world_size
+            dist.all_gather_object(problems, problem)
+        for found in problems:
+            if found is not None:
+                raise found
+        if learner is None:
+            raise TrainingError("no learner was made")
+        return learner
+
+    def _train_epoch(self, epoch: int) -> None:
+        _seed(self.job.seed, epoch, self.rank)
+        self.module.train()
+        window = max(1, self.total_steps // POINTS)
+        rows = self.learner.rows_of(epoch)
+        lengths = self.learner.train.lengths[rows]
+        batches = bucketed_batches(lengths, self.settings.batch_size, self.job.seed, epoch)
+        for place, batch in enumerate(batches):
+            self._train_step(rows[batch])
+            self.counters.step += 1
+            if (place + 1) % window == 0 or place + 1 == len(batches):
+                self._flush()
+            elif self.log is not None and time.monotonic() - self.last_told > PULSE_SECONDS:
+                self._tell({}, f"epoch {epoch}/{self.settings.epochs}")
+
+    def _train_step(self, rows: npt.NDArray[np.int64]) -> None:
+        """One optimiser step on one batch, of which this worker takes every n-th row, in micro-batches.
+
+        DistributedDataParallel averages over workers, so each one's sum is multiplied by their number and divided by
+        the rows of the whole batch: the gradient is that of one worker with all rows.
+        """
+        rate = learning_rate(self.settings, self.counters.step, self.total_steps)
+        share = rows[self.rank :: self.world_size]
+        parts = [part for part in np.array_split(share, self.settings.accumulate) if len(part)]
+        scale = self.world_size / len(rows)
+        if not parts:  # the last batch has fewer rows than there are workers, and the others wait for this one
+            parts, scale = [rows[:1]], 0.0
+        total: Tensor | None = None
+        for place, part in enumerate(parts):
+            last = place + 1 == len(parts)
+            with nullcontext() if last or self.world_size == 1 else self.module.no_sync():  # type: ignore[operator]
+                batch = make_batch(self.learner.train, part, self.pad_id, self.device)
+                with arithmetic(self.settings.precision, self.device):
+                    losses: dict[str, Tensor] = self.module(batch)
+                self.scaler.scale(losses["loss"] * scale).backward()
+            self.names = list(losses)
+            sums = torch.stack([loss.detach().float() for loss in losses.values()])
+            total = sums if total is None else total + sums
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(self.learner.module.parameters(), self.settings.max_grad_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.learner.after_step()
+        if total is not None:
+            self.pending.append((len(rows), total if scale else torch.zeros_like(total)))
+
+    def _flush(self) -> None:
+        """Tells the mean losses since the last time: the only moment at which the loop waits for the device."""
+        if not self.pending:
+            return
+        sums = torch.stack([total for _rows, total in self.pending]).double()
+        if self.world_size > 1:
+            dist.all_reduce(sums)
+        by_step, rows = sums.cpu().numpy(), [rows for rows, _total in self.pending]
+        first = self.counters.step - len(rows)
+        self.pending = []
+        for place, loss in enumerate(by_step[:, self.names.index("loss")]):
+            if not np.isfinite(loss):
+                settings = self.settings
+                raise TrainingError(
+                    f"the loss is {loss} at step {first + place + 1} of {self.total_steps}: lower learning_rate "
+                    f"(now {settings.learning_rate:g}) or max_grad_norm (now {settings.max_grad_norm:g}), or set "
+                    f"precision to fp32 (now {settings.precision})"
+                )
+        means = by_step.sum(axis=0) / sum(rows)
+        values = {
+            ("train_loss" if name == "loss" else name): float(x) for name, x in zip(self.names, means, strict=True)
+        }
+        values["learning_rate"] = learning_rate(self.settings, self.counters.step - 1, self.total_steps)
+        self._tell(values, f"epoch {self.counters.epoch}/{self.settings.epochs}, loss {values['train_loss']:.4f}")
+
+    def _finish_epoch(self) -> None:
+        """Validates, keeps the best, says so, and leaves a point to resume from, in this order: whatever is killed on the
+        way is done again in the same way."""
+        counters = self.counters
+        accuracy, loss = self._validate()
+        counters.stale_epochs = 0 if accuracy > counters.best_accuracy else counters.stale_epochs + 1
+        if (accuracy, -loss) > (counters.best_accuracy, -counters.best_loss):
+            counters.best_accuracy, counters.best_loss, counters.best_epoch = accuracy, loss, counters.epoch
+            if self.rank == 0:
+                self._save_best()
+        counters.scaler = self.scaler.state_dict()
+        if self.rank == 0:
+            note = f"epoch {counters.epoch}/{self.settings.epochs}, validation accuracy {accuracy:.4f}"
+            self._tell({"validation_accuracy": accuracy, "validation_loss": loss}, note)
+            if counters.epoch:
+                write_point(self.job.workdir, counters, self.learner.module, self.optimizer)
+
+    @torch.no_grad()
+    def _validate(self) -> tuple[float, float]:
+        """Accuracy and mean cross-entropy on the validation split, in fp32, as the checkpoint will be used."""
+        text = self.learner.validation
+        self.module.eval()
+        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
+        size = max(EVALUATION_BATCH, self.settings.batch_size // self.world_size)
+        for rows in sequential_batches(text.lengths, size)[self.rank :: self.world_size]:
+            batch = make_batch(text, rows, self.pad_id, self.device)
+            logits, labels = self.learner.predict(batch).double(), batch["labels"]
+            sums[0] += nn.functional.cross_entropy(logits, labels, reduction="sum")
+            sums[1] += (logits.argmax(dim=1) == labels).sum()
+            sums[2] += len(rows)
+        if self.world_size > 1:
+            dist.all_reduce(sums)
+        loss, correct, count = sums.tolist()
+        return correct / count, loss / count
+
+    def _save_best(self) -> None:
+        beside = self.job.workdir / "best.new"
+        shutil.rmtree(beside, ignore_errors=True)
+        self.learner.save(beside)
+        replace_folder(beside, self.job.workdir / "best")
+
+    def _tell(self, values: dict[str, float], note: str) -> None:
+        if self.log is not None:
+            self.log.append(TrainingEvent(self.counters.step, self.total_steps, values, note))
+            self.last_told = time.monotonic()
+
+
+def _seed(*parts: int) -> None:
+    """Seeds torch, on all devices, from several numbers that together are told apart."""
+    torch.manual_seed(int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0]))
+
+
+def _recompute_activations(module: nn.Module) -> None:
+    """Turns checkpointing on in every transformers model that is trained."""
+    for part in module.modules():
+        enable: Any = getattr(part, "activation_checkpointing_enable", None)
+        if enable is not None and any(parameter.requires_grad for parameter in part.parameters()):
+            enable(activation_checkpointing_kwargs={"use_reentrant": False})

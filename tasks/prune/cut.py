@@ -1,0 +1,98 @@
+"""The cut itself: trim the vocabulary, weigh the parts by the loss they were taught with, remove what weighs least."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from configs.model import DistillSettings, PruneSettings
+from tasks.model.anatomy import layer_parts
+from tasks.model.asking import Progress
+from tasks.model.checkpoint import load_model, load_tokenizer, save_model
+from tasks.model.optimizer import arithmetic
+from tasks.model.teacher_outputs import TeacherOutputs
+from tasks.model.teaching import Lesson
+from tasks.model.text import Batch, make_batch, sequential_batches, tokenize
+from tasks.prune.importance import Importance, importance
+from tasks.prune.magnitude import sparsity_of
+from tasks.prune.techniques import TECHNIQUES
+from tasks.prune.vocabulary import trim_vocabulary
+
+BATCH_SIZE = 32
+
+
+def cut(
+    student: Path,
+    destination: Path,
+    *,
+    outputs: Path,
+    settings: PruneSettings,
+    loss: DistillSettings,
+    student_layers: list[int],
+    max_length: int,
+    seed: int,
+    on_progress: Progress,
+) -> list[int]:
+    """Prunes the student in one folder and saves it in another.
+
+    Args:
+        outputs: folder that `teacher_outputs.prepare` returned.
+        loss: the loss whose gradient says what matters.
+        student_layers: for each layer of the student, the teacher's layer it is matched with.
+
+    Returns:
+        The same for the layers that are left.
+
+    Raises:
+        ModelError: when the encoder's anatomy, or its tokenizer, is not of a known kind.
+    """
+    model, tokenizer = load_model(student), load_tokenizer(student)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")  # type: ignore[arg-type]
+    teacher = TeacherOutputs(outputs)
+    rows = teacher.rows()
+    if settings.vocabulary == "seen":
+        tokenizer = trim_vocabulary(model, tokenizer, rows, max_length, settings.vocabulary_extra)
+    text = tokenize(tokenizer, rows, max_length)
+    chosen = rows_to_weigh(text.labels, settings.importance_rows, seed)
+
+    def batches() -> Iterator[Batch]:
+        done = 0
+        for places in sequential_batches(text.lengths[chosen], BATCH_SIZE):
+            yield make_batch(text, chosen[places], tokenizer.pad_token_id, model.device)
+            done += len(places)
+            on_progress(done, len(chosen), "weighing the parts")
+
+    def measure(cut_so_far: PreTrainedModel, kept: list[int]) -> Importance:
+        lesson = Lesson(cut_so_far, teacher, loss, [student_layers[place] for place in kept], seed).to(model.device)
+
+        def loss_of(batch: Batch) -> Tensor:
+            with arithmetic(settings.precision, model.device):
+                return lesson(batch)["loss"]
+
+        return importance(cut_so_far, batches(), loss_of)
+
+    kept = TECHNIQUES[settings.method].remove(model, settings, measure)
+    save_model(model.cpu(), tokenizer, destination)
+    return [student_layers[place] for place in kept]
+
+
+def rows_to_weigh(labels: npt.NDArray[np.int64], count: int, seed: int) -> npt.NDArray[np.int64]:
+    """Places of `count` labelled rows drawn with the seed, perturbed copies left out; of fewer rows, all."""
+    labelled = np.flatnonzero(labels >= 0)
+    return np.sort(np.random.default_rng(seed).permutation(labelled)[:count])
+
+
+def counted(model: PreTrainedModel) -> dict[str, Any]:
+    """What is there: heads and neurons of each layer, share of zeros among the linear weights, tokens."""
+    parts = layer_parts(model)
+    return {
+        "heads": [part.heads for part in parts],
+        "neurons": [part.neurons for part in parts],
+        "sparsity": sparsity_of(model),
+        "vocabulary": model.get_input_embeddings().num_embeddings,
+    }

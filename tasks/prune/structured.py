@@ -1,0 +1,86 @@
+"""Heads, neurons and layers removed for real: parameters, file and time go down."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from configs.model import PruneSettings
+from tasks.model.anatomy import encoder_layers, keep_inputs, keep_outputs, layer_parts, set_encoder_layers
+from tasks.prune.importance import Importance
+
+Measure = Callable[[PreTrainedModel, list[int]], Importance]
+"""Importance of a model's parts; the list says which of the student's layers are there."""
+
+
+def remove_structures(model: PreTrainedModel, settings: PruneSettings, measure: Measure) -> list[int]:
+    """Removes the least important layers, then heads and neurons of those that stay, in place.
+
+    Returns:
+        Which of the model's layers are still there, counted from 0.
+    """
+    count = len(encoder_layers(model))
+    kept = list(range(count))
+    wanted = max(1, round(count * (1 - settings.layer_fraction)))
+    if wanted < count:
+        kept = best(measure(model, kept).layers, wanted)
+        keep_layers(model, kept)
+    if settings.head_fraction or settings.neuron_fraction:
+        found = measure(model, kept)
+        parts = layer_parts(model)
+        heads = [best(score, heads_kept(part.heads, settings)) for score, part in zip(found.heads, parts, strict=True)]
+        neurons = [
+            best(score, neurons_kept(part.neurons, settings)) for score, part in zip(found.neurons, parts, strict=True)
+        ]
+        keep_heads(model, heads)
+        keep_neurons(model, neurons)
+    return kept
+
+
+def heads_kept(heads: int, settings: PruneSettings) -> int:
+    """Of a layer's heads, at least one."""
+    return max(1, round(heads * (1 - settings.head_fraction)))
+
+
+def neurons_kept(neurons: int, settings: PruneSettings) -> int:
+    """Of a layer's neurons: the multiple nearest to the wanted share, at least one multiple and at most all."""
+    if not settings.neuron_fraction:
+        return neurons
+    multiple = settings.neuron_multiple
+    return min(neurons, max(multiple, round(neurons * (1 - settings.neuron_fraction) / multiple) * multiple))
+
+
+def best(scores: Tensor, count: int) -> list[int]:
+    """Places of the `count` highest scores, in rising order; of equals the earlier."""
+    return sorted(torch.sort(scores, descending=True, stable=True).indices[:count].tolist())
+
+
+def keep_layers(model: PreTrainedModel, kept: list[int]) -> None:
+    """Leaves only these layers, in place."""
+    layers = encoder_layers(model)
+    set_encoder_layers(model, [layers[place] for place in kept])
+
+
+def keep_heads(model: PreTrainedModel, kept: list[list[int]]) -> None:
+    """Leaves only these heads of each layer, in place. The model computes what it did with the others' output zero."""
+    for part, heads in zip(layer_parts(model), kept, strict=True):
+        width = (torch.tensor(heads)[:, None] * part.head_size + torch.arange(part.head_size)).flatten()
+        for linear in (part.query, part.key, part.value):
+            keep_outputs(linear, width)
+        keep_inputs(part.attention_output, width)
+
+
+def keep_neurons(model: PreTrainedModel, kept: list[list[int]]) -> None:
+    """Leaves only these neurons of each layer, in place. The model computes what it did with the others' output zero.
+
+    Where all layers end up alike, with all their heads, the config says so and plain transformers loads the model.
+    """
+    for part, neurons in zip(layer_parts(model), kept, strict=True):
+        keep_outputs(part.feed_in, torch.tensor(neurons))
+        keep_inputs(part.feed_out, torch.tensor(neurons))
+    parts = layer_parts(model)
+    all_heads = {part.heads for part in parts} == {model.config.num_attention_heads}
+    if all_heads and len({part.neurons for part in parts}) == 1:
+        name = "hidden_dim" if model.config.model_type == "distilbert" else "intermediate_size"
+        setattr(model.config, name, parts[0].neurons)

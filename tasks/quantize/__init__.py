@@ -1,0 +1,1 @@
+"""Stage: eight bits, post-training first and then with the rounding in the training loop and the teacher beside it."""

@@ -1,0 +1,59 @@
+"""What a model answers on a split, rounded or not."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from tasks.model.text import Batch, TokenizedText, make_batch, model_inputs, sequential_batches
+
+BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Logits on the CPU in the order of the batches, and the labels that belong to them."""
+
+    logits: Tensor
+    """[rows, labels] fp32."""
+    labels: Tensor
+    """[rows] int64."""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the rows whose largest logit is their label's."""
+        return float((self.logits.argmax(dim=1) == self.labels).double().mean())
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy."""
+        return float(torch.nn.functional.cross_entropy(self.logits.double(), self.labels))
+
+
+def answer(
+    model: PreTrainedModel, text: TokenizedText, pad_id: int, rows: npt.NDArray[np.int64] | None = None
+) -> Answers:
+    """What a model in evaluation mode says of these rows, or of all, in fp32."""
+    logits, labels = [], []
+    with torch.no_grad():
+        for batch in batches(model, text, np.arange(len(text)) if rows is None else rows, pad_id):
+            logits.append(model(**model_inputs(batch)).logits.float().cpu())
+            labels.append(batch["labels"].cpu())
+    return Answers(torch.cat(logits), torch.cat(labels))
+
+
+def batches(
+    model: PreTrainedModel, text: TokenizedText, rows: npt.NDArray[np.int64], pad_id: int
+) -> Iterator[Batch]:
+    """These rows in batches by length, as the training loop validates, on the model's device."""
+    for places in sequential_batches(text.lengths[rows], BATCH_SIZE):
+        yield make_batch(text, rows[places], pad_id, model.device)
+
+
+def spread(rows: int, most: int) -> npt.NDArray[np.int64]:
+    """At most that many places of a split, evenly over it."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, most)).astype(np.int64))

@@ -1,0 +1,96 @@
+"""Post-training quantisation: which layers, with which scales, and what it costs. No weight is trained."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from configs.model import QuantizeSettings
+from tasks.model.checkpoint import load_model, load_tokenizer
+from tasks.model.fake_quantization import Plan, Scheme, attach, detach, plan_for
+from tasks.model.text import TokenizedText, read_split, tokenize
+from tasks.quantize.calibrate import calibrate
+from tasks.quantize.learner import save_quantized
+from tasks.quantize.measure import Answers, answer, spread
+from tasks.quantize.sensitivity import Cost, measure_costs, too_sensitive
+
+SENSITIVITY_ROWS = 2048
+"""Validation rows, at most, on which single layers are measured: there are dozens of layers."""
+Progress = Callable[[float, float, str], None]
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """A model that was quantised as it is."""
+
+    plan: Plan
+    accuracy: float
+    """On validation, with the kept layers in fp32."""
+    loss: float
+    accuracy_before: float
+    """On validation, in fp32."""
+    accuracy_all: float
+    """On validation, with every layer quantised."""
+    costs: list[Cost]
+
+    def notes(self) -> dict[str, Any]:
+        """What the report says of it."""
+        return {
+            "fp32_validation_accuracy": self.accuracy_before,
+            "ptq_validation_accuracy": self.accuracy,
+            "ptq_all_layers_validation_accuracy": self.accuracy_all,
+            "sensitivity": {
+                cost.layer: {"accuracy_lost": cost.accuracy, "logit_error": cost.logit_error} for cost in self.costs
+            },
+        }
+
+
+def quantize_post_training(
+    student: Path,
+    data: Path,
+    into: Path,
+    settings: QuantizeSettings,
+    scheme: Scheme,
+    max_length: int,
+    on_progress: Progress,
+) -> Rounded:
+    """Measures every layer, keeps the too sensitive ones in fp32, and saves the rest on the integer grid.
+
+    Args:
+        student: folder of the checkpoint.
+        data: folder of the prepared data.
+        into: folder for the quantised checkpoint.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model, tokenizer = load_model(student).to(device), load_tokenizer(student)
+    pad_id = int(tokenizer.pad_token_id)
+    plan = plan_for(model, scheme, settings.embeddings)
+    if scheme == "static":
+        train = tokenize(tokenizer, read_split(data, "train"), max_length)
+        rows = spread(len(train), settings.calibration_rows)
+        plan = plan.scaled(calibrate(model, plan, train, rows, pad_id))
+    validation = tokenize(tokenizer, read_split(data, "validation"), max_length)
+    total, done = len(plan.linears) + len(plan.tables), 0
+
+    def behind(layer: str) -> None:
+        nonlocal done
+        done += 1
+        on_progress(done, total, f"measuring {layer}")
+
+    costs = measure_costs(model, plan, validation, spread(len(validation), SENSITIVITY_ROWS), pad_id, behind)
+    before = answer(model, validation, pad_id)
+    everything = _answer_rounded(model, plan, validation, pad_id)
+    plan = plan.keeping(too_sensitive(costs, settings.sensitivity, settings.max_sensitive_layers))
+    after = _answer_rounded(model, plan, validation, pad_id) if plan.kept else everything
+    save_quantized(model, tokenizer, plan, into)
+    return Rounded(plan, after.accuracy, after.loss, before.accuracy, everything.accuracy, costs)
+
+
+def _answer_rounded(model: PreTrainedModel, plan: Plan, text: TokenizedText, pad_id: int) -> Answers:
+    attach(model, plan)
+    found = answer(model, text, pad_id)
+    detach(model)
+    return found

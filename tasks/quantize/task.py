@@ -1,0 +1,106 @@
+"""Stage: the pruned student goes down to eight bits, and learns to live with them."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+
+from tasks import cluster, store
+from tasks.contracts import Checkpoint, PreparedData, PrunedModel, QuantizedModel, TrainedModel
+from tasks.stage import RunContext, Workshop, run_stage, skip_stage
+
+
+@task(name="quantize")
+def quantize_student(
+    context: RunContext, data: PreparedData, teacher: TrainedModel, student: PrunedModel
+) -> QuantizedModel:
+    """Quantises post training, keeping too sensitive layers in fp32, and then fine-tunes with the rounding in the loop; the
+    epoch best on validation is kept, and the one before the first is among them."""
+    recipe, settings, loss = context.recipe, context.recipe.quantize, context.recipe.distill
+    if settings.method == "none":
+        record = skip_stage("quantize", "quantize.method is none", student.checkpoint.artifact.digest)
+        return QuantizedModel(record=record, checkpoint=student.checkpoint, scheme="none")
+    scheme = recipe.quantization_scheme
+    trains = settings.method == "qat" and settings.epochs > 0
+    made_from = [model.artifact.digest for model in (student.checkpoint, teacher.checkpoint, data)]
+
+    def body(workshop: Workshop) -> dict[str, Any]:
+        if trains:
+            cluster.start(recipe.compute)
+        # Imported while the workers start; a run that finds this stage finished needs none of it.
+        from tasks.model import teacher_outputs
+        from tasks.model.checkpoint import count_parameters, load_model
+        from tasks.model.learner import TrainingJob
+        from tasks.model.teaching import lesson_arguments
+        from tasks.quantize.learner import make_learner
+        from tasks.quantize.post_training import quantize_post_training
+
+        start, data_folder = store.open_artifact(student.checkpoint.artifact), store.open_artifact(data.artifact)
+        layers = teacher_outputs.matched_layers(student.checkpoint)
+        rounded = quantize_post_training(
+            start, data_folder, workshop.scratch / "rounded", settings, scheme, recipe.model.max_length, workshop.advanced
+        )
+        best, accuracy, mean_loss, curves = workshop.scratch / "rounded", rounded.accuracy, rounded.loss, []
+        if trains:
+            outputs = teacher_outputs.prepare(
+                Path(context.storage),
+                teacher=teacher.checkpoint.artifact,
+                data=data.artifact,
+                loss=loss,
+                layers=layers,
+                max_length=recipe.model.max_length,
+                seed=workshop.seed,
+                on_progress=workshop.advanced,
+            )
+            job = TrainingJob(
+                make_learner=make_learner,
+                settings=settings,
+                seed=workshop.seed,
+                workdir=workshop.scratch / "training",
+                arguments={
+                    **lesson_arguments(
+                        student=start,
+                        data=data_folder,
+                        teacher_outputs=outputs,
+                        loss=loss,
+                        max_length=recipe.model.max_length,
+                        student_layers=layers,
+                    ),
+                    "plan": rounded.plan,
+                },
+            )
+            result = cluster.train(job, recipe.compute, workshop.on_event)
+            best, accuracy, mean_loss = result.best, result.validation_accuracy, result.validation_loss
+            curves = result.curves
+        store.copy_folder(best, workshop.folder / "checkpoint")
+        parameters, nonzero = count_parameters(load_model(workshop.folder / "checkpoint"))
+        return {
+            "checkpoint": Checkpoint(
+                artifact=workshop.artifact("checkpoint", made_from),
+                parameters=parameters,
+                nonzero_parameters=nonzero,
+                validation_accuracy=accuracy,
+                validation_loss=mean_loss,
+                curves=curves,
+                notes={"teacher_layers": layers, **rounded.notes()},
+            ),
+            "scheme": scheme,
+            "layers_kept": list(rounded.plan.kept),
+        }
+
+    return run_stage(
+        context,
+        "quantize",
+        QuantizedModel,
+        body,
+        settings={
+            "quantize": settings,
+            "quantize.scheme_taken": scheme,
+            "distill": loss.loss_settings(),
+            "model.max_length": recipe.model.max_length,
+            "compute": cluster.shaping_settings(recipe.compute),
+        },
+        inputs=dict(zip(("student", "teacher", "data"), made_from, strict=True)),
+        code=("model", "cluster.py"),
+        libraries=("torch", "transformers", "tokenizers"),
+    )

@@ -1,0 +1,1 @@
+"""An accepted model becomes a version in MLflow's registry."""

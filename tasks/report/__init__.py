@@ -1,0 +1,1 @@
+"""What the person sees at the end: `report.json`, `report.html` and the table in the terminal."""

@@ -1,0 +1,81 @@
+"""Everything a run found out, as one tree of plain values: `report.json`."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from tasks import version
+from tasks.contracts import (
+    Contract,
+    DistilledModel,
+    EvaluationReport,
+    ExportedModels,
+    PreparedData,
+    PrunedModel,
+    QuantizedModel,
+    RegisteredVersion,
+    StageResult,
+    TrainedModel,
+    Verdict,
+)
+from tasks.stage import RunContext
+
+StageModel = TrainedModel | DistilledModel | PrunedModel | QuantizedModel
+
+
+def build_report(
+    context: RunContext,
+    data: PreparedData,
+    models: list[StageModel],
+    exported: ExportedModels,
+    evaluation: EvaluationReport,
+    verdict: Verdict,
+    registered: RegisteredVersion,
+) -> dict[str, Any]:
+    """The report. All of it survives `json.dumps(allow_nan=False)`: a number that is not finite becomes null.
+
+    Args:
+        models: what the training stages made, in their order; of those that were skipped only the record is told.
+    """
+    results: list[StageResult] = [data, *models, exported, evaluation, verdict, registered]
+    made = {model.record.name: model for model in models if model.record.status != "skipped"}
+    return {
+        "name": context.recipe.name,
+        "verdict": verdict.verdict,
+        "selected": evaluation.selected,
+        "baseline": evaluation.baseline,
+        "reference": evaluation.reference,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "folder": context.output,
+        "seed": context.recipe.seed,
+        "code_version": version.code_version(),
+        "mlflow_run_id": context.mlflow_run_id,
+        "data": {
+            "digest": data.content_digest,
+            "rows": data.rows,
+            "labels": data.labels,
+            "bad_rows": [_plain(kind) for kind in data.bad_rows],
+        },
+        "stages": [_plain(result.record) for result in results],
+        "candidates": [_plain(candidate) for candidate in evaluation.candidates],
+        "checks": [_plain(check) for check in verdict.checks],
+        "registered": {key: value for key, value in _plain(registered).items() if key != "record"},
+        "machine": evaluation.machine,
+        "evidence": _plain(evaluation.artifact),
+        "parity": {model.name: model.parity_max_abs_diff for model in exported.models},
+        "notes": {name: notes for name, model in made.items() if (notes := _notes(model))},
+        "curves": {name: curves for name, model in made.items() if (curves := _plain(model.checkpoint)["curves"])},
+        "recipe": context.recipe.model_dump(mode="json"),
+    }
+
+
+def _notes(model: StageModel) -> dict[str, Any]:
+    notes: dict[str, Any] = _plain(model.checkpoint)["notes"]
+    if isinstance(model, QuantizedModel):
+        return {"scheme": model.scheme, "layers_kept": model.layers_kept, **notes}
+    return notes
+
+
+def _plain(contract: Contract) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(contract.model_dump_json())
+    return plain

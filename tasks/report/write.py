@@ -1,0 +1,14 @@
+"""The two files of a report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tasks import store
+from tasks.report.page import render_page
+
+
+def write_report(folder: Path, report: dict[str, Any]) -> None:
+    """Writes `report.json` and `report.html`, each beside its place and renamed into it."""
+    store.write_text(folder / "report.json", json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    store.write_text(folder / "report.html", render_page(report))

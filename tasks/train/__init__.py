@@ -1,0 +1,1 @@
+"""Fine-tuning the pretrained encoder on the labels: the teacher."""

@@ -1,0 +1,57 @@
+"""The train stage: from a pretrained encoder and labelled text to the teacher."""
+
+from typing import Any
+
+from prefect import task
+
+from tasks import cluster, store
+from tasks.contracts import Checkpoint, PreparedData, TrainedModel
+from tasks.model.source import resolve_source
+from tasks.stage import RunContext, Workshop, run_stage
+
+
+@task(name="train")
+def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
+    """Fine-tunes the recipe's encoder on the labels; the epoch that is best on validation becomes the teacher."""
+    recipe = context.recipe
+    encoder = resolve_source(recipe.model.source, recipe.model.revision)
+    encoder_digest = store.folder_digest(encoder)
+
+    def body(workshop: Workshop) -> dict[str, Any]:
+        cluster.start(recipe.compute)
+        # Imported while the workers start; a run that finds this stage finished needs none of it.
+        from tasks.model.checkpoint import count_parameters, load_model
+        from tasks.model.learner import TrainingJob
+        from tasks.train.classify import classification_arguments, make_learner
+
+        job = TrainingJob(
+            make_learner=make_learner,
+            settings=recipe.train,
+            seed=workshop.seed,
+            workdir=workshop.scratch / "training",
+            arguments=classification_arguments(recipe.model, data.labels, store.open_artifact(data.artifact)),
+        )
+        result = cluster.train(job, recipe.compute, workshop.on_event)
+        store.copy_folder(result.best, workshop.folder / "checkpoint")
+        parameters, nonzero = count_parameters(load_model(workshop.folder / "checkpoint"))
+        return {
+            "checkpoint": Checkpoint(
+                artifact=workshop.artifact("checkpoint", made_from=[data.artifact.digest, encoder_digest]),
+                parameters=parameters,
+                nonzero_parameters=nonzero,
+                validation_accuracy=result.validation_accuracy,
+                validation_loss=result.validation_loss,
+                curves=result.curves,
+            )
+        }
+
+    return run_stage(
+        context,
+        "train",
+        TrainedModel,
+        body,
+        settings={"model": recipe.model, "train": recipe.train, "compute": cluster.shaping_settings(recipe.compute)},
+        inputs={"data": data.artifact.digest, "encoder": encoder_digest},
+        code=("model", "cluster.py"),
+        libraries=("torch", "transformers", "tokenizers"),
+    )

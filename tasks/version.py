@@ -1,0 +1,61 @@
+"""Which code is running: a git commit where there is one, and a digest of the code itself."""
+
+import functools
+import hashlib
+import subprocess
+from pathlib import Path
+
+PACKAGES = ("flows", "tasks", "configs")
+
+
+def code_version() -> str:
+    """`git:<commit>`, `git:<commit>+<code digest>` where the code differs from it, or else `code:<code digest>`."""
+    commit = git_commit()
+    if not commit:
+        return f"code:{code_digest()}"
+    return f"git:{commit}+{code_digest()}" if _is_modified(_root()) else f"git:{commit}"
+
+
+@functools.cache
+def git_commit() -> str:
+    """The commit that is checked out; empty where this code is not part of a git checkout.
+
+    A package installed into an environment that happens to lie inside somebody's checkout is not part of it: this file
+    has to be tracked there.
+    """
+    root = _root()
+    tracked = _git(root, "ls-files", "--error-unmatch", str(Path(__file__).resolve()))
+    return _git(root, "rev-parse", "HEAD") if tracked else ""
+
+
+@functools.cache
+def code_digest() -> str:
+    """sha256 over the names and contents of Hone's Python files, as 16 hex digits."""
+    total = hashlib.sha256()
+    for package in PACKAGES:
+        for path in sorted((_root() / package).rglob("*.py")):
+            total.update(f"{path.relative_to(_root()).as_posix()}\0{_hex(path)}\n".encode())
+    return total.hexdigest()[:16]
+
+
+def _root() -> Path:
+    return Path(__file__).resolve().parent.parent
+
+
+def _hex(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _is_modified(root: Path) -> bool:
+    return bool(_git(root, "status", "--porcelain", "--", *(f"{package}/*.py" for package in PACKAGES)))
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """What git prints; empty where git is absent or has no answer."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=20, check=False
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""

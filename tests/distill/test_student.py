@@ -1,0 +1,110 @@
+"""The student before its first lesson."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from configs.model import DistillSettings, ModelSettings
+from tasks.distill.student import check_tokens, other_student, spread_layers, student_from_layers
+from tasks.errors import ModelError
+from tasks.model.anatomy import encoder_layers
+from tasks.model.checkpoint import count_parameters, load_model, load_tokenizer, save_model
+from tests.model.teaching_fixtures import write_teacher
+from tests.tiny import sentences, write_encoder
+
+INPUTS = {"input_ids": torch.tensor([[2, 7, 8, 9, 3]]), "attention_mask": torch.ones(1, 5, dtype=torch.int64)}
+
+
+def assert_same_weights(one, other):
+    assert one.state_dict().keys() == other.state_dict().keys()
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
+
+
+@pytest.fixture(scope="module")
+def teacher_folder(tmp_path_factory) -> Path:
+    torch.set_num_threads(1)
+    return write_teacher(tmp_path_factory.mktemp("student") / "teacher", layers=4)
+
+
+def test_a_student_of_all_layers_is_the_teacher(teacher_folder):
+    teacher = load_model(teacher_folder)
+    student = student_from_layers(teacher, [0, 1, 2, 3])
+    assert_same_weights(student, teacher)
+    assert torch.allclose(student(**INPUTS).logits, teacher(**INPUTS).logits, atol=1e-6)
+
+
+def test_a_student_of_some_layers_computes_the_teacher_without_the_others(teacher_folder):
+    teacher = load_model(teacher_folder)
+    student = student_from_layers(teacher, [0, 3])
+    states = teacher.bert.embeddings(INPUTS["input_ids"])
+    for layer in (0, 3):
+        states = encoder_layers(teacher)[layer](states)
+    by_hand = teacher.classifier(teacher.bert.pooler(states))
+    assert torch.allclose(student(**INPUTS).logits, by_hand, atol=1e-6)
+    assert student.config.num_hidden_layers == 2
+
+
+def test_a_student_shares_no_weight_with_its_teacher(teacher_folder):
+    teacher = load_model(teacher_folder)
+    before = teacher(**INPUTS).logits
+    with torch.no_grad():
+        for parameter in student_from_layers(teacher, [1]).parameters():
+            parameter.zero_()
+    assert torch.equal(teacher(**INPUTS).logits, before)
+    assert teacher.config.num_hidden_layers == 4
+
+
+def test_parameters_of_a_student_by_formula(teacher_folder, tmp_path):
+    student = student_from_layers(load_model(teacher_folder), [0, 2])
+    width, neurons, vocabulary = 32, 64, student.config.vocab_size
+    layer = 4 * (width * width + width) + 2 * width * neurons + neurons + width + 2 * 2 * width
+    rest = (vocabulary + 64 + 2) * width + 2 * width + width * width + width + 2 * width + 2
+    assert count_parameters(student)[0] == 2 * layer + rest
+    save_model(student, load_tokenizer(teacher_folder), tmp_path / "student")
+    assert_same_weights(load_model(tmp_path / "student"), student)
+
+
+@pytest.mark.parametrize("layers", [[1, 3, 9], [-1, 2], [4]])
+def test_a_layer_the_teacher_does_not_have_is_refused_with_those_it_has(teacher_folder, layers):
+    with pytest.raises(ModelError, match=r"distill.layers is .* has 4 layers, counted from 0: name some of 0 to 3"):
+        student_from_layers(load_model(teacher_folder), layers)
+
+
+@pytest.mark.parametrize("layers", [[], [2, 1], [1, 1]])
+def test_layers_are_named_once_and_in_rising_order(teacher_folder, layers):
+    with pytest.raises(ModelError, match=r"distill.layers is .*: name at least one layer, each once, in rising order"):
+        student_from_layers(load_model(teacher_folder), layers)
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "layers"),
+    [(3, 6, [1, 3, 5]), (4, 12, [2, 5, 8, 11]), (2, 2, [0, 1]), (1, 6, [5]), (6, 2, [0, 0, 0, 0, 1, 1])],
+)
+def test_layers_are_matched_at_the_same_depth_and_the_last_with_the_last(student, teacher, layers):
+    assert spread_layers(student, teacher) == layers
+
+
+def test_another_encoder_gets_a_head_for_the_labels(tmp_path):
+    write_encoder(tmp_path / "other", layers=1)
+    model = load_model(write_teacher(tmp_path / "weights", layers=1))
+    save_model(model, load_tokenizer(tmp_path / "other"), tmp_path / "o")
+    settings = DistillSettings(student=str(tmp_path / "o"))
+    student, tokenizer = other_student(settings, ModelSettings(source="unused", max_length=32), ["a", "b", "c"], seed=0)
+    assert student.config.num_labels == 3
+    assert student.config.id2label == {0: "a", 1: "b", 2: "c"}
+    assert tokenizer.pad_token_id == 0
+
+
+def test_a_student_with_another_tokenizer_is_told_what_cannot_be_matched(teacher_folder):
+    teacher, other = load_tokenizer(teacher_folder), load_tokenizer(teacher_folder)
+    from tokenizers.models import WordPiece
+
+    letters = {piece: index for piece, index in other.get_vocab().items() if len(piece) < 4 or piece[0] == "["}
+    other.backend_tokenizer.model = WordPiece(letters, unk_token="[UNK]")
+    texts = [text for text, _label in sentences(5, seed=0)]
+    settings = DistillSettings(student="other/encoder", hidden_weight=1)
+    with pytest.raises(ModelError, match=r"distill.student is 'other/encoder', which cuts 5 of 5 .* Set both to 0"):
+        check_tokens(settings, teacher, other, texts)
+    check_tokens(settings, teacher, teacher, texts)
+    check_tokens(settings.model_copy(update={"hidden_weight": 0.0}), teacher, other, texts)

@@ -1,0 +1,188 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from configs.recipe import parse_recipe
+from tasks import progress, store
+from tasks.contracts import Checkpoint, ExportedModels, OnnxModel, PreparedData, StageRecord, TrainedModel
+from tasks.evaluate import machine
+from tasks.evaluate.latency import Timing
+from tasks.evaluate.metrics import METRICS, score
+from tasks.evaluate.task import evaluate_models
+from tasks.gate.task import decide
+from tasks.stage import RunContext
+
+# One worker runs them all, as they share one evaluation.
+pytestmark = pytest.mark.xdist_group("evaluate")
+CELLS = ["1x4", "2x8"]
+
+
+def record(name):
+    return StageRecord(name=name, status="ran", reason="first run of this stage", seconds=1.0)
+
+
+@pytest.fixture(scope="module")
+def inputs(tiny_folder, tiny_onnx_folder, prepared_folder):
+    checkpoint = store.describe(tiny_folder, [])
+    exported = store.describe(tiny_onnx_folder, [checkpoint.digest])
+
+    def onnx(name, stage):
+        return OnnxModel(
+            name=name,
+            stage=stage,
+            artifact=exported,
+            precision="fp32",
+            parameters=100,
+            graph_bytes=(tiny_onnx_folder / "model.onnx").stat().st_size,
+            source=checkpoint,
+            parity_max_abs_diff=0.0,
+        )
+
+    return {
+        "data": PreparedData(
+            record=record("data"),
+            artifact=store.describe(prepared_folder, []),
+            content_digest="sha256:0",
+            labels=["bad", "good"],
+            rows={"train": 200, "validation": 40, "test": 60},
+        ),
+        "teacher": TrainedModel(
+            record=record("train"),
+            checkpoint=Checkpoint(
+                artifact=checkpoint,
+                parameters=100,
+                nonzero_parameters=100,
+                validation_accuracy=0.5,
+                validation_loss=0.7,
+            ),
+        ),
+        "exported": ExportedModels(
+            record=record("export"), models=[onnx("teacher", "train"), onnx("distilled", "distill")]
+        ),
+    }
+
+
+def context(storage: Path, **evaluate) -> RunContext:
+    settings = {"cells": CELLS, "rounds": 1, "samples": 3, "cell_seconds": 0.1, "threads": 1, **evaluate}
+    recipe = parse_recipe(
+        {
+            "data": {"source": "files", "train": "train.csv"},
+            "model": {"source": "tiny", "max_length": 16},
+            "evaluate": settings,
+        }
+    )
+    return RunContext(recipe=recipe, output=str(storage / "out"), storage=str(storage / "store"))
+
+
+class Notes:
+    def __init__(self):
+        self.seen = []
+
+    def started(self, stage):
+        pass
+
+    def advanced(self, stage, done, total, note):
+        self.seen.append((done, total, note))
+
+    def finished(self, record, headline):
+        pass
+
+
+@pytest.fixture(scope="module")
+def run(inputs, tmp_path_factory):
+    """One evaluation, with what it told on the way."""
+    storage, notes = tmp_path_factory.mktemp("evaluation"), Notes()
+    with progress.listening(notes):
+        report = evaluate_models.fn(context(storage), **inputs)
+    return storage, report, notes.seen
+
+
+def test_every_model_of_the_chain_is_measured_with_the_teacher_in_pytorch_and_the_floor(run):
+    _, report, _ = run
+    assert [candidate.name for candidate in report.candidates] == ["teacher-pytorch", "teacher", "distilled", "floor"]
+    assert [candidate.runtime for candidate in report.candidates] == [
+        "pytorch",
+        "onnxruntime",
+        "onnxruntime",
+        "sklearn",
+    ]
+    assert (report.baseline, report.reference, report.selected) == ("teacher", "teacher", "distilled")
+    for candidate in report.candidates:
+        assert set(candidate.metrics) == set(METRICS)
+        assert [f"{cell.batch}x{cell.length}" for cell in candidate.latency] == CELLS
+        assert sum(map(sum, candidate.confusion)) == 60
+        assert candidate.size_bytes > 0
+        assert candidate.parameters > 0
+        assert candidate.throughput > 0
+
+
+def test_providers_are_those_the_sessions_report(run):
+    _, report, _ = run
+    assert [candidate.provider for candidate in report.candidates] == [
+        "cpu",
+        "CPUExecutionProvider",
+        "CPUExecutionProvider",
+        "cpu",
+    ]
+
+
+def test_the_same_model_is_as_good_in_either_runtime_and_the_baseline_is_as_fast_as_itself(run):
+    _, report, _ = run
+    in_pytorch, baseline = report.candidate("teacher-pytorch"), report.candidate("teacher")
+    assert in_pytorch.metrics == pytest.approx(baseline.metrics, abs=1e-5)
+    assert baseline.speedup == 1.0
+
+
+def test_the_floor_learns_what_a_word_tells(run):
+    # One word of each text tells its label, so that anything that counts words is nearly always right.
+    assert run[1].candidate("floor").metrics["accuracy"] > 0.9
+
+
+def test_every_metric_can_be_computed_again_from_the_evidence(run):
+    _, report, _ = run
+    folder = store.open_artifact(report.artifact)
+    labels = np.load(folder / "labels.npy", allow_pickle=False)
+    for candidate in report.candidates:
+        logits = np.load(folder / "logits" / f"{candidate.name}.npy", allow_pickle=False)
+        assert logits.dtype == np.float32
+        assert score(logits, labels, bins=15) == (candidate.metrics, candidate.confusion)
+    timings = json.loads((folder / "timings.json").read_text())
+    first = Timing(**timings["teacher"][0])
+    assert report.candidate("teacher").latency[0].p50_ms == pytest.approx(np.median(first.milliseconds[0]), abs=1e-4)
+
+
+def test_progress_ends_where_it_said_it_would(run):
+    seen = run[2]
+    assert [done for done, _, _ in seen] == list(range(1, 8))
+    assert {total for _, total, _ in seen} == {7}
+
+
+def test_an_evaluation_is_reused_until_a_setting_or_the_machine_changes(run, inputs, monkeypatch):
+    storage, report, _ = run
+    again = evaluate_models.fn(context(storage), **inputs)
+    assert again.record.status == "cached", again.record.reason
+    assert again.candidates == report.candidates
+
+    def refuse(*_, **__):
+        raise RuntimeError("measured again")
+
+    monkeypatch.setattr("tasks.evaluate.task.time_models", refuse)
+    with pytest.raises(RuntimeError, match="measured again"):
+        evaluate_models.fn(context(storage, samples=4), **inputs)
+    elsewhere = {**machine.hardware(), "cpu": "another processor"}
+    monkeypatch.setattr(machine, "hardware", lambda: elsewhere)
+    with pytest.raises(RuntimeError, match="measured again"):
+        evaluate_models.fn(context(storage), **inputs)
+
+
+def test_the_gate_decides_on_what_was_measured(run):
+    storage, report, _ = run
+    verdict = decide.fn(context(storage), report)
+    assert verdict.selected == "distilled"
+    values = {check.name: check.value for check in verdict.checks}
+    assert values["size_fraction"] == 1.0
+    assert values["accuracy_kept"] == pytest.approx(1.0)
+    assert verdict.verdict == "REJECTED"
+    assert decide.fn(context(storage), report).record.status == "cached"

@@ -1,0 +1,164 @@
+import dataclasses
+import json
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from configs.delivery import EvaluateSettings
+from tasks.contracts import Latency
+from tasks.errors import MeasurementError
+from tasks.evaluate import latency, stopwatch
+from tasks.evaluate.latency import Order, Timing
+from tasks.evaluate.timing_worker import peak_memory_bytes, random_tokens
+
+
+def cell(p50: float, batch: int = 1) -> Latency:
+    return Latency(batch=batch, length=16, p50_ms=p50, p95_ms=p50, p99_ms=p50, samples=3)
+
+
+def order(runtime: str, folder: Path) -> Order:
+    return Order(runtime, str(folder), ["cpu"], 1, [[1, 8], [4, 16]], samples=5, seconds=1.0, seed=0)  # type: ignore[arg-type]
+
+
+class Sleeper:
+    """A call of a known length that counts how often it is called."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.calls = seconds, 0
+
+    def __call__(self) -> None:
+        self.calls += 1
+        time.sleep(self.seconds)
+
+
+def test_a_call_that_takes_five_milliseconds_is_timed_at_five_milliseconds():
+    taken = stopwatch.call_repeatedly(Sleeper(0.005), samples=20, seconds=10)
+    assert 5.0 <= min(taken) < 10.0  # measured here: 5.07, on a busy machine more
+
+
+def test_warm_up_calls_are_made_and_not_counted():
+    call = Sleeper(0.05)
+    taken = stopwatch.call_repeatedly(call, samples=4, seconds=10)
+    assert len(taken) == 4
+    assert call.calls == 4 + stopwatch.WARM_UP_CALLS
+
+
+def test_a_quick_call_is_warmed_up_for_a_while():
+    call = Sleeper(0.0)
+    stopwatch.call_repeatedly(call, samples=3, seconds=10)
+    assert call.calls > 3 + stopwatch.WARM_UP_CALLS
+
+
+def test_a_slow_cell_stops_early_but_never_below_the_least_number_of_samples():
+    assert len(stopwatch.call_repeatedly(Sleeper(0.03), samples=1000, seconds=0.2)) in range(stopwatch.MIN_SAMPLES, 8)
+    assert len(stopwatch.call_repeatedly(Sleeper(0.03), samples=1000, seconds=0.001)) == stopwatch.MIN_SAMPLES
+
+
+def test_percentiles_are_over_the_samples_of_all_rounds_and_medians_of_each():
+    rounds = [[1.0, 2.0, 3.0], [10.0, 20.0, 30.0, 40.0]]
+    timings = [Timing(["cpu"], 0.1, 1, [samples]) for samples in rounds]
+    (found,) = latency.latencies(timings, ["2x8"])
+    assert (found.batch, found.length, found.samples) == (2, 8, 7)
+    pooled = rounds[0] + rounds[1]
+    assert [found.p50_ms, found.p95_ms, found.p99_ms] == pytest.approx(np.percentile(pooled, [50, 95, 99]), abs=1e-4)
+    assert found.round_p50_ms == [2.0, 25.0]
+
+
+def test_speedup_is_the_geometric_mean_of_the_ratios_of_medians():
+    assert latency.speedup([cell(1.0), cell(10.0)], [cell(2.0), cell(80.0)]) == pytest.approx(math.sqrt(2 * 8))
+
+
+def test_a_model_is_as_fast_as_itself():
+    measured = [cell(0.37), cell(12.1)]
+    assert latency.speedup(measured, measured) == 1.0
+
+
+def test_speedups_of_two_models_over_each_other_multiply_to_one():
+    first, second = [cell(1.0), cell(7.0)], [cell(3.0), cell(2.0)]
+    assert latency.speedup(first, second) * latency.speedup(second, first) == pytest.approx(1.0)
+
+
+def test_throughput_is_that_of_the_best_cell():
+    assert latency.throughput([cell(2.0, batch=1), cell(40.0, batch=32)]) == pytest.approx(800.0)
+
+
+def test_every_model_reads_the_same_full_rows():
+    first, again = random_tokens(3, 5, 58, seed=1), random_tokens(3, 5, 58, seed=1)
+    assert np.array_equal(first["input_ids"], again["input_ids"])
+    assert not np.array_equal(first["input_ids"], random_tokens(3, 5, 58, seed=2)["input_ids"])
+    assert first["input_ids"].shape == (3, 5)
+    assert first["attention_mask"].all()
+    many = random_tokens(100, 50, 58, seed=1)["input_ids"]
+    assert (many.min(), many.max()) == (0, 57)
+
+
+@pytest.mark.parametrize("runtime", ["pytorch", "onnxruntime"])
+def test_a_process_of_its_own_times_a_model(tiny_subjects, runtime):
+    timing = latency.measure("teacher", order(runtime, tiny_subjects[runtime].folder))
+    assert [len(samples) for samples in timing.milliseconds] == [5, 5]
+    assert all(0 < sample < 10_000 for samples in timing.milliseconds for sample in samples)
+    assert timing.load_seconds > 0
+    assert timing.providers[0] == {"pytorch": "cpu", "onnxruntime": "CPUExecutionProvider"}[runtime]
+
+
+def test_memory_is_that_of_the_measuring_process_and_not_of_its_parent(tiny_subjects):
+    ballast = np.ones(40_000_000)  # 320 MB here, of which the child must know nothing
+    timing = latency.measure("teacher", order("onnxruntime", tiny_subjects["onnxruntime"].folder))
+    assert peak_memory_bytes() > ballast.nbytes
+    assert 20e6 < timing.peak_memory_bytes < 320e6  # measured here: 90 MB
+
+
+def test_timing_an_onnx_model_imports_no_torch():
+    code = "import sys, tasks.evaluate.timing_worker, tasks.model.sessions; print(*sys.modules)"
+    finished = subprocess.run([sys.executable, "-c", code], cwd=latency.ROOT, capture_output=True, check=True)
+    heavy = {"torch", "transformers", "sklearn", "prefect", "mlflow", "ray"}
+    assert not heavy & set(finished.stdout.decode().split())
+
+
+def test_models_take_turns_and_each_round_gives_each_a_new_process(tiny_subjects):
+    settings = EvaluateSettings(cells=["1x4"], rounds=2, samples=3, cell_seconds=0.1, threads=1)
+    onnx = tiny_subjects["onnxruntime"]
+    subjects = [dataclasses.replace(onnx, name=name) for name in ("teacher", "distilled")]
+    notes: list[str] = []
+    timings = latency.time_models(subjects, settings, ["cpu"], 0, notes.append)
+    assert [(name, len(rounds)) for name, rounds in timings.items()] == [("teacher", 2), ("distilled", 2)]
+    assert notes == [
+        "timed teacher, round 1 of 2",
+        "timed distilled, round 1 of 2",
+        "timed distilled, round 2 of 2",
+        "timed teacher, round 2 of 2",
+    ]
+
+
+def test_a_measuring_process_that_dies_is_an_error_with_the_end_of_what_it_said(tiny_onnx_folder, tmp_path):
+    (tmp_path / "config.json").write_text((tiny_onnx_folder / "config.json").read_text())
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    says = rf"(?s)pruned: the process that timed it ended with code 1:.*{tmp_path}"
+    with pytest.raises(MeasurementError, match=says):
+        latency.measure("pruned", order("onnxruntime", tmp_path))
+
+
+def test_a_measuring_process_that_hangs_is_ended(tiny_subjects):
+    with pytest.raises(MeasurementError, match=r"teacher: the process that timed it was not done after 0 s; take out"):
+        latency.measure("teacher", order("onnxruntime", tiny_subjects["onnxruntime"].folder), limit_seconds=0.05)
+
+
+def test_cells_longer_than_a_model_reads_are_named_before_anything_is_timed(tiny_subjects):
+    with pytest.raises(
+        MeasurementError, match=r"evaluate\.cells has 1x65, 8x128, but teacher reads at most 64 tokens: leave them out"
+    ):
+        latency.check_cells([tiny_subjects["onnxruntime"]], ["1x64", "1x65", "8x128"])
+
+
+def test_roberta_reads_fewer_tokens_than_it_has_positions(tiny_subjects, tmp_path):
+    config = {"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    subject = dataclasses.replace(tiny_subjects["onnxruntime"], folder=tmp_path)
+    latency.check_cells([subject], ["1x512"])
+    with pytest.raises(MeasurementError, match="1x513, but teacher reads at most 512 tokens"):
+        latency.check_cells([subject], ["1x513"])

@@ -1,0 +1,105 @@
+"""Exports of tiny models, made once: the exporter takes seconds for each."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from tasks.export.graph import export_onnx
+from tasks.model.anatomy import encoder_layers, set_encoder_layers
+from tasks.model.checkpoint import load_tokenizer
+from tasks.model.fake_quantization import Plan, bake, plan_for
+from tasks.model.sessions import create_session
+from tests.prune.encoders import tiny
+from tests.tiny import write_encoder
+
+SHAPES = [(1, 1), (1, 9), (2, 16), (5, 7), (8, 32)]
+"""Batch and length, of which the exporter saw none."""
+
+
+@dataclass
+class Export:
+    """A model, the graph that the exporter made of it, and its tokenizer."""
+
+    kind: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+    graph: onnx.ModelProto
+
+    def copy(self) -> onnx.ModelProto:
+        """A graph to be changed."""
+        return copy.deepcopy(self.graph)
+
+    def baked(self, plan: Plan) -> PreTrainedModel:
+        """The model with its weights on the plan's grids."""
+        return bake(copy.deepcopy(self.model), plan)
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerFast:
+    return load_tokenizer(write_encoder(tmp_path_factory.mktemp("tokenizer") / "encoder"))
+
+
+@pytest.fixture(scope="session")
+def made(tokenizer: PreTrainedTokenizerFast) -> Callable[[str], Export]:
+    """The export of an architecture, by model type."""
+    return cache(lambda kind: export(kind, tokenizer))
+
+
+@pytest.fixture(params=["bert", "distilbert", "electra", "roberta"])
+def every(request: pytest.FixtureRequest, made: Callable[[str], Export]) -> Export:
+    """One export of each supported architecture; xlm-roberta and camembert are roberta under other names."""
+    return made(request.param)
+
+
+@pytest.fixture
+def bert(made: Callable[[str], Export]) -> Export:
+    return made("bert")
+
+
+def export(kind: str, tokenizer: PreTrainedTokenizerFast) -> Export:
+    """A model of two layers; only those that have token types are given them."""
+    own = copy.deepcopy(tokenizer)
+    if kind not in ("bert", "electra"):
+        own.model_input_names = ["input_ids", "attention_mask"]
+    model = tiny(kind)
+    set_encoder_layers(model, list(encoder_layers(model))[:2])
+    model.set_attn_implementation("eager")  # as `load_model` does
+    return Export(kind, model, own, export_onnx(model, own, opset=18))
+
+
+def tokens(batch: int, length: int, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Ids whose rows but the first are padded, [batch, length] each."""
+    draw = np.random.default_rng([seed, batch, length])
+    ids = draw.integers(5, 60, (batch, length))
+    mask = np.arange(length) < np.r_[length, draw.integers(1, length + 1, batch - 1)][:, None]
+    types = np.where(mask, np.arange(length) > length // 2, 0)
+    # 1 is what the RoBERTas take for padding when they count positions, and 0 what the others do: the mask covers both.
+    values = {"input_ids": np.where(mask, ids, 1), "attention_mask": mask, "token_type_ids": types}
+    return {name: torch.from_numpy(value.astype(np.int64)) for name, value in values.items()}
+
+
+def answers(graph: onnx.ModelProto | Path, given: dict[str, torch.Tensor]) -> np.ndarray:
+    """What a CPU session says, logits [batch, labels]."""
+    model = graph if isinstance(graph, Path) else graph.SerializeToString()
+    session = create_session(model, ["cpu"], threads=1)
+    return session.run(["logits"], {value.name: given[value.name].numpy() for value in session.get_inputs()})[0]
+
+
+def expected(model: PreTrainedModel, given: dict[str, torch.Tensor], names: list[str]) -> np.ndarray:
+    """What PyTorch says to the same."""
+    with torch.no_grad():
+        return model(**{name: value for name, value in given.items() if name in names}).logits.numpy()
+
+
+def plan_of(model: PreTrainedModel, scheme: str = "dynamic", scale: float = 0.03) -> Plan:
+    """Everything quantised; static scales are all the same."""
+    plan = plan_for(model, scheme, tables=True)
+    return plan.scaled({name: scale for name in plan.linears}) if scheme == "static" else plan

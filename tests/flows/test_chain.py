@@ -1,0 +1,216 @@
+"""The whole chain on a tiny random model, with real Prefect, Ray, MLflow and ONNX Runtime, as a person would run it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from tokenizers import Tokenizer
+
+from tests import tiny
+
+STAGES = ["data", "train", "distill", "prune", "quantize", "export", "evaluate", "gate", "register"]
+MODELS = ["teacher-pytorch", "teacher", "distilled", "pruned", "quantized", "floor"]
+
+
+@dataclass
+class Run:
+    """One finished `hone` command."""
+
+    folder: Path
+    output: Path
+    code: int
+    text: str
+    seconds: float
+
+    @property
+    def report(self) -> dict[str, Any]:
+        return json.loads((self.output / "report.json").read_text())
+
+
+def hone(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "flows", *arguments]
+
+
+def run(folder: Path, recipe: Path, *arguments: str, output: str = "out") -> Run:
+    started = time.monotonic()
+    done = subprocess.run(
+        hone("optimize", str(recipe), "--output", str(folder / output), *arguments),
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    return Run(folder, folder / output, done.returncode, done.stdout + done.stderr, time.monotonic() - started)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("chain")
+    done = run(folder, tiny.write_recipe(folder))
+    assert done.code == 0, done.text
+    return done
+
+
+pytestmark = pytest.mark.xdist_group("chain")
+
+
+def test_every_stage_ran_once_in_order_and_says_why(first: Run) -> None:
+    stages = first.report["stages"]
+    assert [stage["name"] for stage in stages] == STAGES
+    assert {stage["status"] for stage in stages} == {"ran"}
+    assert all(stage["reason"] and stage["digest"] and stage["mlflow_run_id"] for stage in stages)
+
+
+def test_the_report_holds_what_others_build_on(first: Run) -> None:
+    report = first.report
+    assert set(report) >= {
+        "recipe", "verdict", "selected", "seed", "code_version", "data", "stages", "candidates", "checks",
+    }  # fmt: skip
+    assert set(report["data"]) >= {"digest", "rows", "bad_rows"}
+    assert [candidate["name"] for candidate in report["candidates"]] == MODELS
+    for candidate in report["candidates"]:
+        assert set(candidate) >= {
+            "name", "stage", "runtime", "provider", "precision", "metrics", "size_bytes", "parameters", "latency",
+        }  # fmt: skip
+    for cell in report["candidates"][1]["latency"]:
+        assert set(cell) >= {"batch", "length", "p50_ms", "p95_ms", "p99_ms", "samples"}
+    for check in report["checks"]:
+        assert set(check) >= {"name", "verdict", "value", "threshold"}
+
+
+def test_each_stage_makes_the_model_smaller_and_it_still_knows_the_task(first: Run) -> None:
+    found = {candidate["name"]: candidate for candidate in first.report["candidates"]}
+    chain = [found[name] for name in ("teacher", "distilled", "pruned", "quantized")]
+    assert [c["parameters"] for c in chain[:3]] == sorted({c["parameters"] for c in chain[:3]}, reverse=True)
+    assert chain[3]["size_bytes"] < chain[2]["size_bytes"]
+    assert all(c["metrics"]["accuracy"] > 0.8 for c in chain)
+
+
+def test_the_selected_model_answers_in_plain_onnxruntime(first: Run) -> None:
+    model = first.output / "model"
+    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+    session = onnxruntime.InferenceSession(str(model / "model.onnx"), providers=["CPUExecutionProvider"])
+    labels = json.loads((model / "config.json").read_text())["id2label"]
+    for text, expected in [("the film is superb", "good"), ("a dull story", "bad")]:
+        encoded = tokenizer.encode(text)
+        feed = {"input_ids": encoded.ids, "attention_mask": encoded.attention_mask, "token_type_ids": encoded.type_ids}
+        names = {value.name for value in session.get_inputs()}
+        (logits,) = session.run(["logits"], {k: np.array([v], dtype=np.int64) for k, v in feed.items() if k in names})
+        assert labels[str(int(np.argmax(logits)))] == expected
+
+
+def test_the_registered_champion_answers_sentences(first: Run) -> None:
+    script = (
+        "import mlflow, sys; mlflow.set_tracking_uri(sys.argv[1]);"
+        "print(mlflow.pyfunc.load_model('models:/tiny@champion').predict(['the film is superb', 'a dull story']))"
+    )
+    uri = f"sqlite:///{first.folder / 'storage' / 'mlflow.db'}"
+    done = subprocess.run([sys.executable, "-c", script, uri], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.index("good") < done.stdout.index("bad")
+
+
+def test_mlflow_holds_one_run_with_a_nested_run_for_each_stage(first: Run) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{first.folder / 'storage' / 'mlflow.db'}")
+    stages = {stage["name"]: stage["mlflow_run_id"] for stage in first.report["stages"]}
+    runs = {name: client.get_run(run_id) for name, run_id in stages.items()}
+    parents = {found.data.tags["mlflow.parentRunId"] for found in runs.values()}
+    assert len(parents) == 1
+    assert runs["train"].data.params["train.epochs"] == "6"
+    assert len(client.get_metric_history(stages["train"], "validation_accuracy")) == 6
+    parent = client.get_run(parents.pop())
+    assert parent.data.tags["hone.verdict"] == "ACCEPTED"
+    assert {artifact.path for artifact in client.list_artifacts(parent.info.run_id)} >= {"report.json", "report.html"}
+    digests = [used.dataset.digest for used in parent.inputs.dataset_inputs]
+    assert any(first.report["data"]["digest"].removeprefix("sha256:").startswith(digest) for digest in digests)
+
+
+def test_the_page_fetches_nothing_and_says_the_verdict(first: Run) -> None:
+    page = (first.output / "report.html").read_text()
+    assert "ACCEPTED" in page
+    assert "<svg" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+
+
+def test_the_terminal_shows_a_line_for_each_stage_the_table_and_the_verdict_and_no_wall(first: Run) -> None:
+    lines = first.text.splitlines()
+    assert all(any(line.startswith(f"✓ {stage}") for line in lines) for stage in STAGES)
+    assert "ACCEPTED" in first.text
+    assert f"{first.output}/report.html" in first.text.replace("\n", "")
+    assert len(lines) < 60, first.text
+    assert "Warning" not in first.text
+
+
+def test_an_unchanged_run_reuses_every_stage_and_ends_in_20_seconds(first: Run) -> None:
+    again = run(first.folder, first.folder / "recipe.yaml", output="again")
+    assert again.code == 0, again.text
+    assert {stage["status"] for stage in again.report["stages"]} == {"cached"}
+    assert again.report["candidates"] == first.report["candidates"]
+    assert again.seconds < 20
+
+
+def test_a_changed_setting_reruns_what_depends_on_it_and_is_named(first: Run) -> None:
+    changed = run(
+        first.folder, first.folder / "recipe.yaml", "--set", "quantize.epochs=0", "--set", "gate.min_accuracy=1.0",
+        "--set", "gate.max_size_fraction=0.0001", output="changed",
+    )  # fmt: skip
+    stages = {stage["name"]: stage for stage in changed.report["stages"]}
+    assert {name for name, stage in stages.items() if stage["status"] == "cached"} == {"data", "train", "distill", "prune"}
+    assert "quantize.epochs 1 -> 0" in stages["quantize"]["reason"]
+    assert changed.code == 3
+    assert changed.report["verdict"] == "REJECTED"
+    assert stages["register"]["status"] == "skipped"
+
+
+def test_stages_that_are_switched_off_leave_the_chain_whole(first: Run) -> None:
+    off = run(
+        first.folder, first.folder / "recipe.yaml", "--set", "distill.method=none", "--set", "prune.method=none",
+        "--set", "quantize.method=none", output="off",
+    )  # fmt: skip
+    assert off.code == 0, off.text
+    skipped = [stage["name"] for stage in off.report["stages"] if stage["status"] == "skipped"]
+    assert skipped == ["distill", "prune", "quantize"]
+    assert off.report["selected"] == "teacher"
+
+
+@pytest.mark.parametrize("stage", ["train", "prune", "export"])
+def test_a_killed_run_goes_on_and_ends_with_the_same_model(first: Run, tmp_path: Path, stage: str) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text((first.folder / "recipe.yaml").read_text().replace(f"{first.folder}/storage", f"{tmp_path}/storage"))
+    command = hone("optimize", str(recipe), "--output", str(tmp_path / "out"))
+    victim = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    deadline = time.monotonic() + 200
+    while not list((tmp_path / "storage" / "stages" / stage).glob("*.partial")):
+        assert victim.poll() is None, victim.communicate()[0].decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(victim.pid, signal.SIGKILL)
+    victim.communicate()
+
+    after = run(tmp_path, recipe)
+    assert after.code == 0, after.text
+    stages = {found["name"]: found for found in after.report["stages"]}
+    before = STAGES[: STAGES.index(stage)]
+    assert {stages[name]["status"] for name in before} == {"cached"}
+    assert stages[stage]["status"] == "ran"
+    undisturbed = {found["name"]: found["digest"] for found in first.report["stages"]}
+    assert stages["export"]["digest"] == undisturbed["export"]
+    assert model_digest(after) == model_digest(first)
+
+
+def model_digest(done: Run) -> str:
+    from tasks.store import folder_digest
+
+    return folder_digest(done.output / "model")

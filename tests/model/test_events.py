@@ -1,0 +1,69 @@
+"""What rank 0 writes is what the driver hears, once, whatever is killed on the way."""
+
+from pathlib import Path
+
+from tasks.model.events import EventLog, Follower, curves, read_events
+from tasks.model.learner import TrainingEvent
+
+
+def event(step: int, **values: float) -> TrainingEvent:
+    return TrainingEvent(step, 100, values, f"step {step}")
+
+
+def test_events_read_as_they_were_written(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    said = [event(1, train_loss=0.7), event(2), event(2, validation_accuracy=0.5)]
+    for one in said:
+        log.append(one)
+    assert read_events(tmp_path / "events.jsonl") == said
+
+
+def test_a_follower_hears_each_event_once(tmp_path: Path) -> None:
+    path, heard = tmp_path / "events.jsonl", []
+    log, follower = EventLog(path), Follower(path, heard.append)
+    follower.look()
+    log.append(event(1, train_loss=0.7))
+    follower.look()
+    follower.look()
+    log.append(event(2, train_loss=0.6))
+    follower.look()
+    assert heard == [event(1, train_loss=0.7), event(2, train_loss=0.6)]
+
+
+def test_a_successor_that_repeats_steps_is_not_heard_twice(tmp_path: Path) -> None:
+    path, heard = tmp_path / "events.jsonl", []
+    log, follower = EventLog(path), Follower(path, heard.append)
+    for step in (1, 2, 3):
+        log.append(event(step, train_loss=step / 10))
+    follower.look()
+    log.keep_until(1)
+    follower.look()
+    for step in (2, 3, 4):
+        log.append(event(step, train_loss=step / 10))
+    follower.look()
+    assert [one.step for one in heard] == [1, 2, 3, 4]
+    [curve] = curves(path)
+    assert (curve.steps, curve.values) == ([1, 2, 3, 4], [0.1, 0.2, 0.3, 0.4])
+
+
+def test_a_half_written_line_is_neither_heard_nor_kept(tmp_path: Path) -> None:
+    path, heard = tmp_path / "events.jsonl", []
+    log = EventLog(path)
+    log.append(event(1, train_loss=0.7))
+    with path.open("a") as stream:
+        stream.write('{"step": 2, "tot')
+    Follower(path, heard.append).look()
+    log.keep_until(5)
+    log.append(event(3, train_loss=0.5))
+    assert heard == [event(1, train_loss=0.7)]
+    assert [one.step for one in read_events(path)] == [1, 3]
+
+
+def test_two_numbers_of_one_step_are_both_heard(tmp_path: Path) -> None:
+    path, heard = tmp_path / "events.jsonl", []
+    log = EventLog(path)
+    log.append(event(1, train_loss=0.7))
+    log.append(event(1, validation_accuracy=0.5))
+    Follower(path, heard.append).look()
+    assert [sorted(one.values) for one in heard] == [["train_loss"], ["validation_accuracy"]]
+    assert [curve.name for curve in curves(path)] == ["train_loss", "validation_accuracy"]

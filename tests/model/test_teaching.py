@@ -1,0 +1,236 @@
+"""The learner that distil, prune and quantize share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from configs.model import DistillSettings, ModelSettings
+from tasks.errors import ModelError
+from tasks.model import losses
+from tasks.model.anatomy import embeddings
+from tasks.model.checkpoint import load_model, load_pretrained, load_tokenizer, save_model
+from tasks.model.learner import TrainingJob
+from tasks.model.teacher_outputs import TeacherOutputs
+from tasks.model.teaching import Lesson, lesson_arguments, make_learner
+from tasks.model.text import make_batch
+from tests.model.teaching_fixtures import ask_teacher, write_data, write_teacher
+from tests.tiny import write_encoder
+
+LOSS = DistillSettings(alpha=0.3, temperature=4, hidden_weight=0.5, relation_weight=0.25, augment=1)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("teaching")
+    write_teacher(folder / "teacher")
+    write_teacher(folder / "student", seed=1, layers=2)
+    write_teacher(folder / "narrow", seed=1, layers=2, hidden=24)
+    write_data(folder / "data")
+    ask_teacher(folder / "storage", folder / "teacher", folder / "data", LOSS, [0, 1, 2])
+    return folder
+
+
+def job(place: Path, student: str = "student", loss: DistillSettings = LOSS, layers: tuple[int, ...] = (0, 2)):
+    outputs = ask_teacher(place / "storage", place / "teacher", place / "data", loss, [0, 1, 2])
+    arguments = lesson_arguments(
+        student=place / student,
+        data=place / "data",
+        teacher_outputs=outputs,
+        loss=loss,
+        max_length=32,
+        student_layers=list(layers),
+    )
+    return TrainingJob(make_learner, loss, 0, place, arguments)
+
+
+def batch_of(learner, rows):
+    return make_batch(learner.train, np.array(rows), learner.tokenizer.pad_token_id, "cpu")
+
+
+def test_the_loss_is_the_weighted_sum_of_its_parts(place):
+    learner = make_learner(job(place), torch.device("cpu"))
+    learner.module.eval()
+    batch = batch_of(learner, [1, 5, 9])  # all of them labelled
+    found = learner.module(batch)
+    expected = (
+        0.3 * found["hard_loss"] + 0.7 * found["soft_loss"] + 0.5 * found["hidden_loss"] + 0.25 * found["relation_loss"]
+    )
+    assert found["loss"].item() == pytest.approx(expected.item(), rel=1e-6)
+    assert all(value.ndim == 0 for value in found.values())
+
+
+def test_the_parts_are_those_of_student_and_teacher_at_the_matched_layers(place):
+    learner = make_learner(job(place), torch.device("cpu"))
+    learner.module.eval()
+    batch = batch_of(learner, [2, 41, 60])
+    found = learner.module(batch)
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")}
+    with torch.no_grad():
+        student = learner.student(**inputs, output_hidden_states=True)
+        teacher = load_model(place / "teacher")(**inputs, output_hidden_states=True)
+    mask = batch["attention_mask"]
+    hidden = sum(
+        losses.hidden_loss(student.hidden_states[own + 1], teacher.hidden_states[other + 1], mask)
+        for own, other in ((0, 0), (1, 2))
+    )
+    assert found["hidden_loss"].item() == pytest.approx(hidden.sum().item() / 2, rel=1e-3)
+    soft = losses.soft_loss(student.logits, teacher.logits, 4.0)
+    assert found["soft_loss"].item() == pytest.approx(soft.sum().item(), rel=1e-4)
+
+
+def test_a_student_that_is_its_teacher_has_nothing_to_learn_from_it(place):
+    learner = make_learner(job(place, "teacher", layers=(0, 1, 2)), torch.device("cpu"))
+    learner.module.eval()
+    found = learner.module(batch_of(learner, range(0, 80, 7)))
+    for part in ("soft_loss", "hidden_loss", "relation_loss"):
+        assert found[part].item() < 1e-3, part
+
+
+def test_losses_are_sums_so_that_halves_of_a_batch_add_up(place):
+    learner = make_learner(job(place), torch.device("cpu"))
+    learner.module.eval()
+    whole = learner.module(batch_of(learner, [0, 1, 50, 70]))
+    halves = [learner.module(batch_of(learner, rows)) for rows in ([0, 1], [50, 70])]
+    for name in whole:
+        assert whole[name].item() == pytest.approx(sum(half[name].item() for half in halves), rel=1e-5)
+
+
+def test_a_perturbed_copy_is_taught_by_the_teacher_alone(place):
+    learner = make_learner(job(place), torch.device("cpu"))
+    found = learner.module(batch_of(learner, [40, 79]))
+    assert learner.train.labels[[40, 79]].tolist() == [-1, -1]
+    assert found["hard_loss"].item() == 0
+    parts = found["soft_loss"] + 0.5 * found["hidden_loss"] + 0.25 * found["relation_loss"]
+    assert found["loss"].item() == pytest.approx(parts.item(), rel=1e-6)
+
+
+def test_weights_of_zero_leave_their_parts_out(place):
+    loss = DistillSettings(hidden_weight=0, relation_weight=0)
+    learner = make_learner(job(place, loss=loss), torch.device("cpu"))
+    assert set(learner.module(batch_of(learner, [0]))) == {"loss", "hard_loss", "soft_loss"}
+
+
+def test_a_narrower_student_is_projected_and_its_projection_trains(place):
+    learner = make_learner(job(place, "narrow"), torch.device("cpu"))
+    assert [tuple(p.weight.shape) for p in learner.module.projections.values()] == [(32, 24), (32, 24)]
+    learner.module(batch_of(learner, [0, 1]))["loss"].backward()
+    assert all(p.grad is not None for p in learner.module.parameters() if p.requires_grad)
+
+
+def test_projections_depend_on_the_seed_alone(place):
+    teacher = TeacherOutputs(ask_teacher(place / "storage", place / "teacher", place / "data", LOSS, [0, 1, 2]))
+    student = load_model(place / "narrow")
+    torch.manual_seed(1)
+    one = Lesson(student, teacher, LOSS, [0, 2], seed=3)
+    torch.manual_seed(2)
+    two = Lesson(student, teacher, LOSS, [0, 2], seed=3)
+    assert torch.equal(one.projections["0"].weight, two.projections["0"].weight)
+    assert not torch.equal(one.projections["0"].weight, one.projections["1"].weight)
+
+
+def test_teaching_brings_the_student_to_the_teacher(place):
+    loss = LOSS.model_copy(update={"alpha": 0.0})
+    learner = make_learner(job(place, loss=loss), torch.device("cpu"))
+    optimizer = torch.optim.AdamW(learner.module.parameters(), lr=3e-3)
+    everything = batch_of(learner, range(80))
+    learner.module.train()
+    first = last = None
+    for _ in range(60):
+        found = learner.module(everything)
+        optimizer.zero_grad()
+        (found["loss"] / 80).backward()
+        optimizer.step()
+        learner.after_step()
+        first = first or found
+        last = found
+    assert last["soft_loss"] < 0.3 * first["soft_loss"]
+    assert last["hidden_loss"] < first["hidden_loss"]
+
+
+def test_bf16_computes_the_losses_in_fp32(place):
+    learner = make_learner(job(place), torch.device("cpu"))
+    learner.module.eval()
+    batch = batch_of(learner, [0, 1, 2])
+    exact = learner.module(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = learner.module(batch)
+    assert {value.dtype for value in half.values()} == {torch.float32}
+    assert half["loss"].item() == pytest.approx(exact["loss"].item(), rel=0.05)
+
+
+def test_relations_are_matched_under_activation_checkpointing_too(place):
+    learner = make_learner(job(place), torch.device("cpu"))
+    learner.module.train()
+    batch = batch_of(learner, [0, 1])
+    trained = {name: parameter for name, parameter in learner.student.named_parameters() if parameter.requires_grad}
+    learner.module(batch)["loss"].backward()
+    plain = {name: parameter.grad.clone() for name, parameter in trained.items()}
+    learner.module.zero_grad()
+    learner.student.activation_checkpointing_enable()
+    learner.module(batch)["loss"].backward()
+    for name, parameter in trained.items():
+        assert torch.allclose(parameter.grad, plain[name], atol=1e-6), name
+
+
+def test_predict_is_in_evaluation_mode_in_fp32_and_without_gradients(place):
+    learner = make_learner(job(place), torch.device("cpu"))
+    learner.module.train()
+    batch = batch_of(learner, [0, 1])
+    logits = learner.predict(batch)
+    assert torch.equal(logits, learner.predict(batch))
+    assert logits.dtype == torch.float32
+    assert not logits.requires_grad
+
+
+def test_what_is_saved_is_the_student_alone(place, tmp_path):
+    learner = make_learner(job(place, "narrow"), torch.device("cpu"))
+    learner.save(tmp_path / "saved")
+    saved = load_model(tmp_path / "saved")
+    assert set(saved.state_dict()) == set(learner.student.state_dict())
+    assert all(torch.equal(value, learner.student.state_dict()[name]) for name, value in saved.state_dict().items())
+
+
+def test_a_student_with_other_tokens_cannot_match_hidden_states(place):
+    encoder = write_encoder(place / "speller-encoder")
+    tokenizer = load_tokenizer(encoder)
+    pieces = {piece: index for piece, index in tokenizer.get_vocab().items() if len(piece) < 4 or piece[0] == "["}
+    from tokenizers.models import WordPiece
+
+    tokenizer.backend_tokenizer.model = WordPiece(pieces, unk_token="[UNK]")
+    model, _ = load_pretrained(ModelSettings(source=str(encoder), weights="random", max_length=32), ["bad", "good"], 0)
+    save_model(model, tokenizer, place / "speller")
+    with pytest.raises(ModelError, match=r"79 of 80 texts have other tokens .* set distill.hidden_weight=0 and"):
+        make_learner(job(place, "speller", layers=(0, 1, 2)), torch.device("cpu"))
+    logits_only = DistillSettings(hidden_weight=0, relation_weight=0, augment=1)
+    learner = make_learner(job(place, "speller", logits_only), torch.device("cpu"))
+    assert learner.module(batch_of(learner, [0, 41]))["loss"].isfinite()
+
+
+def test_as_many_teacher_layers_as_the_student_has_are_needed(place):
+    with pytest.raises(ModelError, match=r"3 teacher layers \[0, 1, 2\] .* student of 2 layers: name one for each"):
+        make_learner(job(place, layers=(0, 1, 2)), torch.device("cpu"))
+
+
+def test_loss_settings_leave_out_how_long_the_student_trains():
+    assert LOSS.model_copy(update={"epochs": 99, "learning_rate": 0.5}).loss_settings() == LOSS.loss_settings()
+    assert LOSS.model_copy(update={"temperature": 2.0}).loss_settings() != LOSS.loss_settings()
+
+
+def test_an_epoch_sees_every_text_and_one_copy_of_each_another_one_each_time(place):
+    learner = make_learner(job(place), torch.device("cpu"))
+    texts, copies = learner.texts, len(learner.train) // learner.texts - 1
+    epochs = [learner.rows_of(epoch).tolist() for epoch in range(1, copies + 2)]
+    assert all(rows[:texts] == list(range(texts)) for rows in epochs)
+    assert sorted(row for rows in epochs[:copies] for row in rows[texts:]) == list(range(texts, len(learner.train)))
+    assert epochs[copies] == epochs[0]
+
+
+def test_held_embeddings_do_not_train_and_dropout_is_the_settings(place):
+    learner = make_learner(job(place), torch.device("cpu"))
+    tables = set(embeddings(learner.student).values())
+    assert tables
+    assert not any(table.weight.requires_grad for table in tables)
+    assert {module.p for module in learner.student.modules() if isinstance(module, torch.nn.Dropout)} == {0.0}

@@ -1,0 +1,72 @@
+"""A tiny training job: an encoder without dropout, data it can learn, and a worker's death on request."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from transformers import BertConfig
+
+from configs.model import ModelSettings
+from configs.section import TrainingSection
+from tasks.model.learner import TrainingJob
+from tasks.train.classify import ClassificationLearner, classification_arguments, make_learner
+from tests.model.teaching_fixtures import write_data
+from tests.tiny import write_encoder
+
+LABELS = ["bad", "good"]
+
+
+def make_job(folder: Path, name: str = "job", dropout: float = 0.1, rows: int = 160, **settings: Any) -> TrainingJob:
+    """A job on the same encoder and data for every name in a folder."""
+    encoder, data = folder / f"encoder-{dropout}", folder / f"data-{rows}"
+    if not encoder.exists():
+        write_encoder(encoder, layers=2)
+        config = BertConfig.from_pretrained(encoder)
+        config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
+        config.save_pretrained(encoder)
+    if not data.exists():
+        write_data(data, train=rows, validation=40)
+    model = ModelSettings(source=str(encoder), weights="random", max_length=32)
+    section = TrainingSection.model_validate({"epochs": 3, "learning_rate": 2e-3, **settings})
+    return TrainingJob(make_learner, section, 7, folder / name, classification_arguments(model, LABELS, data))
+
+
+class Interrupted(ClassificationLearner):
+    """Its process dies after as many steps as the environment says, without a word, as after kill -9."""
+
+    def after_step(self) -> None:
+        left = int(os.environ["HONE_TEST_STEPS"]) - 1
+        os.environ["HONE_TEST_STEPS"] = str(left)
+        if left == 0:
+            os._exit(9)
+
+
+def make_interrupted(job: TrainingJob, device: torch.device) -> Interrupted:
+    """As the real one, but for the death; under the real one's name, as job_digest reads it."""
+    return Interrupted(**vars(make_learner(job, device)))
+
+
+make_interrupted.__module__, make_interrupted.__qualname__ = make_learner.__module__, make_learner.__qualname__
+
+
+class Mortal(ClassificationLearner):
+    """The second worker is killed at its 12th step, once."""
+
+    steps = 0
+    grave: Path
+
+    def after_step(self) -> None:
+        self.steps += 1
+        if self.steps == 12 and dist.get_rank() == 1 and not self.grave.exists():
+            self.grave.write_text(str(os.getpid()))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def make_mortal(job: TrainingJob, device: torch.device) -> Mortal:
+    """As the real one, but for the death, which leaves the file `grave` beside the job's folder."""
+    learner = Mortal(**vars(make_learner(job, device)))
+    learner.grave = job.workdir.parent / "grave"
+    return learner

@@ -1,0 +1,120 @@
+"""The cut, from folder to folder."""
+
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+import tests.prune
+from configs.model import DistillSettings, PruneSettings
+from tasks.model.anatomy import layer_parts
+from tasks.model.checkpoint import load_model, load_tokenizer
+from tasks.model.learner import TrainingJob
+from tasks.model.teacher_outputs import TeacherOutputs
+from tasks.model.teaching import lesson_arguments, make_learner
+from tasks.model.text import make_batch, tokenize
+from tasks.prune.cut import counted, cut, rows_to_weigh
+from tasks.prune.techniques import TECHNIQUES
+from tests.model.teaching_fixtures import ask_teacher, write_data, write_teacher
+
+LOSS = DistillSettings(augment=1)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("cut")
+    write_teacher(folder / "teacher")
+    write_data(folder / "data")
+    return folder
+
+
+def outputs(place: Path) -> Path:
+    return ask_teacher(place / "storage", place / "teacher", place / "data", LOSS, [0, 1, 2])
+
+
+def cut_to(place: Path, name: str, **settings) -> tuple[Path, list[int]]:
+    """Cuts the teacher, as its own student, with a file of its own."""
+    left = cut(
+        place / "teacher",
+        place / name,
+        outputs=outputs(place),
+        settings=PruneSettings(**{"head_fraction": 0, "neuron_fraction": 0, **settings}),
+        loss=LOSS,
+        student_layers=[0, 1, 2],
+        max_length=32,
+        seed=0,
+        on_progress=lambda done, total, note: None,
+    )
+    return place / name, left
+
+
+def test_every_method_of_the_settings_is_a_technique_with_a_file_and_tests():
+    methods = set(get_args(PruneSettings.model_fields["method"].annotation)) - {"none"}
+    assert methods == set(TECHNIQUES)
+    for name in methods:
+        assert (Path(tests.prune.__path__[0]) / f"test_{name}.py").is_file()
+
+
+def test_cutting_nothing_away_keeps_every_weight(place):
+    folder, left = cut_to(place, "whole")
+    assert left == [0, 1, 2]
+    before = load_model(place / "teacher").state_dict()
+    assert all(torch.equal(value, before[name]) for name, value in load_model(folder).state_dict().items())
+
+
+def test_what_is_counted_is_what_is_there(place):
+    settings = {"layer_fraction": 0.34, "head_fraction": 0.5, "neuron_fraction": 0.5, "neuron_multiple": 8}
+    folder, left = cut_to(place, "structured", vocabulary="seen", **settings)
+    assert len(left) == 2
+    model = load_model(folder)
+    found = counted(model)
+    assert found["heads"] == [2, 2]
+    assert found["neurons"] == [32, 32]
+    assert found["vocabulary"] == len(load_tokenizer(folder)) < len(load_tokenizer(place / "teacher"))
+    assert layer_parts(model)[0].query.weight.shape == (16, 32)
+
+
+def test_sparsity_is_counted_too(place):
+    folder, left = cut_to(place, "sparse", method="magnitude", sparsity=0.75)
+    assert left == [0, 1, 2]
+    assert counted(load_model(folder))["sparsity"] == pytest.approx(0.75, abs=1e-3)
+
+
+def test_the_same_seed_cuts_the_same(place):
+    settings = {"head_fraction": 0.5, "neuron_fraction": 0.5, "importance_rows": 10}
+    first, second = (cut_to(place, name, **settings)[0] for name in ("first", "second"))
+    for path in sorted(first.iterdir()):
+        assert path.read_bytes() == (second / path.name).read_bytes()
+
+
+def test_hidden_states_stay_aligned_with_the_teachers_after_trimming(place):
+    """The ids are others; the tokens are the same, and an uncut student still has nothing to learn from itself."""
+    folder, left = cut_to(place, "trimmed", vocabulary="seen")
+    arguments = lesson_arguments(
+        student=folder,
+        data=place / "data",
+        teacher_outputs=outputs(place),
+        loss=LOSS,
+        max_length=32,
+        student_layers=left,
+    )
+    learner = make_learner(TrainingJob(make_learner, LOSS, 0, place, arguments), torch.device("cpu"))
+    learner.module.eval()
+    text = tokenize(load_tokenizer(place / "teacher"), TeacherOutputs(outputs(place)).rows(), 32)
+    assert np.array_equal(learner.train.offsets, text.offsets)
+    assert not np.array_equal(learner.train.ids, text.ids)
+    found = learner.module(make_batch(learner.train, np.arange(0, 80, 3), learner.tokenizer.pad_token_id, "cpu"))
+    assert found["hidden_loss"].item() < 1e-3
+    assert found["soft_loss"].item() < 1e-3
+
+
+def test_importance_is_weighed_on_labelled_rows_drawn_with_the_seed():
+    labels = np.array([0, 1, 1, 0, -1, -1, -1, -1])
+    assert rows_to_weigh(labels, 100, 0).tolist() == [0, 1, 2, 3]
+    drawn = rows_to_weigh(labels, 2, 0)
+    assert len(drawn) == 2
+    assert drawn.max() <= 3
+    assert drawn.tolist() == rows_to_weigh(labels, 2, 0).tolist()

@@ -1,0 +1,208 @@
+"""What becomes a version, with which evidence, and which aliases move."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from tokenizers import Tokenizer
+
+from tasks import tracking, version
+from tasks.contracts import RegisteredVersion
+from tasks.errors import RegistryError
+from tasks.register.task import register_model
+from tasks.tracking import server
+from tests.register.conftest import LABELS, TEXTS, Chain, write_model
+
+pytestmark = pytest.mark.xdist_group("mlflow")
+
+MakeChain = Callable[..., Chain]
+AUTO = {"register": {"promote": "auto"}}
+
+
+def register(chain: Chain, speedup: float = 8.69, verdict: str = "ACCEPTED") -> RegisteredVersion:
+    """One pipeline run that comes to register."""
+    with tracking.pipeline_run(chain.recipe.name, {}, {}) as run_id:
+        return register_model.fn(
+            chain.context(run_id), chain.data, chain.exported, chain.report(speedup), chain.verdict(verdict)
+        )
+
+
+def versions(chain: Chain) -> list[Any]:
+    return list(server.client().search_model_versions(f"name = '{chain.recipe.name}'"))
+
+
+def in_onnxruntime(folder: Path, text: str) -> Any:
+    """Probabilities of one text, in onnxruntime and tokenizers alone."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(8)
+    row = tokenizer.encode(text)
+    feed = {"input_ids": row.ids, "attention_mask": row.attention_mask, "token_type_ids": row.type_ids}
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    logits = session.run(["logits"], {name: np.array([values]) for name, values in feed.items()})[0][0]
+    return np.exp(logits) / np.exp(logits).sum()
+
+
+def test_the_champion_answers_a_list_of_sentences_as_onnxruntime_does(chain: MakeChain, model_folder: Path) -> None:
+    import mlflow
+
+    made = chain(**AUTO)
+    result = register(made)
+    assert (result.version, result.aliases, result.record.status) == ("1", ["challenger", "champion"], "ran")
+    answers = mlflow.pyfunc.load_model(f"models:/{made.recipe.name}@champion").predict(TEXTS)
+    for text, answer in zip(TEXTS, answers, strict=True):
+        expected = in_onnxruntime(model_folder, text)
+        assert list(answer["probabilities"]) == LABELS
+        # Measured: 1.2e-7, as eight texts share padded batches.
+        assert list(answer["probabilities"].values()) == pytest.approx(expected, abs=1e-6)
+        assert answer["label"] == LABELS[expected.argmax()]
+        assert answer["score"] == max(answer["probabilities"].values())
+
+
+def test_a_version_carries_its_signature_and_the_tags_of_its_evidence(chain: MakeChain) -> None:
+    import mlflow
+
+    made = chain()
+    result = register(made)
+    found = tracking.version_at(result.name, "challenger")
+    assert found is not None
+    assert found.version == result.version
+    run = server.client().get_run(found.run_id)
+    assert (
+        found.tags.items()
+        >= {
+            "hone.verdict": "ACCEPTED",
+            "hone.accuracy": "0.868",
+            "hone.speedup": "8.69",
+            "hone.size_bytes": "1234",
+            "hone.model_digest": made.exported.models[0].artifact.digest,
+            "hone.data_digest": made.data.content_digest,
+            "hone.code_version": version.code_version(),
+            "hone.pipeline_run_id": run.data.tags["mlflow.parentRunId"],
+            "hone.check.speedup": "ACCEPTED: 8.69 x at_least 6.0",
+        }.items()
+    )
+    assert run.data.metrics["served_max_abs_diff"] < 1e-6
+    assert run.info.status == "FINISHED"
+    info = mlflow.models.get_model_info(found.uri)
+    assert [str(column.type) for column in info.signature.inputs] == ["DataType.string"]
+    assert [name for name in ("label", "score", "probabilities") if name in str(info.signature.outputs)] == [
+        "label",
+        "score",
+        "probabilities",
+    ]
+
+
+def test_a_rejected_model_leaves_the_registry_untouched(chain: MakeChain) -> None:
+    made = chain(**AUTO)
+    result = register(made, verdict="REJECTED")
+    assert (result.record.status, result.record.reason) == ("skipped", "the verdict is REJECTED: speedup")
+    assert versions(made) == []
+    assert not server.client().search_registered_models(f"name = '{made.recipe.name}'")
+
+
+@pytest.mark.parametrize(
+    ("sections", "tracked", "reason"),
+    [({"register": {"enabled": False}}, True, "register.enabled is false"), ({}, False, "the run is not tracked")],
+)
+def test_switched_off_or_untracked_registers_nothing(
+    chain: MakeChain, sections: dict[str, Any], tracked: bool, reason: str
+) -> None:
+    made = chain(**sections)
+    context = made.context("any run" if tracked else "")
+    result = register_model.fn(context, made.data, made.exported, made.report(), made.verdict())
+    assert (result.record.status, result.record.reason, result.version) == ("skipped", reason, "")
+
+
+def test_an_unchanged_run_finds_its_version_again(chain: MakeChain) -> None:
+    made = chain()
+    first, second = register(made), register(made)
+    assert (second.version, second.aliases, second.record.status) == (first.version, first.aliases, "cached")
+    assert second.record.reason == "version 1 has this model and this evidence"
+    assert second.record.digest == first.record.digest == made.exported.models[0].artifact.digest
+    assert len(versions(made)) == 1
+    tags = server.client().get_run(second.record.mlflow_run_id).data.tags
+    assert tags["hone.computed_by"] == first.record.mlflow_run_id
+
+
+@pytest.mark.parametrize("change", ["evidence", "model", "serving"])
+def test_new_evidence_a_new_model_or_another_serving_is_a_new_version(chain: MakeChain, change: str) -> None:
+    made = chain()
+    register(made)
+    if change == "model":
+        write_model(made.model, seed=1)
+    if change == "serving":
+        made = chain(data={"train": "a.csv", "lowercase": True})
+    second = register(made, speedup=9.0 if change == "evidence" else 8.69)
+    assert (second.version, second.record.status) == ("2", "ran")
+    assert tracking.version_at(second.name, "challenger").version == "2"  # type: ignore[union-attr]
+
+
+def test_promotion_moves_the_champion_and_remembers_the_one_before(chain: MakeChain) -> None:
+    made = chain(**AUTO)
+    first, second = register(made), register(made, speedup=9.0)
+    champion = tracking.version_at(first.name, "champion")
+    assert champion is not None
+    assert champion.version == second.version == "2"
+    assert champion.tags["hone.previous_champion"] == "1"
+    assert tracking.find_version(first.name, "hone.speedup", "8.69").tags["hone.previous_champion"] == ""  # type: ignore[union-attr]
+
+
+def test_without_auto_the_champion_stays(chain: MakeChain) -> None:
+    register(chain(**AUTO))
+    later = register(chain(), speedup=9.0)
+    assert later.aliases == ["challenger"]
+    assert tracking.version_at(later.name, "champion").version == "1"  # type: ignore[union-attr]
+
+
+def test_a_rollback_is_not_undone_by_repeating_the_run(chain: MakeChain) -> None:
+    made = chain(**AUTO)
+    register(made)
+    register(made, speedup=9.0)
+    tracking.set_alias(made.recipe.name, "champion", "1")
+    again = register(made, speedup=9.0)
+    assert (again.version, again.aliases) == ("2", ["challenger"])
+    assert tracking.version_at(made.recipe.name, "champion").version == "1"  # type: ignore[union-attr]
+
+
+def test_turning_auto_on_promotes_the_version_that_is_there(chain: MakeChain) -> None:
+    register(chain())
+    promoted = register(chain(**AUTO))
+    assert (promoted.version, promoted.record.status) == ("1", "cached")
+    assert promoted.record.reason.endswith("; alias champion set")
+    assert tracking.version_at(promoted.name, "champion").version == "1"  # type: ignore[union-attr]
+
+
+def test_a_version_whose_aliases_a_kill_prevented_gets_them_from_the_next_run(chain: MakeChain) -> None:
+    made = chain()
+    register(made)
+    server.client().delete_registered_model_alias(made.recipe.name, "challenger")
+    again = register(made)
+    assert (again.version, again.aliases, again.record.status) == ("1", ["challenger"], "cached")
+    assert tracking.version_at(made.recipe.name, "challenger").version == "1"  # type: ignore[union-attr]
+
+
+def test_the_model_name_defaults_to_the_recipes(chain: MakeChain) -> None:
+    assert register(chain(register={"model_name": "Sentiment, in English"})).name == "Sentiment, in English"
+    made = chain()
+    assert register(made).name == made.recipe.name
+
+
+def test_a_model_that_answers_differently_once_logged_gets_no_version(
+    chain: MakeChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, other, log_model = chain(**AUTO), write_model(tmp_path / "other", seed=1), tracking.log_model
+    monkeypatch.setattr(tracking, "log_model", lambda run, code, folder, **rest: log_model(run, code, other, **rest))
+    with pytest.raises(RegistryError, match=r"differs from the exported one by .* on '.*' *: .* no alias was set"):
+        register(made)
+    assert versions(made) == []
+
+
+def test_pairs_are_registered_with_pairs_as_their_input(chain: MakeChain) -> None:
+    result = register(chain(pairs=True))
+    assert result.version == "1"
+    answers = tracking.load(f"models:/{result.name}@challenger")([{"text": "good film", "text_pair": "bad plot"}])
+    assert sum(answers[0]["probabilities"].values()) == pytest.approx(1)

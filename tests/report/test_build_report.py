@@ -1,0 +1,74 @@
+import json
+
+from tasks.contracts import Check, Curve
+from tasks.report.build import build_report
+from tasks.report.write import write_report
+
+
+def test_the_report_holds_what_it_promises(report):
+    assert report["verdict"] == "ACCEPTED"
+    assert report["selected"] == "quantized"
+    assert report["seed"] == 3
+    assert report["code_version"]
+    assert report["recipe"]["name"] == "Reviews"
+    assert report["recipe"]["register"]["enabled"] is True
+    assert report["data"]["digest"] == "sha256:rows"
+    assert report["data"]["rows"] == {"train": 1000, "validation": 100, "test": 100}
+    assert report["data"]["bad_rows"][0]["count"] == 12
+    for stage in report["stages"]:
+        assert set(stage) == {"name", "status", "reason", "seconds", "mlflow_run_id", "digest"}
+    for candidate in report["candidates"]:
+        assert {"name", "stage", "runtime", "provider", "precision", "metrics", "size_bytes", "parameters"} <= set(
+            candidate
+        )
+        for cell in candidate["latency"]:
+            assert {"batch", "length", "p50_ms", "p95_ms", "p99_ms", "samples"} <= set(cell)
+    for check in report["checks"]:
+        assert {"name", "verdict", "value", "threshold"} <= set(check)
+
+
+def test_stages_stand_in_the_order_of_the_chain(report):
+    names = ["data", "train", "distill", "prune", "quantize", "export", "evaluate", "gate", "register"]
+    assert [stage["name"] for stage in report["stages"]] == names
+
+
+def test_a_skipped_stage_does_not_show_the_curves_and_notes_of_the_stage_before(report):
+    assert set(report["curves"]) == {"train", "distill", "quantize"}
+    assert "prune" not in report["notes"]
+
+
+def test_layers_kept_in_higher_precision_are_named(report):
+    assert report["notes"]["quantize"]["layers_kept"] == ["classifier"]
+
+
+def test_a_number_that_is_not_finite_becomes_null(results):
+    model = results["models"][1]
+    broken = model.checkpoint.model_copy(
+        update={
+            "curves": [Curve(name="train_loss", steps=[1, 2], values=[float("nan"), 1.0])],
+            "notes": {"worst": float("inf")},
+        }
+    )
+    models = [results["models"][0], model.model_copy(update={"checkpoint": broken}), *results["models"][2:]]
+    verdict = results["verdict"].model_copy(
+        update={"checks": [Check(name="x", verdict="REJECTED", value=None, threshold=1, direction="at_most")]}
+    )
+    report = build_report(**{**results, "models": models, "verdict": verdict})
+    assert report["curves"]["distill"][0]["values"] == [None, 1.0]
+    assert report["notes"]["distill"]["worst"] is None
+    json.dumps(report, allow_nan=False)
+
+
+def test_both_files_are_written_and_nothing_is_left_beside_them(report, tmp_path):
+    write_report(tmp_path / "out", report)
+    write_report(tmp_path / "out", report)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "report.json"]
+    assert json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8")) == report
+
+
+def test_the_page_needs_nothing_but_the_json(report, tmp_path):
+    write_report(tmp_path / "first", report)
+    read = json.loads((tmp_path / "first" / "report.json").read_text(encoding="utf-8"))
+    write_report(tmp_path / "second", read)
+    first, second = (tmp_path / folder / "report.html" for folder in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()

@@ -1,0 +1,86 @@
+import re
+
+from tasks.report import plots
+
+
+def all_plots(report):
+    return [
+        plots.accuracy_against_latency(report),
+        plots.size_and_latency(report),
+        *plots.learning_curves(report).values(),
+    ]
+
+
+def texts(svg):
+    return re.findall(r"<text[^>]*>([^<]+)</text>", svg)
+
+
+def test_the_same_numbers_give_the_same_bytes(report):
+    assert all_plots(report) == all_plots(report)
+
+
+def test_every_colour_is_one_of_the_pages(report):
+    for svg in all_plots(report):
+        assert not re.search(r"#[0-9a-fA-F]{6}\b|DejaVu", svg)
+        assert set(re.findall(r"var\((--[a-z]+)\)", svg)) <= {*plots.VARIABLES.values(), "--sans"}
+
+
+def test_every_model_is_named_beside_its_point(report):
+    named = {"teacher (PyTorch)", "teacher", "distilled", "quantized", "floor (TF-IDF)"}
+    assert named <= set(texts(plots.accuracy_against_latency(report)))
+    assert named <= set(texts(plots.size_and_latency(report)))
+
+
+def test_the_least_accuracy_the_gate_asks_is_the_strictest_of_its_checks(report):
+    assert plots._least_accuracy(report) == 0.97 * 0.9
+    report["checks"].append({"name": "accuracy", "threshold": 0.95})
+    assert plots._least_accuracy(report) == 0.95
+    report["checks"] = []
+    assert plots._least_accuracy(report) is None
+    assert "least the gate asks" not in texts(plots.accuracy_against_latency(report))
+
+
+def test_a_model_without_an_accuracy_is_left_out_of_the_scatter_alone(rejected):
+    assert "quantized" not in texts(plots.accuracy_against_latency(rejected))
+    assert "quantized" in texts(plots.size_and_latency(rejected))
+
+
+def test_a_single_model_is_still_drawn(report):
+    report["candidates"] = report["candidates"][1:2]
+    report["selected"] = "teacher"
+    assert "teacher" in texts(plots.accuracy_against_latency(report))
+    assert "teacher" in texts(plots.size_and_latency(report))
+
+
+def test_nothing_measured_is_nothing_drawn(report):
+    for candidate in report["candidates"]:
+        candidate["latency"] = []
+    report["curves"] = {}
+    assert plots.accuracy_against_latency(report) == ""
+    assert plots.size_and_latency(report) == ""
+    assert plots.learning_curves(report) == {}
+
+
+def test_validation_accuracy_has_one_scale_over_all_stages(report):
+    drawn = plots.learning_curves(report)
+    assert list(drawn) == ["train", "distill", "quantize"]
+    ticks = [[text for text in texts(svg) if re.fullmatch(r"\d\d(\.\d)?", text)] for svg in drawn.values()]
+    assert ticks[0] == ticks[1] == ticks[2]
+
+
+def test_the_best_validation_accuracy_is_marked_with_its_value(report):
+    assert "90.00" in texts(plots.learning_curves(report)["train"])
+
+
+def test_gaps_in_a_curve_are_left_out(report):
+    report["curves"]["train"] = [{"name": "train_loss", "steps": [1, 2, 3], "values": [None, 0.5, None]}]
+    assert "training loss" in texts(plots.learning_curves(report)["train"])
+
+
+def test_a_long_curve_is_thinned_to_means_of_neighbours():
+    points = [(float(step), float(step % 2)) for step in range(1000)]
+    thinned = plots._thinned(points)
+    assert len(thinned) <= plots.MOST_POINTS
+    assert thinned[0] == (3.0, 3 / 7)
+    assert plots._thinned(points[:10]) == points[:10]
+    assert plots._thinned([]) == []

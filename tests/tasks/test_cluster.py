@@ -1,0 +1,190 @@
+"""Training on real Ray workers: shared out exactly, resumed after a real death, refused before it starts."""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from configs.delivery import ComputeSettings
+from configs.model import ModelSettings
+from tasks import cluster
+from tasks.contracts import Curve
+from tasks.errors import ModelError, PreflightError, TrainingError
+from tasks.model import loop
+from tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
+from tests.model.training_fixtures import make_job, make_mortal
+
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(900)]
+TWO = ComputeSettings(workers=2, max_failures=1)
+
+
+def curve(result: TrainingResult, name: str) -> Curve:
+    [found] = [one for one in result.curves if one.name == name]
+    return found
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def workers() -> list[psutil.Process]:
+    below = psutil.Process().children(recursive=True)
+    alive = [process for process in below if process.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in alive if "RayTrainWorker" in "".join(process.cmdline())]
+
+
+def nothing(event: TrainingEvent) -> None:
+    """Nobody listens."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One crew of two workers serves the tests of this file, as it serves the stages of a run."""
+    yield tmp_path_factory.mktemp("cluster")
+    cluster.shutdown()
+
+
+def job_of(folder: Path, name: str) -> TrainingJob:
+    """20 steps of 32 rows."""
+    return make_job(folder, name, dropout=0.0, rows=160, batch_size=32, epochs=4)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(folder: Path) -> TrainingResult:
+    return cluster.train(job_of(folder, "undisturbed"), TWO, nothing)
+
+
+def test_two_workers_at_batch_16_give_the_loss_curve_of_one_worker_at_batch_32(
+    folder: Path, undisturbed: TrainingResult
+) -> None:
+    one = job_of(folder, "one-worker")
+    loop.run(one)
+    alone = loop.read_result(one)
+    assert alone is not None
+    for name in ("train_loss", "validation_loss"):
+        theirs, ours = curve(undisturbed, name), curve(alone, name)
+        assert theirs.steps == ours.steps
+        assert np.abs(np.subtract(theirs.values, ours.values)).max() < 1e-4, name  # measured: 3e-6
+    assert len(curve(undisturbed, "train_loss").steps) == 20
+
+
+def test_one_crew_serves_job_after_job(folder: Path, undisturbed: TrainingResult) -> None:
+    before = {process.pid for process in workers()}
+    again = cluster.train(job_of(folder, "again"), TWO, nothing)
+    assert {process.pid for process in workers()} == before
+    assert len(before) == 2
+    assert files(again.best) == files(undisturbed.best)
+
+
+def test_an_error_of_the_learner_arrives_as_it_was_raised_and_the_crew_lives_on(
+    folder: Path, undisturbed: TrainingResult
+) -> None:
+    before = {process.pid for process in workers()}
+    job = job_of(folder, "no-encoder")
+    job = dataclasses.replace(job, arguments=job.arguments | {"model": ModelSettings(source="/no/such/folder")})
+    with pytest.raises(ModelError, match=r"'/no/such/folder': there is no such folder"):
+        cluster.train(job, TWO, nothing)
+    assert {process.pid for process in workers()} == before
+
+
+def test_a_worker_that_is_killed_resumes_and_the_job_ends_as_if_undisturbed(
+    folder: Path, undisturbed: TrainingResult
+) -> None:
+    heard: list[TrainingEvent] = []
+    job = dataclasses.replace(job_of(folder, "killed"), make_learner=make_mortal)
+    result = cluster.train(job, TWO, heard.append)
+    assert int((folder / "grave").read_text()) not in {process.pid for process in workers()}
+    assert files(result.best) == files(undisturbed.best)
+    assert result.curves == undisturbed.curves
+    told = [(event.step, name) for event in heard for name in event.values]
+    assert len(told) == len(set(told)) == sum(len(one.steps) for one in result.curves)
+    assert "resumed after epoch 2/4" in [event.note for event in heard]
+
+
+def test_a_finished_job_needs_no_cluster(folder: Path, undisturbed: TrainingResult) -> None:
+    heard: list[TrainingEvent] = []
+    impossible = ComputeSettings(workers=2, cpus_per_worker=1000)
+    again = cluster.train(job_of(folder, "undisturbed"), impossible, heard.append)
+    assert again == undisturbed
+    assert len(heard) == 25
+
+
+def test_workers_that_keep_dying_end_the_job_with_a_way_out(folder: Path) -> None:
+    def kill_all(event: TrainingEvent) -> None:
+        for process in workers():
+            process.kill()
+
+    message = r"compute\.max_failures = 1 allows.*The same command goes on from the last finished epoch"
+    with pytest.raises(TrainingError, match=message):
+        cluster.train(make_job(folder, "hopeless", epochs=200), TWO, kill_all)
+
+
+def test_what_the_cluster_lacks_is_said_before_anything_starts(folder: Path) -> None:
+    with pytest.raises(
+        PreflightError, match=r"compute asks for 2 workers of 1000 CPUs and 0 GPUs each, and the cluster has"
+    ):
+        cluster.train(job_of(folder, "too-large"), ComputeSettings(workers=2, cpus_per_worker=1000), nothing)
+    assert not (folder / "too-large").exists()
+
+
+def test_the_cluster_says_what_each_worker_gets() -> None:
+    found = cluster.cluster_resources(ComputeSettings(workers=1))
+    assert found["address"] == "local"
+    assert found["nodes"] == 1
+    assert found["cpus_per_worker"] == int(found["cpus"])
+
+
+NODE = {"CPU": 8.0, "GPU": 2.0, "memory": 1e9}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "compute", "share"),
+    [
+        ([NODE], ComputeSettings(workers=1), 8),
+        ([NODE], ComputeSettings(workers=3), 2),
+        ([NODE], ComputeSettings(workers=2, cpus_per_worker=3), 3),
+        ([NODE], ComputeSettings(workers=16), 0.5),
+        ([{"CPU": 1.0}], ComputeSettings(workers=3), 0.3333),
+        ([{"CPU": 8.0}, {"CPU": 2.0}], ComputeSettings(workers=2), 4),
+        ([NODE, NODE], ComputeSettings(workers=4, gpus_per_worker=1), 4),
+        ([NODE], ComputeSettings(workers=4, gpus_per_worker=0.5), 2),
+    ],
+)
+def test_each_worker_gets_the_most_that_all_can_have(
+    nodes: list[dict[str, float]], compute: ComputeSettings, share: float
+) -> None:
+    assert cluster.share_of(nodes, compute) == share
+
+
+@pytest.mark.parametrize(
+    ("compute", "asked"),
+    [
+        (ComputeSettings(workers=3, cpus_per_worker=3), "3 workers of 3 CPUs and 0 GPUs each"),
+        (ComputeSettings(workers=3, gpus_per_worker=1), "3 workers of any number of CPUs and 1 GPUs each"),
+    ],
+)
+def test_workers_that_do_not_fit_are_an_error_that_says_what_is_there(compute: ComputeSettings, asked: str) -> None:
+    message = rf"{re.escape(asked)}, and the cluster has 1 node\(s\) with 8 CPUs and 2 GPUs: lower compute\.workers"
+    with pytest.raises(PreflightError, match=message):
+        cluster.share_of([NODE], compute)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", r"RAY_ADDRESS = '127\.0\.0\.1:1': nothing listens there.*or unset RAY_ADDRESS"),
+        ("ray://127.0.0.1:10001", r"give it as HOST:PORT of the head node"),
+        ("somewhere", r"RAY_ADDRESS = 'somewhere': give it as HOST:PORT"),
+    ],
+)
+def test_an_address_where_no_cluster_is_is_an_error_within_seconds(
+    address: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.shutdown()
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(PreflightError, match=message):
+        cluster.cluster_resources(ComputeSettings())

@@ -1,0 +1,143 @@
+"""Where the records go, and what is said when they cannot go there."""
+
+import http.server
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks import tracking
+from tasks.errors import PreflightError
+from tasks.tracking import server
+
+pytestmark = pytest.mark.xdist_group("mlflow")
+
+
+@pytest.fixture(autouse=True)
+def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def test_records_go_to_sqlite_and_a_folder_in_the_storage(storage: Path) -> None:
+    assert tracking.tracking_uri() == f"sqlite:///{storage}/mlflow.db"
+    with tracking.pipeline_run("place", {}, {}) as pipeline:
+        uri = server.client().get_run(pipeline).info.artifact_uri
+    assert uri.startswith((storage / "mlflow-artifacts" / "place").as_uri())
+
+
+def test_the_environment_names_another_place_and_our_own_default_is_no_such_wish(
+    tmp_path: Path, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.tracking_uri())  # as connecting does, for child processes
+    assert tracking.configure(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert tracking.configure(tmp_path) == "http://127.0.0.1:5000"
+
+
+def test_a_kill_and_two_processes_at_once_leave_one_whole_database(tmp_path: Path) -> None:
+    script = f"""
+from pathlib import Path
+from tasks import tracking
+tracking.configure(Path({str(tmp_path)!r}))
+with tracking.pipeline_run("race", {{}}, {{}}):
+    pass
+"""
+    command = [sys.executable, "-c", script]
+    killed = subprocess.Popen(command)
+    while not (tmp_path / "mlflow.db.new").exists():
+        assert killed.poll() is None
+        time.sleep(0.01)
+    killed.kill()
+    killed.wait()
+    assert not (tmp_path / "mlflow.db").exists()
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    errors = [process.communicate(timeout=200)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+    assert tracking.check(tmp_path) == f"SQLite, {tmp_path}/mlflow.db (2 runs)"
+    assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
+
+
+def test_a_check_of_a_new_storage_writes_nothing(tmp_path: Path) -> None:
+    place = tmp_path / "not" / "yet"
+    assert tracking.check(place) == f"SQLite, {place}/mlflow.db (new)"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_check_finds_a_file_that_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("something else entirely " * 50)
+    with pytest.raises(PreflightError, match=r"mlflow\.db: not a database of MLflow .*: move it away, or "):
+        tracking.check(tmp_path)
+
+
+def test_a_check_finds_a_storage_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PreflightError, match=r"cannot be created, as .*file is not a writable folder: set compute"):
+        tracking.check(tmp_path / "file" / "storage")
+    tracking.configure(tmp_path / "file" / "storage")
+    with pytest.raises(PreflightError, match="cannot be created"), tracking.pipeline_run("nowhere", {}, {}):
+        pass
+
+
+def test_a_check_refuses_a_store_that_is_neither_server_nor_sqlite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "file:///mlruns")
+    with pytest.raises(PreflightError, match=r"'file:///mlruns': Hone tracks to http.* or unset the variable"):
+        tracking.check(tmp_path)
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that accepts connections and never answers."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield listening.getsockname()[1]
+
+
+@pytest.fixture
+def other_port() -> Iterator[int]:
+    """A port where something other than MLflow answers."""
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        yield other.server_port
+        other.shutdown()
+
+
+@pytest.mark.parametrize("kind", ["silent_port", "other_port"])
+def test_a_check_finds_a_server_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, kind: str
+) -> None:
+    uri = f"http://127.0.0.1:{request.getfixturevalue(kind)}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setattr(server, "ANSWER_SECONDS", 1)
+    with pytest.raises(PreflightError, match=f"'{uri}', which gives no answer of an MLflow server within 1 s: .*unset"):
+        tracking.check(tmp_path)
+    assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ
+    tracking.configure(tmp_path)
+    with pytest.raises(PreflightError, match="gives no answer"), tracking.pipeline_run("unheard", {}, {}):
+        pass
+
+
+def test_a_deleted_experiment_is_named_with_the_way_to_restore_it(storage: Path) -> None:
+    found = server.experiment_id("deleted")
+    server.client().delete_experiment(found)
+    with (
+        pytest.raises(
+            PreflightError, match=f"'deleted' is deleted: restore it with `mlflow experiments restore -x {found}`"
+        ),
+        tracking.pipeline_run("deleted", {}, {}),
+    ):
+        pass
+
+
+def test_tracking_before_it_is_configured_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server._Place, "uri", "")
+    with pytest.raises(PreflightError, match=r"call tracking\.configure\(storage\) first"):
+        server.client()
