@@ -1,7 +1,7 @@
 """A recipe: one file, one typed model, one flow parameter, and they are the same thing."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -73,7 +73,7 @@ class Recipe(Section):
         return []
 
     @property
-    def quantization_scheme(self) -> str:
+    def quantization_scheme(self) -> Literal["dynamic", "static"]:
         """`dynamic` or `static`, with `auto` resolved by the preferred provider."""
         if self.quantize.scheme != "auto":
             return self.quantize.scheme

@@ -55,6 +55,10 @@ def main() -> None:
     install = [VENV / "bin" / "uv", "pip", "install", "--python", VENV / "bin" / "python", "--quiet"]
     subprocess.run([*install, "-r", LOCK, "--override", ROOT / "infra" / "overrides.txt"], check=True, env=environment)
     subprocess.run([*install, "--no-deps", "-e", ROOT], check=True, env=environment)
+    # uv leaves bytecode to the first import. Where that may not be written, every process would compile torch anew.
+    packages = next((VENV / "lib").glob("python3.*/site-packages"))
+    compile_all = [VENV / "bin" / "python", "-m", "compileall", "-q", "-j", "0", packages]
+    subprocess.run(compile_all, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     STAMP.write_text(fingerprint)
 
 

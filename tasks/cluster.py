@@ -15,6 +15,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.delivery import ComputeSettings
@@ -45,6 +46,8 @@ WORKER_ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(1024**3),
     "MALLOC_TRIM_THRESHOLD_": str(4 * 1024**3),
 }
+TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+TOKEN_FILE = Path("~/.ray/auth_token")
 OBJECT_STORE_BYTES = 128 * 1024**2  # jobs are a few kilobytes, and data goes through files
 LOOK_SECONDS = 0.5
 PROBE_SECONDS = 5.0
@@ -95,12 +98,16 @@ def start(compute: ComputeSettings) -> "_Crew":
     return _crew
 
 
-def shutdown() -> None:
-    """Ends the workers, and Ray too if it was started here. Timings of anything else are true only afterwards."""
+def shutdown(finish_job: bool = True) -> None:
+    """Ends the workers, and Ray too if it was started here. Timings of anything else are true only afterwards.
+
+    Args:
+        finish_job: give workers that are busy some seconds to finish; otherwise they are killed.
+    """
     global _crew, _own_ray
-    if _crew is not None:
+    if _crew is not None and (finish_job or not _own_ray):
         _crew.send_home()
-        _crew = None
+    _crew = None
     if _own_ray:
         import ray
 
@@ -151,11 +158,13 @@ class _Crew:
         return same and self._thread.is_alive()
 
     def carry_out(self, job: "TrainingJob", look: Callable[[], None]) -> None:
-        """Has a job done, calling `look` meanwhile. If interrupted, ends the workers, who would go on with it."""
+        """Has a job done, calling `look` meanwhile."""
         try:
             outcome = self._outcome(job, look)
-        except BaseException:
-            shutdown()
+        except HoneError:  # the workers have ended already
+            raise
+        except BaseException:  # interrupted: they would go on with the job
+            shutdown(finish_job=False)
             raise
         if outcome is not None:
             kind, message = outcome
@@ -191,16 +200,16 @@ class _Crew:
         if isinstance(failure, HoneError):
             raise failure
         raise TrainingError(
-            f"the workers ended more often than compute.max_failures = {self._compute.max_failures} allows. The last "
-            f"reason: {_reason(failure)}. The same command goes on from the last finished epoch; if memory ran out, lower "
-            "batch_size or raise accumulate"
+            f"the workers ended more often than compute.max_failures = {self._compute.max_failures} allows. "
+            f"The last reason: {_reason(failure)}. The same command goes on from the last finished epoch; if memory "
+            "ran out, lower batch_size or raise accumulate"
         ) from failure
 
     def _work(self) -> None:
         folder = tempfile.mkdtemp(prefix="hone-ray-")
         try:
             self._fit(folder)
-        except Exception as failure:  # told in the driver's thread, by _check
+        except Exception as failure:  # noqa: BLE001 - whatever it is, _check raises it in the driver's thread
             self._failure = failure
         finally:
             self._desk_is_there.set()
@@ -218,6 +227,14 @@ class _Crew:
         shared_gpu = 0 < compute.gpus_per_worker < 1 and compute.workers > 1  # NCCL wants a GPU for each worker
         self._desk = ray.remote(Desk).options(num_cpus=0).remote()
         self._desk_is_there.set()
+        run_config: Any = RunConfig(
+            name="hone",
+            storage_path=folder,
+            worker_runtime_env={"env_vars": WORKER_ENVIRONMENT},
+            failure_config=FailureConfig(
+                max_failures=compute.max_failures, controller_failure_limit=compute.max_failures
+            ),
+        )
         TorchTrainer(
             serve,
             train_loop_config={"desk": self._desk, "threads": max(1, int(cpus))},
@@ -225,14 +242,7 @@ class _Crew:
             scaling_config=ScalingConfig(
                 num_workers=compute.workers, use_gpu=compute.gpus_per_worker > 0, resources_per_worker=resources
             ),
-            run_config=RunConfig(
-                name="hone",
-                storage_path=folder,
-                worker_runtime_env={"env_vars": WORKER_ENVIRONMENT},
-                failure_config=FailureConfig(
-                    max_failures=compute.max_failures, controller_failure_limit=compute.max_failures
-                ),
-            ),
+            run_config=run_config,
         ).fit()
 
 
@@ -289,12 +299,15 @@ def _connect() -> None:
             )
     else:
         _probe(address)
+        if any(os.environ.get(name) for name in TOKEN_VARIABLES) or TOKEN_FILE.expanduser().is_file():
+            os.environ.setdefault("RAY_AUTH_MODE", "token")  # by default it shows its token to local clusters alone
         try:
             ray.init(log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise PreflightError(
-                f"RAY_ADDRESS = '{address}': no Ray cluster answers ({_reason(error)}); start one, or unset RAY_ADDRESS to "
-                "train on this machine. A cluster with tokens needs RAY_AUTH_MODE=token and the token here too"
+                f"RAY_ADDRESS = '{address}': no Ray cluster answers ({_reason(error)}); start one, or unset "
+                "RAY_ADDRESS to train on this machine. A cluster with tokens needs its token here too, in "
+                f"RAY_AUTH_TOKEN or {TOKEN_FILE}"
             ) from error
     _own_ray = True
 
@@ -310,8 +323,8 @@ def _probe(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise PreflightError(
-            f"RAY_ADDRESS = '{address}': nothing listens there ({error}); start the cluster's head, or unset RAY_ADDRESS to "
-            "train on this machine"
+            f"RAY_ADDRESS = '{address}': nothing listens there ({error}); start the cluster's head, or unset "
+            "RAY_ADDRESS to train on this machine"
         ) from error
 
 

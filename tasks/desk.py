@@ -4,7 +4,7 @@ import asyncio
 
 
 class Desk:
-    """Hands jobs to the workers and their outcomes to the driver. An asyncio actor: whoever asks waits without polling."""
+    """Hands jobs to the workers and their outcomes to the driver. Whoever asks waits without polling."""
 
     def __init__(self) -> None:
         self._jobs: list[bytes] = []

@@ -8,8 +8,8 @@ from tasks.errors import PreflightError
 
 
 def share_of(nodes: list[dict[str, float]], compute: ComputeSettings) -> float:
-    """Cores that each worker is given: what compute says, else the most that all workers can have; below 1 where workers
-    are more than cores.
+    """Cores that each worker is given: what compute says, else the most that all workers can have; below 1 where
+    workers are more than cores.
 
     Args:
         nodes: CPU and GPU of each node.

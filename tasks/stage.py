@@ -102,7 +102,7 @@ def run_stage(
                     reason=reason,
                     seconds=round(time.monotonic() - started, 3),
                     mlflow_run_id=log.run_id,
-                    digest=_digest(result.model_dump()),
+                    digest=_digest(dict(result)),
                 )
         else:
             with tracking.stage_run(context.mlflow_run_id, name) as log:
@@ -190,11 +190,10 @@ def _artifacts(value: Any) -> list[Artifact]:
 
 
 def _digest(fields: dict[str, Any]) -> str:
-    """Digest of what a stage made: of its artifact, or else of the numbers it measured."""
-    for holder in (fields, fields.get("checkpoint")):
-        held = holder.get("artifact") if isinstance(holder, dict) else getattr(holder, "artifact", None)
-        if held is not None:
-            return held["digest"] if isinstance(held, dict) else held.digest
+    """Digest of what a stage made: of its artifacts, wherever they lie, or else of the numbers it measured."""
     made = {key: value for key, value in fields.items() if key != "record"}
-    plain = json.dumps(made, default=lambda contract: contract.model_dump(mode="json"), sort_keys=True)
+    digests = [artifact.digest for artifact in _artifacts(list(made.values()))]
+    if len(digests) == 1:
+        return digests[0]
+    plain = json.dumps(digests or made, default=lambda contract: contract.model_dump(mode="json"), sort_keys=True)
     return f"sha256:{hashlib.sha256(plain.encode()).hexdigest()}"

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from tasks.errors import ExportError
 from tasks.export.folder import write_folder
@@ -33,7 +32,15 @@ class Exported:
 
 
 def export_checkpoint(
-    name: str, checkpoint: Path, folder: Path, rows: Rows, opset: int, tolerance: float, max_length: int, for_cpu: bool
+    name: str,
+    checkpoint: Path,
+    folder: Path,
+    *,
+    rows: Rows,
+    opset: int,
+    tolerance: float,
+    max_length: int,
+    for_cpu: bool,
 ) -> Exported:
     """Exports a checkpoint, to integers where `quantization.json` lies in it.
 

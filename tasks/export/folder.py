@@ -1,5 +1,5 @@
-"""The folder that leaves Hone: `model.onnx`, `config.json`, tokenizer. Optimum's ORTModelForSequenceClassification and plain
-onnxruntime with tokenizers read it as it is."""
+"""The folder that leaves Hone: `model.onnx`, `config.json`, tokenizer. Optimum's ORTModelForSequenceClassification and
+plain onnxruntime with tokenizers read it as it is."""
 
 import json
 from pathlib import Path
@@ -22,8 +22,8 @@ def write_folder(
 
 
 def _tokenizer_for_all(path: Path) -> None:
-    """A tokenizer without a class of its own is called TokenizersBackend by transformers 5, and earlier ones, which Optimum
-    needs, refuse that name. Both know it as PreTrainedTokenizerFast."""
+    """A tokenizer without a class of its own is called TokenizersBackend by transformers 5, and earlier ones, which
+    Optimum needs, refuse that name. Both know it as PreTrainedTokenizerFast."""
     settings = json.loads(path.read_text(encoding="utf-8"))
     if settings.get("tokenizer_class") == "TokenizersBackend":
         settings["tokenizer_class"] = "PreTrainedTokenizerFast"

@@ -1,8 +1,8 @@
 """A PyTorch encoder as an fp32 ONNX graph with dynamic batch and length.
 
-torch's dynamo exporter writes it: its graph has a third of the nodes of the TorchScript exporter's, knows every shape, and
-says of each node which module it came from. That last is used here to name weights after their layers, and then removed
-with everything else that differs between two machines: the same checkpoint gives the same bytes.
+torch's dynamo exporter writes it: its graph has a third of the nodes of the TorchScript exporter's, knows every shape,
+and says of each node which module it came from. That last is used here to name weights after their layers, and then
+removed with everything else that differs between two machines: the same checkpoint gives the same bytes.
 """
 
 import ast
@@ -21,6 +21,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from tasks.errors import ExportError
 from tasks.model.anatomy import SUPPORTED
 from tasks.model.text import MODEL_INPUTS
 
@@ -29,14 +30,14 @@ SINGLE_FILE_BYTES = 2**31 - 1
 
 
 def export_onnx(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, opset: int) -> onnx.ModelProto:
-    """The graph of a model in evaluation mode: `input_ids`, `attention_mask`, and `token_type_ids` where the tokenizer gives
-    them, [batch, length] int64, to `logits` [batch, labels] fp32.
+    """The graph of a model in evaluation mode: `input_ids`, `attention_mask`, and `token_type_ids` where the tokenizer
+    gives them, [batch, length] int64, to `logits` [batch, labels] fp32.
 
-    A linear layer `x.y` is a MatMul of that name, whose second input is its weight [in, out]; an embedding table is the first
-    input of the Gather of its name. `value_info` holds all shapes.
+    A linear layer `x.y` is a MatMul of that name, whose second input is its weight [in, out]; an embedding table is the
+    first input of the Gather of its name. `value_info` holds all shapes.
     """
     names = [name for name in MODEL_INPUTS if name in tokenizer.model_input_names]
-    ids = torch.arange(16).reshape(2, 8) % model.get_input_embeddings().num_embeddings
+    ids = torch.arange(16).reshape(2, 8) % model.config.vocab_size
     examples = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
     dynamic = torch.export.Dim.DYNAMIC
     with torch.no_grad(), _quiet():
@@ -50,6 +51,8 @@ def export_onnx(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, opse
             dynamic_shapes=(tuple({0: dynamic, 1: dynamic} for _name in names),),
             verbose=False,
         )
+    if program is None:
+        raise ExportError("torch's exporter gave no graph, and says not why: try another export.opset")
     graph = program.model_proto
     _products_of_matrices(graph)
     _name_parts(graph)
@@ -59,7 +62,8 @@ def export_onnx(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, opse
 
 
 def write_onnx(graph: onnx.ModelProto, path: Path, limit: int = SINGLE_FILE_BYTES) -> int:
-    """Writes and checks a graph, without the shapes in between, in one file up to `limit` bytes; returns the bytes written.
+    """Writes and checks a graph, without the shapes in between, in one file up to `limit` bytes; returns the bytes
+    written.
 
     Raises:
         onnx.checker.ValidationError: when the graph is not valid ONNX.
@@ -135,8 +139,8 @@ def _module(node: onnx.NodeProto) -> str:
 
 
 def _products_of_matrices(graph: onnx.ModelProto) -> None:
-    """Writes Gemm, which the exporter uses for two-dimensional inputs, as MatMul and Add, so that a linear layer looks the
-    same everywhere. onnxruntime makes a Gemm of it again."""
+    """Writes Gemm, which the exporter uses for two-dimensional inputs, as MatMul and Add, so that a linear layer looks
+    the same everywhere. onnxruntime makes a Gemm of it again."""
     tensors = initializers(graph)
     nodes = []
     for node in graph.graph.node:

@@ -1,8 +1,8 @@
 """Real 8 bits: weights stored as int8, products of integers. Operators of the ONNX standard only.
 
-dynamic (onnxruntime's CPU provider): DynamicQuantizeLinear, MatMulInteger and the scales, which the session fuses into one
-kernel for each product. static (TensorRT, CUDA): QuantizeLinear and DequantizeLinear around what each product reads.
-Embedding tables are looked up as int8, and only the rows found are scaled.
+dynamic (onnxruntime's CPU provider): DynamicQuantizeLinear, MatMulInteger and the scales, which the session fuses into
+one kernel for each product. static (TensorRT, CUDA): QuantizeLinear and DequantizeLinear around what each product
+reads. Embedding tables are looked up as int8, and only the rows found are scaled.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from tasks.errors import ExportError
 from tasks.export.graph import initializers, set_nodes
-from tasks.model.fake_quantization import Plan, weight_grid
+from tasks.model.fake_quantization import Plan, weight_grid, weight_of
 
 
 def quantize_graph(graph: onnx.ModelProto, model: PreTrainedModel, plan: Plan) -> None:
@@ -27,13 +27,13 @@ def quantize_graph(graph: onnx.ModelProto, model: PreTrainedModel, plan: Plan) -
     """
     tensors = initializers(graph)
     ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in graph.graph.value_info}
-    builder = _Builder(graph)
+    builder = _Builder()
     found = set()
     biased: set[str] = set()
     for node in graph.graph.node:
         if node.op_type == "MatMul" and node.name in plan.linears and node.input[1] in tensors:
             found.add(node.name)
-            weight = model.get_submodule(node.name).weight
+            weight = weight_of(model, node.name)
             if plan.scheme == "dynamic":
                 builder.dynamic_product(node, weight)
             else:
@@ -42,7 +42,7 @@ def quantize_graph(graph: onnx.ModelProto, model: PreTrainedModel, plan: Plan) -
                     biased.add(node.output[0])
         elif node.op_type == "Gather" and node.name in plan.tables and node.input[0] in tensors:
             found.add(node.name)
-            builder.look_up(node, model.get_submodule(node.name).weight)
+            builder.look_up(node, weight_of(model, node.name))
         else:
             if node.op_type == "Add" and biased.intersection(node.input):
                 # The session would fuse a bias into a Gemm of floats; it cannot with a Sum.
@@ -61,7 +61,7 @@ def quantize_graph(graph: onnx.ModelProto, model: PreTrainedModel, plan: Plan) -
 class _Builder:
     """The nodes and constants of the integer graph."""
 
-    def __init__(self, graph: onnx.ModelProto) -> None:
+    def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.tensors: list[onnx.TensorProto] = []
         self._rounded: dict[str, list[str]] = {}
@@ -80,8 +80,8 @@ class _Builder:
         self._add("Mul", [f"{result}_unscaled", f"{result}_scale"], [result])
 
     def static_product(self, node: onnx.NodeProto, weight: torch.Tensor, scale: float) -> None:
-        """The product of an input and a weight that were rounded. Each product has a rounding of its own: onnxruntime's CPU
-        provider makes integer kernels of signed inputs only where they are not shared."""
+        """The product of an input and a weight that were rounded. Each product has a rounding of its own: onnxruntime's
+        CPU provider makes integer kernels of signed inputs only where they are not shared."""
         name, values = node.name, node.input[0]
         matrix, matrix_scale = self._matrix(name, weight)
         zero = self._constant(f"{name}.input_zero_point", np.zeros((), np.int8))
@@ -114,4 +114,6 @@ class _Builder:
         return name
 
     def _add(self, kind: str, inputs: list[str], outputs: list[str], name: str = "", **attributes: int) -> None:
-        self.nodes.append(helper.make_node(kind, inputs, outputs, name=name or outputs[0], **attributes))
+        node = helper.make_node(kind, inputs, outputs, name=name or outputs[0])
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
+        self.nodes.append(node)

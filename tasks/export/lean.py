@@ -1,8 +1,8 @@
 """Rewrites of a graph that leave its answer and spare work.
 
 Measured on 3 layers of MiniLM with 6 heads and 512 neurons in 8 bits, one core, geometric mean over 1x16 to 32x128: the
-first token alone in the last layer 1.3x, sums that stay sums 1.4x. What did not pay: one product for query, key and value,
-onnxruntime's fused attention, its Gelu.
+first token alone in the last layer 1.3x, sums that stay sums 1.4x. What did not pay: one product for query, key and
+value, onnxruntime's fused attention, its Gelu.
 """
 
 from collections import Counter
@@ -57,8 +57,8 @@ def narrow(graph: onnx.ModelProto) -> list[str]:
     """Where all that is read of a value is its first token, computes that token alone.
 
     Starts at the Gather that takes the first token, and goes back through operators that work token by token as long as
-    nobody else reads the value; where that ends, a Slice takes the token. Of attention, the queries are narrowed, and keys
-    and values stay.
+    nobody else reads the value; where that ends, a Slice takes the token. Of attention, the queries are narrowed, and
+    keys and values stay.
 
     Returns:
         Names of the linear layers that are computed for the first token alone.
@@ -105,31 +105,41 @@ def _inputs_for(
     """Which inputs a node needs only at the first place of which axis, for its output to be right at the first place of
     `axis`; None where it needs more."""
     shape = shapes.get(node.output[0])
+    found: dict[int, int] | None = None
     if shape is None:
         return None
-    last = len(shape) - 1
+    attributes = {attribute.name: attribute for attribute in node.attribute}
     if node.op_type in ROW_BY_ROW:
-        found = {}
-        for place, name in enumerate(node.input):
-            own = _shape_of(name, shapes, tensors)
-            if own is None:
-                return None
-            there = axis - (len(shape) - len(own))
-            if there >= 0 and own[there] != 1:
-                found[place] = there
-        return found
-    if node.op_type in ("LayerNormalization", "Softmax"):
-        over = {attribute.name: attribute.i for attribute in node.attribute}.get("axis", -1) % len(shape)
-        return {0: axis} if axis < over else None
-    if node.op_type == "MatMul":
-        left = shapes.get(node.input[0])
-        return {0: axis} if axis == last - 1 and left is not None and len(left) == len(shape) else None
-    if node.op_type == "Transpose":
-        order = next(list(attribute.ints) for attribute in node.attribute if attribute.name == "perm")
-        return {0: order[axis]}
-    if node.op_type == "Reshape" and axis == 1 and node.input[1].startswith("shape_0_0_"):
-        return {0: 1}
-    return None
+        found = _same_place(node, axis, len(shape), shapes, tensors)
+    elif node.op_type in ("LayerNormalization", "Softmax"):
+        over = attributes["axis"].i if "axis" in attributes else -1
+        found = {0: axis} if axis < over % len(shape) else None
+    elif node.op_type == "MatMul" and axis == len(shape) - 2:
+        found = {0: axis} if len(shapes.get(node.input[0], [])) == len(shape) else None
+    elif node.op_type == "Transpose":
+        found = {0: attributes["perm"].ints[axis]}
+    elif node.op_type == "Reshape" and axis == 1 and node.input[1].startswith("shape_0_0_"):
+        found = {0: 1}
+    return found
+
+
+def _same_place(
+    node: onnx.NodeProto,
+    axis: int,
+    rank: int,
+    shapes: dict[str, list[int | str]],
+    tensors: dict[str, onnx.TensorProto],
+) -> dict[int, int] | None:
+    """The inputs that have this axis and more than one place along it; the others are spread over it."""
+    found = {}
+    for place, name in enumerate(node.input):
+        own = _shape_of(name, shapes, tensors)
+        if own is None:
+            return None
+        there = axis - (rank - len(own))
+        if there >= 0 and own[there] != 1:
+            found[place] = there
+    return found
 
 
 def _slice(graph: onnx.ModelProto, asked: dict[str, list[tuple[onnx.NodeProto, int, int]]]) -> None:
@@ -167,7 +177,11 @@ def _takes_first(node: onnx.NodeProto, tensors: dict[str, onnx.TensorProto]) -> 
 
 def _axis_of(node: onnx.NodeProto | None) -> int | None:
     """Which axis of the token ids or the mask a Shape node reads."""
-    if node is None or node.op_type != "Shape" or node.input[0] not in ("input_ids", "attention_mask", "token_type_ids"):
+    if (
+        node is None
+        or node.op_type != "Shape"
+        or node.input[0] not in ("input_ids", "attention_mask", "token_type_ids")
+    ):
         return None
     bounds = {attribute.name: attribute.i for attribute in node.attribute}
     start = bounds.get("start", 0)

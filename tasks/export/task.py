@@ -19,7 +19,7 @@ from tasks.stage import RunContext, Workshop, run_stage
 
 
 @task(name="export")
-def export_models(
+def export_models(  # noqa: PLR0917 - one for each state of the model
     context: RunContext,
     data: PreparedData,
     teacher: TrainedModel,
@@ -50,10 +50,10 @@ def export_models(
                 name,
                 store.open_artifact(checkpoint.artifact),
                 workshop.folder / name,
-                rows,
-                settings.opset,
-                settings.tolerance,
-                recipe.model.max_length,
+                rows=rows,
+                opset=settings.opset,
+                tolerance=settings.tolerance,
+                max_length=recipe.model.max_length,
                 for_cpu=settings.providers[0] == "cpu",
             )
             models.append(

@@ -74,8 +74,8 @@ def check_kind(source: str, config: PretrainedConfig) -> None:
     kind = config.model_type
     if kind not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES:
         raise ModelError(
-            f"model.source = '{source}': model type '{kind}' has no sequence classification head in transformers; take an "
-            "encoder such as bert, roberta, distilbert or electra"
+            f"model.source = '{source}': model type '{kind}' has no sequence classification head in transformers; take "
+            "an encoder such as bert, roberta, distilbert or electra"
         )
     decodes = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
     if decodes or config.is_encoder_decoder or getattr(config, "is_decoder", False):
@@ -96,10 +96,11 @@ def check_fit(
     limit = positions(model)
     if limit is not None and max_length > limit:
         raise ModelError(
-            f"model.max_length is {max_length}, and '{source}' has positions for {limit} tokens: set model.max_length to "
-            f"{limit} or less"
+            f"model.max_length is {max_length}, and '{source}' has positions for {limit} tokens: set "
+            f"model.max_length to {limit} or less"
         )
-    words = int(model.get_input_embeddings().weight.shape[0])
+    table: Any = model.get_input_embeddings()
+    words = int(table.num_embeddings)
     if len(tokenizer) > words:
         raise ModelError(
             f"model.source = '{source}': its tokenizer knows {len(tokenizer)} tokens and its model {words}: "

@@ -3,8 +3,8 @@
     from tasks.model.checkpoint import load_model, load_tokenizer
     model, tokenizer = load_model(folder), load_tokenizer(folder)
 
-is the documented call, and the only way to load a checkpoint with heads or neurons removed; plain transformers loads all
-others. Nothing here runs code from a model repository or opens a pickle.
+is the documented call, and the only way to load a checkpoint with heads or neurons removed; plain transformers loads
+all others. Nothing here runs code from a model repository or opens a pickle.
 """
 
 import shutil

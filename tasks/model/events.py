@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,8 +28,8 @@ class EventLog:
 
 
 class Follower:
-    """The file, as the driver reads it while it grows. Each number of each step is told once, also when a worker died and
-    its successor says it again."""
+    """The file, as the driver reads it while it grows. Each number of each step is told once, also when a worker
+    died and its successor says it again."""
 
     def __init__(self, path: Path, tell: Callable[[TrainingEvent], None]) -> None:
         self._path = path
@@ -42,7 +41,7 @@ class Follower:
         """Tells what is new since the last look."""
         if not self._path.exists():
             return
-        status = os.stat(self._path)
+        status = self._path.stat()
         if (status.st_ino, status.st_size) == self._file:
             return
         self._file = (status.st_ino, status.st_size)

@@ -1,9 +1,9 @@
-"""Eight bits in PyTorch: rounds what the exported integer graph will round, so that what training earns is not lost there.
+"""Eight bits in PyTorch: rounds what the exported integer graph will round, so that no accuracy is lost in between.
 
-- Weights, and each row of an embedding table: signed, symmetric, q = round(w / s) with s = max|w| / 127 per output channel
-  (per row of a table). It is the grid of onnxruntime's `quantize_dynamic(per_channel=True, weight_type=QInt8)`.
-- Activations, dynamic: unsigned, asymmetric, one scale for the whole tensor, as ONNX's DynamicQuantizeLinear sets it. The
-  tensor includes the padding, so what a row gives depends a little on its batch.
+- Weights, and each row of an embedding table: signed, symmetric, q = round(w / s) with s = max|w| / 127 per output
+  channel (per row of a table). It is the grid of onnxruntime's `quantize_dynamic(per_channel=True, weight_type=QInt8)`.
+- Activations, dynamic: unsigned, asymmetric, one scale for the whole tensor, as ONNX's DynamicQuantizeLinear sets it.
+  The tensor includes the padding, so what a row gives depends a little on its batch.
 - Activations, static: signed, symmetric, q = clamp(round(x / s), -128, 127) with a scale fixed beforehand.
 
 Gradients pass straight through the rounding, and stop where a static scale clips.
@@ -79,8 +79,9 @@ def plan_for(model: PreTrainedModel, scheme: Scheme, tables: bool) -> Plan:
 
 def read_plan(folder: Path) -> Plan:
     """The plan that lies beside a checkpoint's weights."""
-    values: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    return Plan(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    values = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return Plan(**fields)
 
 
 def first_token_linears(model: PreTrainedModel) -> list[str]:
@@ -91,6 +92,11 @@ def first_token_linears(model: PreTrainedModel) -> list[str]:
     last = layer_parts(model)[-1]
     found = {id(module) for module in (last.query, last.attention_output, last.feed_in, last.feed_out)}
     return [name for name in linear_names(model) if id(model.get_submodule(name)) in found]
+
+
+def weight_of(model: PreTrainedModel, name: str) -> Tensor:
+    """The weight of a linear layer [out, in] or of an embedding table [rows, width]."""
+    return model.get_parameter(f"{name}.weight")
 
 
 def weight_grid(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,8 +155,8 @@ def attach(model: PreTrainedModel, plan: Plan) -> PreTrainedModel:
     for name in plan.linears:
         linear = model.get_submodule(name)
         linear.__class__ = FakeQuantLinear
-        linear.first_token = name in plan.first_token
-        linear.input_scale = plan.scales[name] if plan.scheme == "static" else None
+        linear.first_token = name in plan.first_token  # type: ignore[assignment]
+        linear.input_scale = plan.scales[name] if plan.scheme == "static" else None  # type: ignore[assignment]
     for name in plan.tables:
         model.get_submodule(name).__class__ = FakeQuantEmbedding
     return model
@@ -161,9 +167,9 @@ def detach(model: PreTrainedModel) -> PreTrainedModel:
     for module in model.modules():
         if isinstance(module, FakeQuantLinear):
             del module.first_token, module.input_scale
-            module.__class__ = nn.Linear
+            module.__class__ = nn.Linear  # type: ignore[assignment]
         elif isinstance(module, FakeQuantEmbedding):
-            module.__class__ = nn.Embedding
+            module.__class__ = nn.Embedding  # type: ignore[assignment]
     return model
 
 
@@ -171,7 +177,7 @@ def bake(model: PreTrainedModel, plan: Plan) -> PreTrainedModel:
     """Puts the plan's weights onto their grids, in place, so that whoever quantises them finds the same integers."""
     with torch.no_grad():
         for name in (*plan.linears, *plan.tables):
-            weight = model.get_submodule(name).weight
+            weight = weight_of(model, name)
             integers, scale = weight_grid(weight)
             weight.copy_(integers * scale[:, None])
     return model

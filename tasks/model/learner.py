@@ -1,7 +1,7 @@
 """The seam between the one training loop and whatever is being trained.
 
-The loop (`loop.py`) knows batches, optimiser, workers and checkpoints; a learner knows its model, its loss and how it is
-saved. A stage hands the cluster a `TrainingJob`, whose `make_learner` is called in every worker.
+The loop (`loop.py`) knows batches, optimiser, workers and checkpoints; a learner knows its model, its loss and how
+it is saved. A stage hands the cluster a `TrainingJob`, whose `make_learner` is called in every worker.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """The one training loop: epochs of bucketed batches, shared out over workers, resumed after whatever happened.
 
-Every worker calls `run` with the same job. All they need from each other goes through torch.distributed, all that outlives
-them through the job's folder: `events.jsonl`, `resume-<epoch>`, `best`, and `result.json` once it is done.
+Every worker calls `run` with the same job. All they need from each other goes through torch.distributed, all that
+outlives them through the job's folder: `events.jsonl`, `resume-<epoch>`, `best`, and `result.json` once it is done.
 """
 
 import hashlib
@@ -214,8 +214,8 @@ class _Run:
         self._tell(values, f"epoch {self.counters.epoch}/{self.settings.epochs}, loss {values['train_loss']:.4f}")
 
     def _finish_epoch(self) -> None:
-        """Validates, keeps the best, says so, and leaves a point to resume from, in this order: whatever is killed on the
-        way is done again in the same way."""
+        """Validates, keeps the best, says so, and leaves a point to resume from, in this order: whatever is killed
+        on the way is done again in the same way."""
         counters = self.counters
         accuracy, loss = self._validate()
         counters.stale_epochs = 0 if accuracy > counters.best_accuracy else counters.stale_epochs + 1

@@ -39,8 +39,8 @@ def create_session(
     options = options or onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = FATAL - 1
-    # On CPUs without VNNI the fast 8-bit product overflows 16 bits and answers wrong; this takes the exact one there, and
-    # changes nothing elsewhere.
+    # On CPUs without VNNI the fast 8-bit product overflows 16 bits and answers wrong; this takes the exact one there,
+    # and changes nothing elsewhere.
     options.add_session_config_entry("session.x64quantprecision", "1")
     wanted = [name for name in providers if PROVIDERS[name] in onnxruntime.get_available_providers() or name == "cpu"]
     if "cpu" not in wanted:
@@ -97,8 +97,8 @@ def is_quantized(model: Path | bytes) -> bool:
 
 @contextlib.contextmanager
 def _quiet(gpu: bool) -> Iterator[None]:
-    """onnxruntime tells on stderr, below Python, of each GPU library that it cannot load. PyTorch's own copies of them are
-    loaded first, so that a machine which trains on its GPU also infers on it."""
+    """onnxruntime tells on stderr, below Python, of each GPU library that it cannot load. PyTorch's own copies of them
+    are loaded first, so that a machine which trains on its GPU also infers on it."""
     if not gpu:
         yield
         return

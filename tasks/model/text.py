@@ -58,7 +58,7 @@ class TokenizedText:
 
 
 def read_split(data_folder: Path, split: str) -> Rows:
-    """Reads `train`, `validation` or `test` of prepared data: Parquet with columns text, pair (null where none), label."""
+    """Reads `train`, `validation` or `test` of prepared data: columns text, pair (null where none) and label."""
     table = parquet.read_table(data_folder / f"{split}.parquet", columns=["text", "pair", "label"])
     pairs = table["pair"]
     return Rows(
@@ -127,8 +127,8 @@ def bucketed_batches(
 ) -> list[npt.NDArray[np.int64]]:
     """Shuffled batches of rows of similar length: each row once, the last rows in a smaller batch.
 
-    They depend on seed and epoch alone, so that any number of workers shares the same ones. Rows in a batch are sorted by
-    length; workers take every n-th.
+    They depend on seed and epoch alone, so that any number of workers shares the same ones. Rows in a batch are sorted
+    by length; workers take every n-th.
     """
     chance = np.random.default_rng([seed, epoch])
     order = chance.permutation(len(lengths))

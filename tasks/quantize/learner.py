@@ -7,7 +7,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from tasks.model.checkpoint import save_model
-from tasks.model.fake_quantization import Plan, attach, bake
+from tasks.model.fake_quantization import Plan, attach, bake, weight_of
 from tasks.model.learner import TrainingJob
 from tasks.model.teaching import TeachingLearner
 from tasks.model.teaching import make_learner as make_teaching_learner
@@ -37,17 +37,15 @@ def make_learner(job: TrainingJob, device: torch.device) -> QuantizingLearner:
     return QuantizingLearner(**vars(lesson), plan=plan)
 
 
-def save_quantized(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, plan: Plan, folder: Path
-) -> None:
-    """Writes a plain checkpoint whose quantised weights lie on their grids, with `quantization.json` beside them. The model
-    itself keeps the weights it has: training goes on from those."""
+def save_quantized(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, plan: Plan, folder: Path) -> None:
+    """Writes a plain checkpoint whose quantised weights lie on their grids, with `quantization.json` beside them. The
+    model itself keeps the weights it has: training goes on from those."""
     names = (*plan.linears, *plan.tables)
-    kept = {name: model.get_submodule(name).weight.detach().clone() for name in names}
+    kept = {name: weight_of(model, name).detach().clone() for name in names}
     try:
         save_model(bake(model, plan), tokenizer, folder)
     finally:
         with torch.no_grad():
             for name, weight in kept.items():
-                model.get_submodule(name).weight.copy_(weight)
+                weight_of(model, name).copy_(weight)
     plan.write(folder)

@@ -46,9 +46,7 @@ def answer(
     return Answers(torch.cat(logits), torch.cat(labels))
 
 
-def batches(
-    model: PreTrainedModel, text: TokenizedText, rows: npt.NDArray[np.int64], pad_id: int
-) -> Iterator[Batch]:
+def batches(model: PreTrainedModel, text: TokenizedText, rows: npt.NDArray[np.int64], pad_id: int) -> Iterator[Batch]:
     """These rows in batches by length, as the training loop validates, on the model's device."""
     for places in sequential_batches(text.lengths[rows], BATCH_SIZE):
         yield make_batch(text, rows[places], pad_id, model.device)

@@ -52,6 +52,7 @@ def quantize_post_training(
     student: Path,
     data: Path,
     into: Path,
+    *,
     settings: QuantizeSettings,
     scheme: Scheme,
     max_length: int,
@@ -65,13 +66,14 @@ def quantize_post_training(
         into: folder for the quantised checkpoint.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model, tokenizer = load_model(student).to(device), load_tokenizer(student)
+    model, tokenizer = load_model(student), load_tokenizer(student)
+    model.to(device)  # type: ignore[arg-type]  # transformers wraps it so that mypy takes the device for the model
     pad_id = int(tokenizer.pad_token_id)
     plan = plan_for(model, scheme, settings.embeddings)
     if scheme == "static":
         train = tokenize(tokenizer, read_split(data, "train"), max_length)
-        rows = spread(len(train), settings.calibration_rows)
-        plan = plan.scaled(calibrate(model, plan, train, rows, pad_id))
+        sample = spread(len(train), settings.calibration_rows)
+        plan = plan.scaled(calibrate(model, plan, train, sample, pad_id))
     validation = tokenize(tokenizer, read_split(data, "validation"), max_length)
     total, done = len(plan.linears) + len(plan.tables), 0
 
@@ -80,7 +82,8 @@ def quantize_post_training(
         done += 1
         on_progress(done, total, f"measuring {layer}")
 
-    costs = measure_costs(model, plan, validation, spread(len(validation), SENSITIVITY_ROWS), pad_id, behind)
+    rows = spread(len(validation), SENSITIVITY_ROWS)
+    costs = measure_costs(model, plan, text=validation, rows=rows, pad_id=pad_id, behind=behind)
     before = answer(model, validation, pad_id)
     everything = _answer_rounded(model, plan, validation, pad_id)
     plan = plan.keeping(too_sensitive(costs, settings.sensitivity, settings.max_sensitive_layers))

@@ -27,6 +27,7 @@ class Cost:
 def measure_costs(
     model: PreTrainedModel,
     plan: Plan,
+    *,
     text: TokenizedText,
     rows: npt.NDArray[np.int64],
     pad_id: int,

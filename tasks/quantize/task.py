@@ -14,8 +14,8 @@ from tasks.stage import RunContext, Workshop, run_stage, skip_stage
 def quantize_student(
     context: RunContext, data: PreparedData, teacher: TrainedModel, student: PrunedModel
 ) -> QuantizedModel:
-    """Quantises post training, keeping too sensitive layers in fp32, and then fine-tunes with the rounding in the loop; the
-    epoch best on validation is kept, and the one before the first is among them."""
+    """Quantises post training, keeping too sensitive layers in fp32, and then fine-tunes with the rounding in the loop;
+    the epoch best on validation is kept, and the one before the first is among them."""
     recipe, settings, loss = context.recipe, context.recipe.quantize, context.recipe.distill
     if settings.method == "none":
         record = skip_stage("quantize", "quantize.method is none", student.checkpoint.artifact.digest)
@@ -38,7 +38,13 @@ def quantize_student(
         start, data_folder = store.open_artifact(student.checkpoint.artifact), store.open_artifact(data.artifact)
         layers = teacher_outputs.matched_layers(student.checkpoint)
         rounded = quantize_post_training(
-            start, data_folder, workshop.scratch / "rounded", settings, scheme, recipe.model.max_length, workshop.advanced
+            start,
+            data_folder,
+            workshop.scratch / "rounded",
+            settings=settings,
+            scheme=scheme,
+            max_length=recipe.model.max_length,
+            on_progress=workshop.advanced,
         )
         best, accuracy, mean_loss, curves = workshop.scratch / "rounded", rounded.accuracy, rounded.loss, []
         if trains:

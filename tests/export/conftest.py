@@ -102,4 +102,4 @@ def expected(model: PreTrainedModel, given: dict[str, torch.Tensor], names: list
 def plan_of(model: PreTrainedModel, scheme: str = "dynamic", scale: float = 0.03) -> Plan:
     """Everything quantised; static scales are all the same."""
     plan = plan_for(model, scheme, tables=True)
-    return plan.scaled({name: scale for name in plan.linears}) if scheme == "static" else plan
+    return plan.scaled(dict.fromkeys(plan.linears, scale)) if scheme == "static" else plan

@@ -1,17 +1,24 @@
-"""An environment with Optimum, whose release wants an older transformers than Hone's: only what differs is installed, and
-torch, onnxruntime and the rest are seen through a .pth file. Made once, in `.venv/optimum`, in a few seconds."""
+"""An environment with Optimum, whose release wants an older transformers than Hone's: only what differs is installed,
+and torch, onnxruntime and the rest are seen through a .pth file. Made once, in `.venv/optimum`, in a few seconds."""
 
 import fcntl
 import importlib.util
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
 PLACE = ROOT / ".venv" / "optimum"
-DIFFERENT = ("optimum==2.3.0", "optimum-onnx==0.1.0", "transformers==4.57.6", "huggingface-hub==0.36.2", "tokenizers==0.22.2")
+DIFFERENT = (
+    "optimum==2.3.0",
+    "optimum-onnx==0.1.0",
+    "transformers==4.57.6",
+    "huggingface-hub==0.36.2",
+    "tokenizers==0.22.2",
+)
 
 
 def python() -> Path:
@@ -27,17 +34,13 @@ def python() -> Path:
 
 
 def _make() -> None:
-    uv = _uv()
+    uv = Path(sys.executable).parent / "uv"
     environment = {"UV_INDEX_STRATEGY": "unsafe-best-match", **_setup_venv().pip_settings(), **os.environ}
     subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, PLACE], check=True, env=environment)
     install = [uv, "pip", "install", "--quiet", "--no-deps", "--python", PLACE / "bin" / "python"]
     subprocess.run([*install, *DIFFERENT], check=True, env=environment)
     (own,) = (PLACE / "lib").glob("python*/site-packages")
-    (own / "hone.pth").write_text(f"{Path(importlib.util.find_spec('torch').origin).parents[1]}\n")  # type: ignore[union-attr, arg-type]
-
-
-def _uv() -> Path:
-    return Path(sys.executable).parent / "uv"
+    (own / "hone.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
 
 
 def _setup_venv() -> ModuleType:

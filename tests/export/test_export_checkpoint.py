@@ -26,7 +26,9 @@ ROWS = Rows(texts=TEXTS, pairs=None, labels=np.zeros(len(TEXTS), np.int64))
 
 
 def export(checkpoint: Path, folder: Path, tolerance: float = 1e-3) -> Exported:
-    return export_checkpoint("quantized", checkpoint, folder, ROWS, 18, tolerance, 32, for_cpu=True)
+    return export_checkpoint(
+        "quantized", checkpoint, folder, rows=ROWS, opset=18, tolerance=tolerance, max_length=32, for_cpu=True
+    )
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +62,14 @@ def test_the_folder_holds_one_graph_its_config_and_its_tokenizer(exported: tuple
 
 
 def test_the_config_names_labels_and_type_and_the_tokenizer_a_class_that_older_transformers_know(
-    exported: tuple[Path, Exported],
+    exported: tuple[Path, Exported], checkpoint: Path
 ) -> None:
     folder, _facts = exported
     config = json.loads((folder / "config.json").read_text())
     assert (config["model_type"], config["id2label"]) == ("bert", {"0": "bad", "1": "good"})
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     assert settings["tokenizer_class"] == "PreTrainedTokenizerFast"
-    assert load_tokenizer(folder)("a dull film") == load_tokenizer(folder.parent / "model")("a dull film")
+    assert load_tokenizer(folder)("a dull film") == load_tokenizer(checkpoint)("a dull film")
 
 
 def test_plain_onnxruntime_and_tokenizers_answer_as_the_checkpoint(
@@ -134,5 +136,7 @@ def test_a_plan_that_rounds_other_layers_by_their_first_token_is_refused(checkpo
     model, tokenizer = load_model(checkpoint), load_tokenizer(checkpoint)
     save_model(model, tokenizer, tmp_path / "other")
     other.write(tmp_path / "other")
-    with pytest.raises(ExportError, match=r"attention\.self\.query.* for the first token alone, and training rounded nothing so"):
+    with pytest.raises(
+        ExportError, match=r"attention\.self\.query.* for the first token alone, and training rounded nothing so"
+    ):
         export(tmp_path / "other", tmp_path / "model")

@@ -55,7 +55,11 @@ def test_weights_are_stored_as_int8_and_only_so(every: Export, scheme: str) -> N
     for name in plan.tables:
         integers, _scale = weight_grid(every.model.get_submodule(name).weight)
         assert np.array_equal(numpy_helper.to_array(tensors[f"{name}.weight_int8"]), integers.numpy())
-    matrices = {t.name for t in tensors.values() if t.data_type == TensorProto.FLOAT and min([*t.dims, 2]) > 1 and len(t.dims) > 1}
+    matrices = {
+        t.name
+        for t in tensors.values()
+        if t.data_type == TensorProto.FLOAT and min([*t.dims, 2]) > 1 and len(t.dims) > 1
+    }
     assert matrices == set()
 
 
@@ -68,7 +72,8 @@ def test_integers_answer_as_the_model_that_rounds(every: Export, scheme: str, sh
     rounded = expected(attach(every.baked(plan), plan), given, names)
     found = answers(integer(every, plan), given)
     exact = expected(every.model, given, names)
-    # Most agree to 1e-6; a value that falls on the other side of a rounding moves a logit by a fraction of what rounding does.
+    # Most agree to 1e-6; a value that falls on the other side of a rounding moves a logit by a fraction of what
+    # rounding does.
     assert np.abs(found - rounded).max() < 0.02 * np.abs(exact).max() + 1e-5
     assert np.abs(rounded - exact).max() > 1e-4  # rounding does something, so the agreement means something
 
@@ -90,7 +95,8 @@ def test_the_file_holds_standard_operators_only(every: Export) -> None:
 
 def test_inputs_that_several_products_share_are_rounded_once(bert: Export) -> None:
     kinds = [node.op_type for node in integer(bert, plan_of(bert.model)).graph.node]
-    # Of two layers with 6 products each, query, key and value share: 4 + 5 (the last query reads one token) + 2 of the head.
+    # Of two layers with 6 products each, query, key and value share: 4 + 5 (the last query reads one token) + 2 of the
+    # head.
     assert kinds.count("MatMulInteger") == 14
     assert kinds.count("DynamicQuantizeLinear") == 4 + 5 + 2
 

@@ -45,9 +45,10 @@ def test_without_it_every_layer_computes_all_tokens(bert: Export) -> None:
 def test_shapes_are_copied_instead_of_computed(every: Export) -> None:
     graph = every.copy()
     copy_axes(graph)
-    assert Counter(node.op_type for node in graph.graph.node)["Concat"] < Counter(
-        node.op_type for node in every.graph.graph.node
-    )["Concat"]
+    assert (
+        Counter(node.op_type for node in graph.graph.node)["Concat"]
+        < Counter(node.op_type for node in every.graph.graph.node)["Concat"]
+    )
     shapes = [node.input[1] for node in graph.graph.node if node.op_type == "Reshape"]
     assert shapes
     assert all(numpy_helper.to_array(initializers(graph)[name])[:2].tolist() == [0, 0] for name in shapes)
@@ -91,7 +92,10 @@ def test_the_first_token_is_taken_as_early_as_nobody_else_reads_the_value() -> N
 
 def test_what_mixes_tokens_is_not_narrowed() -> None:
     """Softmax over the tokens, and over the width: only the second works token by token."""
-    for axis, expected_order in [(1, ["Softmax", "Slice", "Relu", "Gather"]), (2, ["Slice", "Softmax", "Relu", "Gather"])]:
+    for axis, expected_order in [
+        (1, ["Softmax", "Slice", "Relu", "Gather"]),
+        (2, ["Slice", "Softmax", "Relu", "Gather"]),
+    ]:
         graph = by_hand(
             [
                 helper.make_node("Softmax", ["x"], ["a"], axis=axis),

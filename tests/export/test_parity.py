@@ -39,7 +39,9 @@ def test_a_graph_of_other_weights_is_refused_with_the_difference(bert: Export, t
     with torch.no_grad():
         other.classifier.bias[0] += 0.25
     answers, expected = compare(create_session(bert.graph.SerializeToString(), ["cpu"]), other, text, 0)
-    with pytest.raises(ExportError, match=r"teacher: a logit .* differs by 0\.25 from .* export\.tolerance allows 0\.001"):
+    with pytest.raises(
+        ExportError, match=r"teacher: a logit .* differs by 0\.25 from .* export\.tolerance allows 0\.001"
+    ):
         check_float("teacher", answers, expected, 1e-3)
 
 
@@ -55,6 +57,11 @@ def test_integers_may_differ_by_what_rounding_explains_and_no_more() -> None:
     draw = np.random.default_rng(0)
     expected = draw.normal(0, 2, (500, 3)).astype(np.float32)
     noise = draw.normal(0, 1, expected.shape).astype(np.float32)
-    assert check_integer("student", expected + 0.02 * noise, expected) == pytest.approx(0.02 * np.abs(noise).max(), rel=1e-3)
-    with pytest.raises(ExportError, match=r"student: logits of the integer graph .* by 0\.2\d* of their spread .* set quantize\.method=none"):
+    assert check_integer("student", expected + 0.02 * noise, expected) == pytest.approx(
+        0.02 * np.abs(noise).max(), rel=1e-3
+    )
+    with pytest.raises(
+        ExportError,
+        match=r"student: logits of the integer graph .* by 0\.2\d* of their spread .* set quantize\.method=none",
+    ):
         check_integer("student", expected + 0.5 * noise, expected)

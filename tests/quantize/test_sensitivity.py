@@ -35,7 +35,7 @@ def costs(model, text):
     plan = plan_for(model, "static", tables=True)
     plan = plan.scaled({name: 1e4 if name == CULPRIT else 0.03 for name in plan.linears})
     told: list[str] = []
-    found = measure_costs(model, plan, text, ROWS, 0, told.append)
+    found = measure_costs(model, plan, text=text, rows=ROWS, pad_id=0, behind=told.append)
     assert told == [*plan.linears, *plan.tables]
     return found
 

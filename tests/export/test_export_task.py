@@ -1,0 +1,119 @@
+"""The stage: every distinct model of a chain, from contract to contract."""
+
+from pathlib import Path
+
+import pyarrow.parquet as parquet
+import pytest
+import torch
+
+from configs.recipe import parse_recipe
+from tasks import store
+from tasks.contracts import (
+    Checkpoint,
+    DistilledModel,
+    ExportedModels,
+    PreparedData,
+    PrunedModel,
+    QuantizedModel,
+    StageRecord,
+    TrainedModel,
+)
+from tasks.export.kernels import count_kernels
+from tasks.export.task import export_models
+from tasks.model.anatomy import linear_names
+from tasks.model.checkpoint import count_parameters, load_model, load_tokenizer
+from tasks.model.fake_quantization import plan_for
+from tasks.quantize.learner import save_quantized
+from tasks.stage import RunContext
+from tests.model.teaching_fixtures import write_data, write_teacher
+
+pytestmark = pytest.mark.xdist_group("export")
+RECORD = StageRecord(name="any", status="ran", reason="first run of this stage", seconds=1.0)
+KEPT = "bert.encoder.layer.0.output.dense"
+
+
+def checkpoint(folder: Path) -> Checkpoint:
+    parameters, nonzero = count_parameters(load_model(folder))
+    return Checkpoint(
+        artifact=store.describe(folder, []),
+        parameters=parameters,
+        nonzero_parameters=nonzero,
+        validation_accuracy=0.5,
+        validation_loss=0.7,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("export")
+    data = write_data(folder / "data", validation=40)
+    parquet.write_table(parquet.read_table(data / "validation.parquet"), data / "test.parquet")
+    teacher = write_teacher(folder / "teacher", layers=1)
+    model = load_model(teacher)
+    plan = plan_for(model, "dynamic", tables=True).keeping([KEPT])
+    save_quantized(model, load_tokenizer(teacher), plan, folder / "quantized")
+    return folder
+
+
+def export(folder: Path, storage: str = "storage") -> ExportedModels:
+    """A chain in which distil and prune were switched off."""
+    recipe = parse_recipe({"data": {"train": "unused.csv"}, "model": {"source": "unused", "max_length": 32}})
+    data, teacher = store.describe(folder / "data", []), checkpoint(folder / "teacher")
+    return export_models.fn(
+        RunContext(recipe=recipe, output=str(folder / "out"), storage=str(folder / storage)),
+        PreparedData(record=RECORD, artifact=data, content_digest=data.digest, labels=["bad", "good"], rows={}),
+        TrainedModel(record=RECORD, checkpoint=teacher),
+        DistilledModel(record=RECORD, checkpoint=teacher),
+        PrunedModel(record=RECORD, checkpoint=teacher),
+        QuantizedModel(
+            record=RECORD, checkpoint=checkpoint(folder / "quantized"), scheme="dynamic", layers_kept=[KEPT]
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def exported(folder: Path) -> ExportedModels:
+    return export(folder)
+
+
+def test_each_distinct_model_is_exported_once_the_one_to_ship_last(exported: ExportedModels) -> None:
+    assert [(model.name, model.stage, model.precision) for model in exported.models] == [
+        ("teacher", "train", "fp32"),
+        ("quantized", "quantize", "int8"),
+    ]
+
+
+def test_what_is_said_of_a_model_was_measured_in_its_folder(exported: ExportedModels, folder: Path) -> None:
+    teacher, quantized = exported.models
+    for model, source in ((teacher, "teacher"), (quantized, "quantized")):
+        opened = store.open_artifact(model.artifact)
+        assert model.graph_bytes == (opened / "model.onnx").stat().st_size
+        assert model.source.digest == store.folder_digest(folder / source)
+        assert model.artifact.made_from == [model.source.digest]
+        assert model.parameters == count_parameters(load_model(folder / source))[0]
+    assert teacher.parity_max_abs_diff < 1e-4
+    assert quantized.parity_max_abs_diff < 0.1
+    assert quantized.graph_bytes < teacher.graph_bytes
+
+
+def test_all_but_the_kept_layer_are_integer_kernels(exported: ExportedModels) -> None:
+    opened = store.open_artifact(exported.models[-1].artifact)
+    found = count_kernels(opened / "model.onnx")
+    assert (
+        sum(found.integer.values()) == len(linear_names(load_model(store.open_artifact(exported.models[0].source)))) - 1
+    )
+    assert len(found.float_products) == len(found.float_matrices) == 1
+
+
+def test_the_same_again_is_reused(exported: ExportedModels, folder: Path) -> None:
+    again = export(folder)
+    assert again.record.status == "cached"
+    assert again.models == exported.models
+
+
+def test_another_storage_gets_the_same_digests(exported: ExportedModels, folder: Path) -> None:
+    other = export(folder, "elsewhere")
+    assert other.record.status == "ran"
+    assert [model.artifact.digest for model in other.models] == [model.artifact.digest for model in exported.models]
+    assert other.record.digest == exported.record.digest

@@ -1,0 +1,43 @@
+"""Cores and GPUs are shared out as far as they go, and what is lacking is said."""
+
+import re
+
+import pytest
+
+from configs.delivery import ComputeSettings
+from tasks.errors import PreflightError
+from tasks.share import share_of
+
+NODE = {"CPU": 8.0, "GPU": 2.0, "memory": 1e9}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "compute", "share"),
+    [
+        ([NODE], ComputeSettings(workers=1), 8),
+        ([NODE], ComputeSettings(workers=3), 2),
+        ([NODE], ComputeSettings(workers=2, cpus_per_worker=3), 3),
+        ([NODE], ComputeSettings(workers=16), 0.5),
+        ([{"CPU": 1.0}], ComputeSettings(workers=3), 0.3333),
+        ([{"CPU": 8.0}, {"CPU": 2.0}], ComputeSettings(workers=2), 4),
+        ([NODE, NODE], ComputeSettings(workers=4, gpus_per_worker=1), 4),
+        ([NODE], ComputeSettings(workers=4, gpus_per_worker=0.5), 2),
+    ],
+)
+def test_each_worker_gets_the_most_that_all_can_have(
+    nodes: list[dict[str, float]], compute: ComputeSettings, share: float
+) -> None:
+    assert share_of(nodes, compute) == share
+
+
+@pytest.mark.parametrize(
+    ("compute", "asked"),
+    [
+        (ComputeSettings(workers=3, cpus_per_worker=3), "3 workers of 3 CPUs and 0 GPUs each"),
+        (ComputeSettings(workers=3, gpus_per_worker=1), "3 workers of any number of CPUs and 1 GPUs each"),
+    ],
+)
+def test_workers_that_do_not_fit_are_an_error_that_says_what_is_there(compute: ComputeSettings, asked: str) -> None:
+    message = rf"{re.escape(asked)}, and the cluster has 1 node\(s\) with 8 CPUs and 2 GPUs: lower compute\.workers"
+    with pytest.raises(PreflightError, match=message):
+        share_of([NODE], compute)
