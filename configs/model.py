@@ -42,13 +42,13 @@ class DistillSettings(TrainingSection):
     relation_weight: float = Field(0.0, ge=0)
     """Weight of MiniLM's attention relations in the last layer (query, key, value); 0 leaves them out."""
     augment: int = Field(0, ge=0, le=100)
-    """Perturbed copies of each training text, labelled by the teacher alone; an epoch sees every text and one of them."""
+    """Perturbed copies of each training text, labelled by the teacher alone; an epoch sees each text and one copy."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout of the student, in every stage that learns from the teacher."""
     freeze_embeddings: bool = True
     """Leave the embedding tables as the teacher's: they are most of what the optimiser would have to update."""
     epochs: int = Field(6, ge=0, le=1000)
-    """Passes over the training split, each with one perturbed copy of every text where there are any; 0 leaves the weights as they are."""
+    """Passes over the training split, with a perturbed copy of each text where there are any; 0 trains nothing."""
     learning_rate: float = Field(1e-4, gt=0, le=1)
     """Peak learning rate of AdamW."""
 
@@ -90,7 +90,7 @@ class PruneSettings(TrainingSection):
     vocabulary_extra: int = Field(0, ge=0)
     """Tokens kept beyond those seen, the most frequent of the pretrained vocabulary first (vocabulary: seen)."""
     epochs: int = Field(6, ge=0, le=1000)
-    """Passes over the training split, each with one perturbed copy of every text where there are any; 0 leaves the weights as they are."""
+    """Passes over the training split, with a perturbed copy of each text where there are any; 0 trains nothing."""
     learning_rate: float = Field(1e-4, gt=0, le=1)
     """Peak learning rate of AdamW."""
 
@@ -112,6 +112,6 @@ class QuantizeSettings(TrainingSection):
     sensitivity: float = Field(0.005, ge=0, le=1)
     """A layer is sensitive when quantising it alone costs more than this share of validation accuracy."""
     epochs: int = Field(2, ge=0, le=1000)
-    """Passes over the training split, each with one perturbed copy of every text where there are any; 0 leaves the weights as they are."""
+    """Passes over the training split, with a perturbed copy of each text where there are any; 0 trains nothing."""
     learning_rate: float = Field(2e-5, gt=0, le=1)
     """Peak learning rate of AdamW."""

@@ -57,8 +57,8 @@ class Recipe(Section):
     def _batch_problems(self) -> list[str]:
         workers = self.compute.workers
         return [
-            f"{name}.batch_size is {section.batch_size}: it has to be a multiple of compute.workers * {name}.accumulate "
-            f"= {workers} * {section.accumulate}"
+            f"{name}.batch_size is {section.batch_size}: it has to be a multiple of compute.workers * {name}.accumulate"
+            f" = {workers} * {section.accumulate}"
             for name, section in self._training_sections().items()
             if section.batch_size % (workers * section.accumulate)
         ]
@@ -67,8 +67,8 @@ class Recipe(Section):
         first = self.export.providers[0]
         if self.quantize.method != "none" and self.quantize.scheme == "dynamic" and first != "cpu":
             return [
-                f"quantize.scheme is 'dynamic' but export.providers prefers '{first}', which has no dynamic int8 kernels: "
-                "use 'static' or 'auto', or put cpu first"
+                f"quantize.scheme is 'dynamic' but export.providers prefers '{first}', which has no dynamic int8 "
+                "kernels: use 'static' or 'auto', or put cpu first"
             ]
         return []
 

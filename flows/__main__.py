@@ -1,6 +1,5 @@
 """The `hone` command. Thin: every command calls a flow or a task."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -64,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

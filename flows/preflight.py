@@ -67,7 +67,8 @@ def check_disk(recipe: Recipe) -> str:
     free = shutil.disk_usage(place).free
     if free < DISK_BYTES:
         raise PreflightError(
-            f"compute.storage is {recipe.compute.storage} with {free / 1e9:.1f} GB free: a run needs {DISK_BYTES / 1e9:.0f} GB"
+            f"compute.storage is {recipe.compute.storage} with {free / 1e9:.1f} GB free, and a run needs "
+            f"{DISK_BYTES / 1e9:.0f} GB: make room, or set compute.storage to a folder elsewhere"
         )
     return f"{free / 1e9:.0f} GB free"
 

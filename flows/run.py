@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import FlowRunContext
@@ -28,9 +29,7 @@ def pipeline(recipe: Recipe, output: str, fresh: bool) -> Iterator[RunContext]:
             tracking.pipeline_run(recipe.name, recipe.model_dump(mode="json"), tags) as run_id,
             progress.listening(ProgressArtifacts()),
         ):
-            yield RunContext(
-                recipe=recipe, output=str(folder), storage=str(storage), fresh=fresh, mlflow_run_id=run_id
-            )
+            yield RunContext(recipe=recipe, output=str(folder), storage=str(storage), fresh=fresh, mlflow_run_id=run_id)
     finally:
         cluster.shutdown()
 
@@ -39,7 +38,7 @@ class ProgressArtifacts:
     """Shows each stage that takes a while as a progress artifact of the Prefect flow run."""
 
     def __init__(self) -> None:
-        self._artifacts: dict[str, object] = {}
+        self._artifacts: dict[str, Any] = {}  # UUIDs; Prefect types them as coroutines too
         self._shown: dict[str, int] = {}
 
     def started(self, stage: str) -> None:

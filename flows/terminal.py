@@ -54,4 +54,6 @@ class Terminal:
         self._bar.update(self._task, visible=False)
         seconds = f"{record.seconds:7.1f} s" if record.status != "skipped" else " " * 9
         about = "; ".join(part for part in (headline, f"[dim]{record.status}: {record.reason}[/]") if part)
-        self.console.print(f"{MARKS[record.status]} {record.name:<9} {seconds}  {about}", highlight=False, soft_wrap=True)
+        self.console.print(
+            f"{MARKS[record.status]} {record.name:<9} {seconds}  {about}", highlight=False, soft_wrap=True
+        )

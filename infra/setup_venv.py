@@ -1,7 +1,8 @@
-"""Makes `.venv` from the lock, with nothing but Python 3.11: `python3 infra/setup_venv.py [--dev]`.
+"""Makes `.venv` from the lock, with nothing but Python 3.11: `python3 infra/setup_venv.py`.
 
-uv resolves and installs in a tenth of the time the pip of Python 3.11 needs, but it does not read pip's settings. A machine
-whose pip knows an index or a folder with a CPU build of torch gets the same from uv, because this script hands them over.
+uv resolves and installs in a tenth of the time the pip of Python 3.11 needs, but it does not read pip's settings. A
+machine whose pip knows an index or a folder with a CPU build of torch gets the same from uv, as this script hands them
+over.
 """
 
 import hashlib
@@ -24,8 +25,7 @@ def pip_settings() -> dict[str, str]:
         [VENV / "bin" / "pip", "config", "list"], capture_output=True, text=True, check=True
     ).stdout
     found = {
-        key: value
-        for _scope, key, value in re.findall(r"^(global|install|:env:)\.([\w-]+)='(.*)'$", listing, re.M)
+        key: value for _scope, key, value in re.findall(r"^(global|install|:env:)\.([\w-]+)='(.*)'$", listing, re.M)
     }
     uv: dict[str, str] = {}
     if "find-links" in found:

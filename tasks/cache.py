@@ -107,7 +107,7 @@ class Shelf:
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
-        """One process at a time makes a result; a second waits and then finds it. The kernel frees a dead one's lock."""
+        """One process at a time makes a result; a second waits and finds it. The kernel frees a dead one's lock."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / f"{key}.lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)

@@ -64,7 +64,7 @@ class BadRows(Contract):
 
 
 class PreparedData(StageResult):
-    """Three clean splits as Parquet files `train`, `validation`, `test`: text, pair (null where none), label (int32)."""
+    """Three clean splits, Parquet files `train`, `validation`, `test`: text, pair (null where none), label (int32)."""
 
     artifact: Artifact
     content_digest: str

@@ -1,4 +1,4 @@
-"""Who hears what the stages do: the terminal, Prefect's progress artifacts. The driver alone talks; workers write files."""
+"""Who hears what the stages do: the terminal, Prefect's artifacts. The driver alone talks; workers write files."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

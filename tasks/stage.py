@@ -84,9 +84,7 @@ def run_stage(
         libraries: the distributions whose version shapes it.
     """
     started = time.monotonic()
-    ingredients = cache.gather(
-        {"seed": context.recipe.seed, **flatten(settings)}, inputs, (name, *code), libraries
-    )
+    ingredients = cache.gather({"seed": context.recipe.seed, **flatten(settings)}, inputs, (name, *code), libraries)
     key = cache.key_of(ingredients)
     shelf = cache.Shelf(Path(context.storage), name, context.recipe.name)
     progress.started(name)
@@ -138,12 +136,11 @@ def flatten(settings: dict[str, Any]) -> dict[str, Any]:
     """Sections to dotted keys and plain values."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
-        if hasattr(value, "model_dump"):
-            value = value.model_dump(mode="json")
-        if isinstance(value, dict):
-            flat |= {f"{key}.{inner}": item for inner, item in flatten(value).items()}
+        plain = value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+        if isinstance(plain, dict):
+            flat |= {f"{key}.{inner}": item for inner, item in flatten(plain).items()}
         else:
-            flat[key] = value
+            flat[key] = plain
     return flat
 
 
@@ -164,9 +161,7 @@ def _reuse(
     return "nothing it depends on has changed", result
 
 
-def _open_workshop(
-    context: RunContext, shelf: cache.Shelf, key: str, name: str, log: tracking.StageLog
-) -> Workshop:
+def _open_workshop(context: RunContext, shelf: cache.Shelf, key: str, name: str, log: tracking.StageLog) -> Workshop:
     room = shelf.workshop(key)
     if context.fresh and room.exists():
         shutil.rmtree(room)

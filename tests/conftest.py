@@ -1,7 +1,6 @@
 """What every test may count on: quiet offline engines whose state lies in the test session's own folder."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,9 +20,8 @@ def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_homes(session_folder: Path) -> Iterator[None]:
+def _own_homes(session_folder: Path) -> None:
     os.environ["PREFECT_HOME"] = str(session_folder / "prefect")
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     os.environ.pop("PREFECT_API_URL", None)
     os.environ.pop("RAY_ADDRESS", None)
-    yield

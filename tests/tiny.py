@@ -15,7 +15,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def write_encoder(folder: Path, layers: int = 3, hidden: int = 32, heads: int = 4, neurons: int = 64) -> Path:
-    """A BERT configuration with a WordPiece tokenizer that knows the corpus, some words that it never says, and letters."""
+    """A BERT configuration with a WordPiece tokenizer that knows the corpus, some other words, and letters."""
     words = [*FILLER, *GOOD, *BAD, "never", "said", "##s", "##ing"]
     pieces = [*SPECIAL, *words, *LETTERS, *(f"##{letter}" for letter in LETTERS)]
     vocabulary = {piece: index for index, piece in enumerate(pieces)}

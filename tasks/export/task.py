@@ -19,7 +19,7 @@ from tasks.stage import RunContext, Workshop, run_stage
 
 
 @task(name="export")
-def export_models(  # noqa: PLR0917 - one for each state of the model
+def export_models(
     context: RunContext,
     data: PreparedData,
     teacher: TrainedModel,

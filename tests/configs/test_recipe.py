@@ -26,7 +26,14 @@ def recipe_file(tmp_path: Path) -> Path:
 
 
 def sections() -> list[type[Section]]:
-    return [Recipe, *(f.annotation for f in Recipe.model_fields.values() if isinstance(f.annotation, type) and issubclass(f.annotation, BaseModel))]
+    return [
+        Recipe,
+        *(
+            f.annotation
+            for f in Recipe.model_fields.values()
+            if isinstance(f.annotation, type) and issubclass(f.annotation, BaseModel)
+        ),
+    ]
 
 
 def test_there_are_recipes() -> None:
@@ -43,14 +50,27 @@ def test_every_field_has_a_description_for_the_form(section: type[Section]) -> N
     bare = [
         name
         for name, field in section.model_fields.items()
-        if not field.description and not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
+        if not field.description
+        and not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
     ]
     assert not bare
 
 
 def test_sections_stand_in_the_order_of_the_chain() -> None:
     names = [field.alias or name for name, field in Recipe.model_fields.items()]
-    chain = ["data", "model", "train", "distill", "prune", "quantize", "export", "evaluate", "gate", "register", "compute"]
+    chain = [
+        "data",
+        "model",
+        "train",
+        "distill",
+        "prune",
+        "quantize",
+        "export",
+        "evaluate",
+        "gate",
+        "register",
+        "compute",
+    ]
     assert [name for name in names if name in chain] == chain
 
 
@@ -86,7 +106,10 @@ def test_overrides_are_yaml_and_win_over_the_file(recipe_file: Path) -> None:
         ("data.header=false", r"data\.header is false but data\.columns is empty"),
         ("data.columns=[a, b]", r"data\.columns is \['a', 'b'\] and lacks \['text', 'label'\]"),
         ("train.precision=fp16", r"train\.precision is 'fp16' but compute\.gpus_per_worker is 0"),
-        ("compute.workers=3", r"train\.batch_size is 32: it has to be a multiple of compute\.workers \* train\.accumulate = 3"),
+        (
+            "compute.workers=3",
+            r"train\.batch_size is 32: it has to be a multiple of compute\.workers \* train\.accumulate = 3",
+        ),
     ],
 )
 def test_a_wrong_setting_is_refused_with_key_value_and_rule(recipe_file: Path, override: str, message: str) -> None:
@@ -112,7 +135,11 @@ def test_all_offenders_are_listed_not_the_first(recipe_file: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"- a\n- b\n", "a recipe is a mapping of sections, and this is a list"), (b"a: [", "not a readable YAML file"), (b"\xff\xfe\x00", "not a readable")],
+    [
+        (b"- a\n- b\n", "a recipe is a mapping of sections, and this is a list"),
+        (b"a: [", "not a readable YAML file"),
+        (b"\xff\xfe\x00", "not a readable"),
+    ],
 )
 def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "x.yaml"

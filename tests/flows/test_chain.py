@@ -60,9 +60,6 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return done
 
 
-pytestmark = pytest.mark.xdist_group("chain")
-
-
 def test_every_stage_ran_once_in_order_and_says_why(first: Run) -> None:
     stages = first.report["stages"]
     assert [stage["name"] for stage in stages] == STAGES
@@ -167,7 +164,12 @@ def test_a_changed_setting_reruns_what_depends_on_it_and_is_named(first: Run) ->
         "--set", "gate.max_size_fraction=0.0001", output="changed",
     )  # fmt: skip
     stages = {stage["name"]: stage for stage in changed.report["stages"]}
-    assert {name for name, stage in stages.items() if stage["status"] == "cached"} == {"data", "train", "distill", "prune"}
+    assert {name for name, stage in stages.items() if stage["status"] == "cached"} == {
+        "data",
+        "train",
+        "distill",
+        "prune",
+    }
     assert "quantize.epochs 1 -> 0" in stages["quantize"]["reason"]
     assert changed.code == 3
     assert changed.report["verdict"] == "REJECTED"
@@ -188,7 +190,9 @@ def test_stages_that_are_switched_off_leave_the_chain_whole(first: Run) -> None:
 @pytest.mark.parametrize("stage", ["train", "prune", "export"])
 def test_a_killed_run_goes_on_and_ends_with_the_same_model(first: Run, tmp_path: Path, stage: str) -> None:
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text((first.folder / "recipe.yaml").read_text().replace(f"{first.folder}/storage", f"{tmp_path}/storage"))
+    recipe.write_text(
+        (first.folder / "recipe.yaml").read_text().replace(f"{first.folder}/storage", f"{tmp_path}/storage")
+    )
     command = hone("optimize", str(recipe), "--output", str(tmp_path / "out"))
     victim = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
     deadline = time.monotonic() + 200

@@ -33,7 +33,7 @@ def test_the_reason_names_what_changed(before: dict[str, str] | None, now: dict[
 
 def test_a_long_list_of_reasons_is_cut_and_counted() -> None:
     before = {f"setting s{i}": "1" for i in range(8)}
-    assert cache.explain(before, {name: "2" for name in before}).endswith("and 3 more")
+    assert cache.explain(before, dict.fromkeys(before, "2")).endswith("and 3 more")
 
 
 def test_a_comment_does_not_make_a_result_stale_and_a_number_does() -> None:
