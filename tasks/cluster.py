@@ -15,6 +15,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,9 @@ PROBE_SECONDS = 5.0
 HOME_SECONDS = 20.0
 
 _crew: "_Crew | None" = None
-_own_ray = False
+_leave: threading.Event | None = None
+"""Ends the thread that keeps the Ray that was started here."""
+_connecting = threading.Lock()
 
 
 def train(
@@ -104,15 +107,16 @@ def shutdown(finish_job: bool = True) -> None:
     Args:
         finish_job: give workers that are busy some seconds to finish; otherwise they are killed.
     """
-    global _crew, _own_ray
-    if _crew is not None and (finish_job or not _own_ray):
+    global _crew, _leave
+    if _crew is not None and (finish_job or _leave is None):
         _crew.send_home()
     _crew = None
-    if _own_ray:
+    if _leave is not None:
         import ray
 
         ray.shutdown()
-        _own_ray = False
+        _leave.set()
+        _leave = None
 
 
 def cluster_resources(compute: ComputeSettings) -> dict[str, Any]:
@@ -280,13 +284,34 @@ def serve(config: dict[str, Any]) -> None:
 
 def _connect() -> None:
     """Connects to the cluster that RAY_ADDRESS names, else starts a local one; once per process."""
-    global _own_ray
+    global _leave
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
 
-    if ray.is_initialized():
+    with _connecting:
+        if ray.is_initialized():
+            return
+        connected, leave = Future[None](), threading.Event()
+        threading.Thread(target=_keep, args=(connected, leave), name="ray", daemon=True).start()
+        connected.result()
+        _leave = leave
+
+
+def _keep(connected: "Future[None]", leave: threading.Event) -> None:
+    """Ray's local processes die with the thread that started them, so one thread lives as long as they are to."""
+    try:
+        _init()
+    except Exception as failure:  # noqa: BLE001 - whatever it is, _connect raises it
+        connected.set_exception(failure)
         return
+    connected.set_result(None)
+    leave.wait()
+
+
+def _init() -> None:
+    import ray
+
     address = os.environ.get("RAY_ADDRESS", "")
     if address in ("", "local"):
         with _without("RAY_ADDRESS"):
@@ -297,19 +322,18 @@ def _connect() -> None:
                 logging_level=logging.ERROR,
                 object_store_memory=OBJECT_STORE_BYTES,
             )
-    else:
-        _probe(address)
-        if any(os.environ.get(name) for name in TOKEN_VARIABLES) or TOKEN_FILE.expanduser().is_file():
-            os.environ.setdefault("RAY_AUTH_MODE", "token")  # by default it shows its token to local clusters alone
-        try:
-            ray.init(log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise PreflightError(
-                f"RAY_ADDRESS = '{address}': no Ray cluster answers ({_reason(error)}); start one, or unset "
-                "RAY_ADDRESS to train on this machine. A cluster with tokens needs its token here too, in "
-                f"RAY_AUTH_TOKEN or {TOKEN_FILE}"
-            ) from error
-    _own_ray = True
+        return
+    _probe(address)
+    if any(os.environ.get(name) for name in TOKEN_VARIABLES) or TOKEN_FILE.expanduser().is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # by default it shows its token to local clusters alone
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise PreflightError(
+            f"RAY_ADDRESS = '{address}': no Ray cluster answers ({_reason(error)}); start one, or unset RAY_ADDRESS "
+            "to train on this machine. A cluster with tokens needs its token here too, in RAY_AUTH_TOKEN or "
+            f"{TOKEN_FILE}"
+        ) from error
 
 
 def _probe(address: str) -> None:

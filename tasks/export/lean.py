@@ -37,12 +37,15 @@ def copy_axes(graph: onnx.ModelProto) -> None:
     """Reshape to (batch, length, ...) becomes Reshape to (0, 0, ...), where 0 says: as it was. The shape needs no
     computing any more, and holds when there are fewer tokens."""
     makers = {node.output[0]: node for node in graph.graph.node}
+    shapes = _shapes(graph)
     constants = {name: numpy_helper.to_array(tensor) for name, tensor in initializers(graph).items() if _small(tensor)}
     for node in graph.graph.node:
         maker = makers.get(node.input[1]) if node.op_type == "Reshape" else None
         if maker is None or maker.op_type != "Concat" or len(maker.input) < 3:
             continue
         if [_axis_of(makers.get(name)) for name in maker.input[:2]] != [0, 1]:
+            continue
+        if shapes[node.input[0]][:2] != shapes[node.output[0]][:2]:  # it splits or merges one of the two
             continue
         rest = [constants.get(name) for name in maker.input[2:]]
         if any(part is None or part.size != 1 for part in rest):

@@ -85,8 +85,8 @@ class _Run:
             self.scaler.load_state_dict(self.counters.scaler)
         self.module: nn.Module = self.learner.module
         if world_size > 1:
-            # Each worker's buffers are its own: broadcasting them would need as many passes on every worker.
-            self.module = DistributedDataParallel(self.learner.module, broadcast_buffers=False)
+            # Buffers are not synchronised in forward passes, of which workers may need different numbers.
+            self.module = DistributedDataParallel(self.learner.module, forward_sync_buffers=False)
         rows = len(self.learner.rows_of(1))
         self.total_steps = self.settings.epochs * -(-rows // self.settings.batch_size)
         self.log = EventLog(job.workdir / "events.jsonl") if rank == 0 else None

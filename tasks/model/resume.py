@@ -41,8 +41,8 @@ def write_point(workdir: Path, counters: Counters, module: nn.Module, optimizer:
     beside = workdir / f"{name}.new"
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    save_file(_tensors(module), beside / FILES[0])
-    save_file(_moments(module, optimizer), beside / FILES[1])
+    for file, tensors in zip(FILES, (_tensors(module), _moments(module, optimizer)), strict=True):
+        save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, beside / file)
     digests = {file: file_digest(beside / file) for file in FILES}
     (beside / "counters.json").write_text(json.dumps({"digests": digests, **asdict(counters)}), encoding="utf-8")
     if (workdir / name).exists():

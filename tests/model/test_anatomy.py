@@ -29,7 +29,12 @@ IDS = torch.tensor([[2, 7, 9, 11, 3], [2, 8, 6, 3, 1]])
 def build(kind: str) -> PreTrainedModel:
     torch.manual_seed(0)
     config = AutoConfig.for_model(kind, pad_token_id=1, num_labels=3, **KINDS[kind])
-    return AutoModelForSequenceClassification.from_config(config, attn_implementation="eager").eval()
+    model = AutoModelForSequenceClassification.from_config(config, attn_implementation="eager").eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(10)  # large enough for every part to count
+    return model
 
 
 def logits(model: PreTrainedModel) -> torch.Tensor:
@@ -61,6 +66,7 @@ def test_removing_a_head_equals_zeroing_its_output(kind: str) -> None:
         keep_outputs(linear, kept)
     keep_inputs(part.attention_output, kept)
     assert layer_parts(removed)[1].heads == 3
+    assert (logits(zeroed) - logits(build(kind))).abs().max() > 1e-3
     assert torch.allclose(logits(zeroed), logits(removed), atol=1e-6)  # measured: 3e-8
 
 
@@ -73,6 +79,7 @@ def test_removing_neurons_equals_zeroing_their_output(kind: str) -> None:
     keep_outputs(part.feed_in, torch.arange(16))
     keep_inputs(part.feed_out, torch.arange(16))
     assert layer_parts(removed)[0].neurons == 16
+    assert (logits(zeroed) - logits(build(kind))).abs().max() > 1e-3
     assert torch.allclose(logits(zeroed), logits(removed), atol=1e-6)  # measured: 3e-8
 
 

@@ -1,0 +1,90 @@
+"""The `hone` command refuses what cannot work before anything starts: exit status 2, one message, nothing written."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.environment import QUIET
+from tests import tiny
+
+
+def hone(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "flows", *arguments]
+    root = Path(__file__).resolve().parents[2]
+    environment = {"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin", "HOME": str(folder), "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    return tiny.write_recipe(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epochs=-1", "train.epochs = -1: input should be greater than or equal to 0"),
+        ("train.epoch=2", "train.epoch = 2: unknown key; allowed here:"),
+        ("train.precision=fp16", "train.precision is 'fp16' but compute.gpus_per_worker is 0"),
+    ],
+)
+def test_a_wrong_setting_ends_with_2_and_writes_nothing(recipe: Path, override: str, message: str) -> None:
+    before = sorted(recipe.parent.rglob("*"))
+    done = hone(recipe.parent, "optimize", str(recipe), "--set", override)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert sorted(recipe.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.train=absent.csv", "absent.csv"),
+        ("data.text_column=sentence", "sentence"),
+        ("model.source=package:no_such_package/model", "no_such_package"),
+        ("model.max_length=4096", "4096"),
+    ],
+)
+def test_what_is_not_there_ends_with_2_before_anything_is_trained(recipe: Path, override: str, message: str) -> None:
+    done = hone(recipe.parent, "optimize", str(recipe), "--set", override)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert message in done.stdout + done.stderr
+    assert not (recipe.parent / "storage").exists()
+
+
+def test_check_shows_every_part_and_writes_nothing(recipe: Path) -> None:
+    before = {path for path in recipe.parent.rglob("*") if ".ray" not in path.parts}
+    done = hone(recipe.parent, "check", str(recipe))
+    assert done.returncode == 0, done.stdout + done.stderr
+    for part in ("data and model", "providers", "MLflow", "Ray", "disk"):
+        assert f"✓ {part}" in done.stdout
+    assert not (recipe.parent / "storage").exists()
+    assert {path for path in before if path.suffix == ".db"} == set()
+
+
+def test_check_says_what_a_cluster_lacks(recipe: Path) -> None:
+    done = hone(recipe.parent, "check", str(recipe), "--set", "compute.cpus_per_worker=512")
+    assert done.returncode == 2
+    assert "✗ Ray" in done.stdout
+    assert "512" in done.stdout
+
+
+def test_the_help_names_both_commands() -> None:
+    done = subprocess.run([sys.executable, "-m", "flows", "--help"], capture_output=True, text=True, check=True)
+    assert "optimize" in done.stdout
+    assert "check" in done.stdout
+
+
+def test_nothing_calls_home() -> None:
+    assert QUIET["DO_NOT_TRACK"] == "true"
+    assert QUIET["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    assert QUIET["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_prefects_recorder_does_not_spin() -> None:
+    """Prefect 3.8 turns the interval into whole seconds, and 0 is a busy loop."""
+    assert int(float(QUIET["PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL"])) >= 1
