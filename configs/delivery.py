@@ -16,8 +16,8 @@ class ExportSettings(Section):
 
     providers: list[Provider] = Field(["cpu"], min_length=1)
     """Execution providers, the preferred one first; the rest are what it falls back to."""
-    opset: int = Field(18, ge=17, le=23)
-    """ONNX operator set."""
+    opset: int = Field(18, ge=18, le=23)
+    """ONNX operator set; torch's exporter writes 18 and newer."""
     tolerance: float = Field(1e-3, gt=0)
     """Largest difference of a logit between PyTorch and the exported fp32 graph."""
 

@@ -1,12 +1,13 @@
 """The only import of ray: a crew of Ray Train workers that trains one job after another.
 
 Starting Ray Train's processes takes longer than many a training: each of them imports torch and transformers. So one
-`TorchTrainer.fit` serves all stages of a run. Its workers ask a desk (a Ray actor) for the next job until they are sent
-home; a worker that dies takes the group down, Ray starts it again, and the job goes on from its last epoch.
+`TorchTrainer.fit` serves all stages of a run. Its workers ask the foreman (a Ray actor) for one job after another; a
+worker that dies takes the group down, Ray starts it again, and the job goes on from its last epoch.
 
-    driver: train(job) ──► desk ──► workers: loop.run(job) ──► files in job.workdir ──► driver: on_event, result
+    driver: train(job) ──► foreman ──► workers: loop.run(job) ──► files in job.workdir ──► driver: on_event, result
 """
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -52,7 +53,6 @@ TOKEN_FILE = Path("~/.ray/auth_token")
 OBJECT_STORE_BYTES = 128 * 1024**2  # jobs are a few kilobytes, and data goes through files
 LOOK_SECONDS = 0.5
 PROBE_SECONDS = 5.0
-HOME_SECONDS = 20.0
 
 _crew: "_Crew | None" = None
 _leave: threading.Event | None = None
@@ -94,23 +94,19 @@ def start(compute: ComputeSettings) -> "_Crew":
     """Lets the workers come up in the background, unless they are there already. `train` does it too."""
     global _crew
     if _crew is not None and not _crew.serves(compute):
-        _crew.send_home()
+        _crew.end()
         _crew = None
     if _crew is None:
         _crew = _Crew(compute)
     return _crew
 
 
-def shutdown(finish_job: bool = True) -> None:
-    """Ends the workers, and Ray too if it was started here. Timings of anything else are true only afterwards.
-
-    Args:
-        finish_job: give workers that are busy some seconds to finish; otherwise they are killed.
-    """
+def shutdown() -> None:
+    """Ends the workers, and Ray too if it was started here. Timings of anything else are true only afterwards."""
     global _crew, _leave
-    if _crew is not None and (finish_job or _leave is None):
-        _crew.send_home()
-    _crew = None
+    if _crew is not None:
+        _crew.end()
+        _crew = None
     if _leave is not None:
         import ray
 
@@ -146,112 +142,123 @@ def shaping_settings(compute: ComputeSettings) -> dict[str, Any]:
 
 
 class _Crew:
-    """The workers of one `fit`, which runs in a thread of its own: so Ray leaves this process's signals alone."""
+    """Workers that stay, and the foreman who runs them."""
 
     def __init__(self, compute: ComputeSettings) -> None:
         self._compute = compute
-        self._desk: Any = None
-        self._failure: Exception | None = None
-        self._desk_is_there = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="ray-train", daemon=True)
-        self._thread.start()
+        self._folder = ""
+        self._opened: Future[tuple[Any, Any]] = Future()
+        """The foreman, and the reference of his `fit`, which is ready only when the workers have ended."""
+        threading.Thread(target=self._open, name="ray-crew", daemon=True).start()
 
     def serves(self, compute: ComputeSettings) -> bool:
-        """Whether these workers are alive and what compute asks for."""
+        """Whether these workers are what compute asks for, and have not ended."""
         same = compute.model_copy(update={"storage": self._compute.storage}) == self._compute
-        return same and self._thread.is_alive()
+        return same and not self._ended()
 
     def carry_out(self, job: "TrainingJob", look: Callable[[], None]) -> None:
         """Has a job done, calling `look` meanwhile."""
-        try:
-            outcome = self._outcome(job, look)
-        except HoneError:  # the workers have ended already
-            raise
-        except BaseException:  # interrupted: they would go on with the job
-            shutdown(finish_job=False)
-            raise
-        if outcome is not None:
-            kind, message = outcome
-            raise getattr(errors, kind, TrainingError)(message)
-
-    def _outcome(self, job: "TrainingJob", look: Callable[[], None]) -> tuple[str, str] | None:
-        while not self._desk_is_there.wait(LOOK_SECONDS):
-            self._check()
-        self._check()
+        foreman, fit = self._opened.result()
         import ray
         from ray import cloudpickle
 
-        number = ray.get(self._desk.offer.remote(cloudpickle.dumps(job)))
-        outcome = self._desk.outcome.remote(number)
-        while not ray.wait([outcome], timeout=LOOK_SECONDS)[0]:
-            look()
-            self._check()
-        found: tuple[str, str] | None = ray.get(outcome)
-        return found
-
-    def send_home(self) -> None:
-        """Ends the workers and waits until they are gone."""
-        self._desk_is_there.wait(HOME_SECONDS)
-        if self._desk is not None and self._thread.is_alive():
-            self._desk.close.remote()
-            self._thread.join(HOME_SECONDS)
-
-    def _check(self) -> None:
-        """Raises what ended the workers, if they have ended."""
-        if self._thread.is_alive() and self._failure is None:
-            return
-        failure = self._failure
-        if isinstance(failure, HoneError):
-            raise failure
-        raise TrainingError(
-            f"the workers ended more often than compute.max_failures = {self._compute.max_failures} allows. "
-            f"The last reason: {_reason(failure)}. The same command goes on from the last finished epoch; if memory "
-            "ran out, lower batch_size or raise accumulate"
-        ) from failure
-
-    def _work(self) -> None:
-        folder = tempfile.mkdtemp(prefix="hone-ray-")
+        ready: list[Any] = []
         try:
-            self._fit(folder)
-        except Exception as failure:  # noqa: BLE001 - whatever it is, _check raises it in the driver's thread
-            self._failure = failure
-        finally:
-            self._desk_is_there.set()
-            shutil.rmtree(folder, ignore_errors=True)
+            number = ray.get(foreman.offer.remote(cloudpickle.dumps(job)))
+            outcome = foreman.outcome.remote(number)
+            while not ready:
+                ready, _ = ray.wait([outcome, fit], timeout=LOOK_SECONDS)
+                look()
+            error = ray.get(ready[0])
+        except ray.exceptions.RayError as failure:
+            reason = str(failure).strip().splitlines()[-1].strip()
+            raise TrainingError(
+                f"the workers died more often than compute.max_failures = {self._compute.max_failures} allows. The last "
+                f"reason: {reason}. The same command goes on from the last finished epoch; if memory ran out, lower "
+                "batch_size or raise accumulate"
+            ) from failure
+        except BaseException:  # interrupted: the workers would go on with the job
+            self.end()
+            raise
+        if error is not None:
+            kind, message = error
+            raise getattr(errors, kind)(message)
 
-    def _fit(self, folder: str) -> None:
-        _connect()
+    def end(self) -> None:
+        """Kills the foreman, and with him all that he started."""
         import ray
-        from ray.train.torch import TorchConfig, TorchTrainer
-        from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 
-        compute = self._compute
-        cpus = share_of(_nodes(), compute)
-        resources = {"CPU": cpus} | ({"GPU": compute.gpus_per_worker} if compute.gpus_per_worker else {})
-        shared_gpu = 0 < compute.gpus_per_worker < 1 and compute.workers > 1  # NCCL wants a GPU for each worker
-        self._desk = ray.remote(Desk).options(num_cpus=0).remote()
-        self._desk_is_there.set()
-        run_config: Any = RunConfig(
-            name="hone",
-            storage_path=folder,
-            worker_runtime_env={"env_vars": WORKER_ENVIRONMENT},
-            failure_config=FailureConfig(
-                max_failures=compute.max_failures, controller_failure_limit=compute.max_failures
-            ),
-        )
-        TorchTrainer(
-            serve,
-            train_loop_config={"desk": self._desk, "threads": max(1, int(cpus))},
-            torch_config=TorchConfig(backend="gloo" if shared_gpu else None),
-            scaling_config=ScalingConfig(
-                num_workers=compute.workers, use_gpu=compute.gpus_per_worker > 0, resources_per_worker=resources
-            ),
-            run_config=run_config,
-        ).fit()
+        if self._opened.exception() is None:
+            with contextlib.suppress(ray.exceptions.RayError):
+                ray.kill(self._opened.result()[0])
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _ended(self) -> bool:
+        if not self._opened.done():
+            return False
+        if self._opened.exception() is not None:
+            return True
+        import ray
+
+        return bool(ray.wait([self._opened.result()[1]], timeout=0)[0])
+
+    def _open(self) -> None:
+        try:
+            self._opened.set_result(self._start())
+        except Exception as failure:  # noqa: BLE001 - whatever it is, carry_out raises it
+            self._opened.set_exception(failure)
+
+    def _start(self) -> tuple[Any, Any]:
+        import ray
+
+        _connect()
+        share = share_of(_nodes(), self._compute)
+        if os.environ.get("RAY_ADDRESS"):  # other nodes have to see it
+            self._folder = str(Path(self._compute.storage).resolve() / f"ray-{os.getpid()}")
+        else:
+            self._folder = tempfile.mkdtemp(prefix="hone-ray-")
+        actor: Any = ray.remote(num_cpus=0, runtime_env={"env_vars": ENVIRONMENT})(Foreman)
+        foreman = actor.remote()
+        return foreman, foreman.fit.remote(self._compute, share, self._folder)
+
+
+class Foreman(Desk):
+    """The desk, and beside it the one `fit` that keeps the workers alive. It is a process of its own, so that Ray Train
+    leaves the driver's signals and memory alone, and that all ends when it is killed."""
+
+    async def fit(self, compute: ComputeSettings, cpus: float, folder: str) -> None:
+        """Runs the workers until they die more often than allowed."""
+        import ray
+
+        desk = ray.get_runtime_context().current_actor
+        await asyncio.to_thread(_fit, desk, compute, cpus, folder)
+
+
+def _fit(desk: Any, compute: ComputeSettings, cpus: float, folder: str) -> None:
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
+
+    resources = {"CPU": cpus} | ({"GPU": compute.gpus_per_worker} if compute.gpus_per_worker else {})
+    shared_gpu = 0 < compute.gpus_per_worker < 1 and compute.workers > 1  # NCCL wants a GPU for each worker
+    run_config: Any = RunConfig(
+        name="hone",
+        storage_path=folder,
+        worker_runtime_env={"env_vars": WORKER_ENVIRONMENT},
+        failure_config=FailureConfig(max_failures=compute.max_failures, controller_failure_limit=compute.max_failures),
+    )
+    TorchTrainer(
+        serve,
+        train_loop_config={"desk": desk, "threads": max(1, int(cpus))},
+        torch_config=TorchConfig(backend="gloo" if shared_gpu else None),
+        scaling_config=ScalingConfig(
+            num_workers=compute.workers, use_gpu=compute.gpus_per_worker > 0, resources_per_worker=resources
+        ),
+        run_config=run_config,
+    ).fit()
 
 
 def serve(config: dict[str, Any]) -> None:
-    """What each worker runs: job after job, until the desk sends it home."""
+    """What each worker runs: job after job, as long as it lives."""
     import gc
 
     import ray
@@ -268,10 +275,10 @@ def serve(config: dict[str, Any]) -> None:
     rank, world_size = get_context().get_world_rank(), get_context().get_world_size()
     number = ray.get(desk.unfinished.remote())
     with checkpoint.quiet():
-        while (parcel := ray.get(desk.take.remote(number))) is not None:
+        while True:
             outcome = None
             try:
-                loop.run(cloudpickle.loads(parcel), rank, world_size, get_device())
+                loop.run(cloudpickle.loads(ray.get(desk.take.remote(number))), rank, world_size, get_device())
             except HoneError as error:  # raised by all workers alike; any other error takes the group down
                 outcome = type(error).__name__, str(error)
             if rank == 0:

@@ -1,4 +1,4 @@
-"""Where the driver leaves jobs and the workers take them; a Ray actor, though nothing in it knows ray."""
+"""Where the driver leaves jobs and the workers take them; part of a Ray actor, though nothing in it knows ray."""
 
 import asyncio
 
@@ -9,7 +9,6 @@ class Desk:
     def __init__(self) -> None:
         self._jobs: list[bytes] = []
         self._outcomes: list[tuple[str, str] | None] = []
-        self._closed = False
         self._changed = asyncio.Condition()
 
     async def offer(self, job: bytes) -> int:
@@ -25,21 +24,15 @@ class Desk:
             await self._changed.wait_for(lambda: len(self._outcomes) > number)
             return self._outcomes[number]
 
-    async def close(self) -> None:
-        """Sends the workers home."""
-        async with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
     async def unfinished(self) -> int:
         """The number of the first job without an outcome: where a group of workers begins."""
         return len(self._outcomes)
 
-    async def take(self, number: int) -> bytes | None:
-        """Waits for a job; None says to go home."""
+    async def take(self, number: int) -> bytes:
+        """Waits for a job."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._closed or len(self._jobs) > number)
-            return self._jobs[number] if len(self._jobs) > number else None
+            await self._changed.wait_for(lambda: len(self._jobs) > number)
+            return self._jobs[number]
 
     async def finish(self, number: int, outcome: tuple[str, str] | None) -> None:
         """Rank 0 tells how a job ended."""

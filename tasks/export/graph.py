@@ -93,8 +93,9 @@ def set_nodes(graph: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
             needed.update(node.input)
     del graph.graph.node[:]
     graph.graph.node.extend(reversed(kept))
-    for tensor in [tensor for tensor in graph.graph.initializer if tensor.name not in needed]:
-        graph.graph.initializer.remove(tensor)
+    for place in reversed(range(len(graph.graph.initializer))):
+        if graph.graph.initializer[place].name not in needed:
+            del graph.graph.initializer[place]
 
 
 class _Logits(nn.Module):
