@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from configs.recipe import Recipe
-from tasks import cluster, tracking
+from tasks import cache, cluster, tracking
 from tasks.errors import HoneError, PreflightError
 
 DISK_BYTES = 2 * 10**9
@@ -83,12 +83,14 @@ CHECKS: dict[str, Callable[[Recipe], str]] = {
 
 
 def preflight(recipe: Recipe) -> None:
-    """The checks that cost little, before a run.
+    """The checks that cost little, before a run. Data and model are looked at before a recipe's first training; later
+    their stages find what has become of them, and an unchanged run need not load them.
 
     Raises:
         HoneError: of the first that does not hold.
     """
-    for name in ("data and model", "providers", "disk"):
+    trained = cache.Shelf(_storage(recipe), "train", recipe.name).previous() is not None
+    for name in ("providers", "disk") if trained else ("data and model", "providers", "disk"):
         CHECKS[name](recipe)
 
 

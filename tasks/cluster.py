@@ -121,9 +121,9 @@ def cluster_resources(compute: ComputeSettings) -> dict[str, Any]:
     Raises:
         PreflightError: when the cluster cannot be reached, or lacks what compute asks for.
     """
+    _connect()
     import ray
 
-    _connect()
     nodes = _nodes()
     return {
         "address": os.environ.get("RAY_ADDRESS") or "local",
@@ -171,11 +171,10 @@ class _Crew:
                 look()
             error = ray.get(ready[0])
         except ray.exceptions.RayError as failure:
-            reason = str(failure).strip().splitlines()[-1].strip()
             raise TrainingError(
-                f"the workers died more often than compute.max_failures = {self._compute.max_failures} allows. The last "
-                f"reason: {reason}. The same command goes on from the last finished epoch; if memory ran out, lower "
-                "batch_size or raise accumulate"
+                f"the workers died more often than compute.max_failures = {self._compute.max_failures} allows. The "
+                f"last reason: {_last_line(failure)}. The same command goes on from the last finished epoch; if memory "
+                "ran out, lower batch_size or raise accumulate"
             ) from failure
         except BaseException:  # interrupted: the workers would go on with the job
             self.end()
@@ -209,9 +208,9 @@ class _Crew:
             self._opened.set_exception(failure)
 
     def _start(self) -> tuple[Any, Any]:
+        _connect()
         import ray
 
-        _connect()
         share = share_of(_nodes(), self._compute)
         if os.environ.get("RAY_ADDRESS"):  # other nodes have to see it
             self._folder = str(Path(self._compute.storage).resolve() / f"ray-{os.getpid()}")
@@ -294,7 +293,10 @@ def _connect() -> None:
     global _leave
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    import ray
+    token = any(os.environ.get(name) for name in TOKEN_VARIABLES) or TOKEN_FILE.expanduser().is_file()
+    if os.environ.get("RAY_ADDRESS") and token:  # by default Ray shows its token to local clusters alone
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    import ray  # reads all these once, so nothing above may import it
 
     with _connecting:
         if ray.is_initialized():
@@ -331,13 +333,11 @@ def _init() -> None:
             )
         return
     _probe(address)
-    if any(os.environ.get(name) for name in TOKEN_VARIABLES) or TOKEN_FILE.expanduser().is_file():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # by default it shows its token to local clusters alone
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise PreflightError(
-            f"RAY_ADDRESS = '{address}': no Ray cluster answers ({_reason(error)}); start one, or unset RAY_ADDRESS "
+            f"RAY_ADDRESS = '{address}': no Ray cluster answers ({_last_line(error)}); start one, or unset RAY_ADDRESS "
             "to train on this machine. A cluster with tokens needs its token here too, in RAY_AUTH_TOKEN or "
             f"{TOKEN_FILE}"
         ) from error
@@ -365,10 +365,9 @@ def _nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def _reason(failure: BaseException | None) -> str:
-    """The last line of an error that an engine wrote, which is where it says what happened."""
-    lines = str(failure).strip().splitlines()
-    return lines[-1].strip() if lines else type(failure).__name__
+def _last_line(failure: Exception) -> str:
+    """Of what an engine wrote: there it says what happened."""
+    return str(failure).strip().splitlines()[-1].strip()
 
 
 @contextlib.contextmanager

@@ -74,7 +74,7 @@ def test_accumulation_gives_the_loss_curve_of_whole_batches(folder: Path) -> Non
     whole = finish(make_job(folder, "whole", dropout=0.0))
     parts = finish(make_job(folder, "parts", dropout=0.0, accumulate=4))
     difference = np.subtract(curve(whole, "train_loss").values, curve(parts, "train_loss").values)
-    assert np.abs(difference).max() < 1e-5  # measured: 4e-7
+    assert np.abs(difference).max() < 1e-5  # measured: 1e-7
 
 
 def test_activation_checkpointing_changes_nothing_but_time(folder: Path) -> None:
@@ -101,7 +101,7 @@ def test_bf16_learns_what_fp32_learns(folder: Path) -> None:
     exact = finish(make_job(folder, "exact", dropout=0.0))
     rough = finish(make_job(folder, "rough", dropout=0.0, precision="bf16"))
     difference = np.subtract(curve(exact, "train_loss").values, curve(rough, "train_loss").values)
-    assert 0 < np.abs(difference).max() < 0.05  # measured: 0.003
+    assert 0 < np.abs(difference).max() < 0.01  # measured: 8e-5
 
 
 def test_weights_stay_fp32_in_bf16(folder: Path) -> None:
@@ -387,7 +387,7 @@ def test_three_workers_share_uneven_batches_and_get_the_loss_curve_of_one(folder
     assert three is not None
     for name in ("train_loss", "validation_loss"):
         difference = np.subtract(curve(one, name).values, curve(three, name).values)
-        assert np.abs(difference).max() < 1e-4, name  # measured: 2e-6
+        assert np.abs(difference).max() < 1e-4, name  # measured: 1e-7
 
 
 def test_an_error_of_one_worker_is_raised_by_all(folder: Path) -> None:

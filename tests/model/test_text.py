@@ -102,7 +102,7 @@ def test_bucketed_batches_are_padded_less_than_random_ones() -> None:
     batches = bucketed_batches(lengths, 32, 0, 0)
     bucketed = sum(len(batch) * lengths[batch].max() for batch in batches) / lengths.sum()
     shuffled = sum(32 * lengths[start : start + 32].max() for start in range(0, 2000, 32)) / lengths.sum()
-    assert bucketed < 1.1 < 1.5 < shuffled  # measured: 1.03 and 1.83
+    assert bucketed < 1.1 < 1.5 < shuffled  # measured: 1.02 and 1.81
 
 
 @settings(max_examples=50, deadline=None)
