@@ -30,6 +30,8 @@ class DataSettings(Section):
     """Column with the second text of a pair; empty: one text."""
     label_column: str = Field("label", min_length=1)
     """Column with the label."""
+    slice_columns: list[str] = []
+    """Further columns whose values are slices of the test split: the gate looks at each of them."""
     label_names: list[str] = []
     """Names of the labels, in the sorted order of their values; empty: the values are the names."""
     dataset: str = ""
@@ -72,13 +74,16 @@ class DataSettings(Section):
             )
         if self.source == "docstrings" and len(set(self.libraries)) < 2:
             raise ValueError(f"data.libraries is {self.libraries}: a classifier needs at least 2 different ones")
+        if self.source == "docstrings" and self.slice_columns:
+            raise ValueError(f"data.slice_columns is {self.slice_columns}: the docstring corpus has no further columns")
         if not self.header and not self.columns:
             raise ValueError(
                 "data.header is false but data.columns is empty: name the columns in order, "
                 "e.g. --set 'data.columns=[text, label]'"
             )
         if self.columns:
-            wanted = [self.text_column, self.label_column, *([self.pair_column] if self.pair_column else [])]
+            pair = [self.pair_column] if self.pair_column else []
+            wanted = [self.text_column, self.label_column, *pair, *self.slice_columns]
             absent = [name for name in wanted if name not in self.columns]
             if absent:
                 raise ValueError(f"data.columns is {self.columns} and lacks {absent}: name every column that is used")

@@ -37,7 +37,12 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _combination_is_possible(self) -> "Recipe":
-        problems = [*self._precision_problems(), *self._batch_problems(), *self._scheme_problems()]
+        problems = [
+            *self._precision_problems(),
+            *self._batch_problems(),
+            *self._scheme_problems(),
+            *self._gate_problems(),
+        ]
         if not self.model.source:
             problems.append("model.source is empty: name an encoder, e.g. --set model.source=path/to/encoder")
         if problems:
@@ -71,6 +76,20 @@ class Recipe(Section):
                 "kernels: use 'static' or 'auto', or put cpu first"
             ]
         return []
+
+    def _gate_problems(self) -> list[str]:
+        problems = []
+        if self.gate.max_p95_ms is not None and self.gate.p95_cell not in self.evaluate.cells:
+            problems.append(
+                f"gate.p95_cell is '{self.gate.p95_cell}', which is not measured: use one of evaluate.cells "
+                f"({', '.join(self.evaluate.cells)}), or add it there"
+            )
+        if self.gate.require_provider and self.gate.require_provider not in self.export.providers:
+            problems.append(
+                f"gate.require_provider is '{self.gate.require_provider}', which export.providers "
+                f"({', '.join(self.export.providers)}) does not ask for: add it there"
+            )
+        return problems
 
     @property
     def quantization_scheme(self) -> Literal["dynamic", "static"]:

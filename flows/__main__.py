@@ -8,14 +8,16 @@ from rich.console import Console
 
 from configs.recipe import Recipe, RecipeError, load_recipe
 
-EXIT = {"ACCEPTED": 0, "FAILED": 1, "INVALID": 2, "REJECTED": 3}
-"""0 accepted, 1 the run failed, 2 the recipe or the arguments are wrong, 3 rejected."""
+EXIT = {"ACCEPTED": 0, "DONE": 0, "FAILED": 1, "INVALID": 2, "REJECTED": 3, "INCONCLUSIVE": 4}
+"""0 accepted or done, 1 the run failed, 2 the recipe or the arguments are wrong, 3 rejected, 4 inconclusive."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="YAML recipe, such as configs/quickstart.yaml.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting, e.g. train.epochs=2.")
 ]
+ModelName = Annotated[str, typer.Argument(metavar="NAME", help="Registered model, such as the recipe's name.")]
+Storage = Annotated[str, typer.Option(help="Folder of MLflow's records, unless MLFLOW_TRACKING_URI is set.")]
 
 
 @app.callback()
@@ -30,7 +32,7 @@ def optimize(
     output: Annotated[str, typer.Option(help="Folder of the report and the model; default runs/NAME.")] = "",
     fresh: Annotated[bool, typer.Option(help="Ignore the finished stages of earlier runs.")] = False,
 ) -> None:
-    """Run the whole chain. Exit status: 0 ACCEPTED, 3 REJECTED, 2 wrong recipe, 1 the run failed."""
+    """Run the whole chain. Exit status: 0 ACCEPTED, 3 REJECTED, 4 INCONCLUSIVE, 2 wrong recipe, 1 the run failed."""
     settings = _load(recipe, set_)
     from flows.embedded import run_optimize
 
@@ -44,6 +46,42 @@ def check(recipe: RecipePath, set_: Overrides = None) -> None:
     from flows.preflight import run_check
 
     raise typer.Exit(EXIT[run_check(settings, Console())])
+
+
+@app.command()
+def promote(
+    name: ModelName,
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Its version that is to be served.")],
+    override: Annotated[str, typer.Option(help="Why, although its verdict is not ACCEPTED; recorded.")] = "",
+    storage: Storage = ".hone",
+) -> None:
+    """Make a version the champion. Exit status: 0 done, 1 the champion stayed, 2 no such model or version."""
+    from flows.champion import run_promote
+
+    raise typer.Exit(EXIT[run_promote(name, version, override, storage, Console())])
+
+
+@app.command()
+def rollback(
+    name: ModelName,
+    reason: Annotated[str, typer.Option(help="Why; recorded.")] = "",
+    storage: Storage = ".hone",
+) -> None:
+    """Make the champion before this one the champion again; as undo, a second time goes further back.
+
+    Exit status: 0 done, 1 the champion stayed, 2 no such model.
+    """
+    from flows.champion import run_rollback
+
+    raise typer.Exit(EXIT[run_rollback(name, reason, storage, Console())])
+
+
+@app.command()
+def history(name: ModelName, storage: Storage = ".hone") -> None:
+    """Show who made which version the champion, when and on what evidence. Writes nothing."""
+    from flows.champion import run_history
+
+    raise typer.Exit(EXIT[run_history(name, storage, Console())])
 
 
 def _load(recipe: Path, overrides: list[str] | None) -> Recipe:

@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+VerdictName = Literal["ACCEPTED", "REJECTED", "INCONCLUSIVE"]
+"""INCONCLUSIVE: what was measured neither shows that the threshold is met nor that it is missed."""
+
 
 class Contract(BaseModel):
     """Frozen and closed, as it is the interface between stages and the format of `report.json`."""
@@ -64,7 +67,8 @@ class BadRows(Contract):
 
 
 class PreparedData(StageResult):
-    """Three clean splits, Parquet files `train`, `validation`, `test`: text, pair (null where none), label (int32)."""
+    """Three clean splits, Parquet files `train`, `validation`, `test`: text, pair (null where none), label (int32), and the
+    values of data.slice_columns."""
 
     artifact: Artifact
     content_digest: str
@@ -166,8 +170,6 @@ class OnnxModel(Contract):
     """Size of model.onnx."""
     source: Artifact
     """The PyTorch checkpoint it was exported from."""
-    parity_max_abs_diff: float
-    """Largest absolute difference of a logit against that checkpoint, over real rows."""
 
 
 class ExportedModels(StageResult):
@@ -190,6 +192,64 @@ class Latency(Contract):
     samples: int
     round_p50_ms: list[float] = []
     """Median of each round: the spread between processes."""
+    configuration: str = ""
+    """What ran it, where it is not the same in every cell: `fp32, 2 threads`."""
+
+
+class Placement(Contract):
+    """Which provider ran which node, read from the profile of a session and not from what was asked for."""
+
+    asked: list[str]
+    """Providers as the recipe lists them: tensorrt, cuda, cpu."""
+    got: list[str]
+    """Those the session has, in its order."""
+    nodes: dict[str, int]
+    """Nodes that ran, by provider."""
+    operators: dict[str, dict[str, int]]
+    """How many of each operator, by provider."""
+    fallback: list[str]
+    """Names of the nodes that ran elsewhere than on the first provider asked for."""
+
+
+class Handoff(Contract):
+    """One step of a model from one form to the next, held against each other on the rows of the test split."""
+
+    model: str
+    """Name among the candidates."""
+    source: str
+    """pytorch, fake-quantised, or onnx on a provider."""
+    target: str
+    kind: Literal["exact", "rounded", "integer"]
+    """exact: both compute the same in fp32; rounded: the target rounds what the source does not; integer: both round
+    alike, and one of them with integers."""
+    rows: int
+    max_abs_difference: float
+    """Of a logit."""
+    rms_share: float
+    """Root mean square difference of the logits, as a share of their spread (standard deviation)."""
+    agreement: float
+    """Share of rows with the same predicted label."""
+    accuracy_difference: float
+    """Target less source."""
+    mismatch: str = ""
+    """What differs before any number is computed: token ids or label names; empty where nothing does."""
+    first_divergence: str = ""
+    """First layer whose output differs by more than the kind of hand-off explains; empty where none does."""
+
+
+class Serving(Contract):
+    """What a fresh process with nothing of Hone's code made of the model and of the golden requests."""
+
+    requests: int
+    answered: int
+    """Those answered as expected."""
+    max_abs_difference: float
+    """Of a probability."""
+    load_seconds: float
+    """From the files to a model that is ready."""
+    peak_memory_bytes: int
+    error: str = ""
+    """Why it did not load or answer; empty where it did."""
 
 
 class Candidate(Contract):
@@ -217,7 +277,9 @@ class Candidate(Contract):
     peak_memory_bytes: int = 0
     """Largest resident set of the process that measured it."""
     speedup: float = 0.0
-    """Over the teacher in ONNX Runtime fp32: geometric mean over the cells of the ratio of medians."""
+    """Over the best dense configuration of the teacher: geometric mean over the cells of the ratio of medians."""
+    placement: Placement | None = None
+    """None where no ONNX Runtime session ran it."""
 
 
 class EvaluationReport(StageResult):
@@ -234,6 +296,10 @@ class EvaluationReport(StageResult):
     """Name of the candidate that quality is compared with."""
     machine: dict[str, Any]
     """CPU, cores, versions: what the latencies hold for."""
+    handoffs: list[Handoff] = []
+    """Every step from one form of a model to the next."""
+    serving: Serving | None = None
+    """Of the selected model."""
 
     def candidate(self, name: str) -> Candidate:
         """The candidate of that name; KeyError where there is none."""
@@ -245,27 +311,59 @@ class EvaluationReport(StageResult):
         return f"{chosen.name}: accuracy {accuracy}, {chosen.speedup:.2f}x"
 
 
+class ChampionAnswers(StageResult):
+    """What the model that is served now answers on this run's test split; empty where there is none to compare with."""
+
+    name: str = ""
+    version: str = ""
+    digest: str = ""
+    """Of its files."""
+    artifact: Artifact | None = None
+    """`logits/champion.npy`, rows as in the test split."""
+
+    def headline(self) -> str:
+        return f"{self.name} version {self.version}" if self.version else ""
+
+
 class Check(Contract):
-    """One threshold and the value it was held against."""
+    """One threshold, the value held against it, and how sure the value is."""
 
     name: str
-    verdict: Literal["ACCEPTED", "REJECTED"]
+    verdict: VerdictName
     value: float | None
     threshold: float
     unit: str = ""
+    """share, points (a difference of shares), x, ms, s, bytes, nodes or requests."""
     direction: Literal["at_least", "at_most", "above"]
+    subject: str = ""
+    """What the check is about where several have its name: `teacher`, `champion`, `label = negative`."""
+    low: float | None = None
+    """Lower one-sided confidence bound; None where the value is exact."""
+    high: float | None = None
+    """Upper one-sided confidence bound."""
+    level: float | None = None
+    """Error rate of each bound; for a slice, after Holm's correction."""
+    decides: bool = True
+    """False: reported only, as a slice with too few rows is."""
+    detail: str = ""
+    """What a person needs to know beside the numbers: what would settle it, which nodes, which layer."""
+    rows: int | None = None
+    """Examples behind the value."""
 
 
 class Verdict(StageResult):
-    """The decision. REJECTED when any check is."""
+    """The decision: REJECTED when any check is, else INCONCLUSIVE when any check is."""
 
-    verdict: Literal["ACCEPTED", "REJECTED"]
+    verdict: VerdictName
     selected: str
     checks: list[Check]
+    slices: list[Check] = []
+    """The selected model against the teacher on parts of the test split."""
 
     def headline(self) -> str:
-        failed = [check.name for check in self.checks if check.verdict == "REJECTED"]
-        return f"{self.verdict}{': ' + ', '.join(failed) if failed else ''}"
+        open_ = [check for check in [*self.checks, *self.slices] if check.decides and check.verdict != "ACCEPTED"]
+        names = [f"{check.name} ({check.subject})" if check.subject else check.name for check in open_]
+        return f"{self.verdict}{': ' + ', '.join(names) if names else ''}"
 
 
 class RegisteredVersion(StageResult):
@@ -277,3 +375,40 @@ class RegisteredVersion(StageResult):
 
     def headline(self) -> str:
         return f"{self.name} version {self.version} ({', '.join(self.aliases)})" if self.version else ""
+
+
+class PromotionRecord(Contract):
+    """One line of a model's history: who made which version the champion, when, and on what evidence."""
+
+    number: int
+    """Place in the history, from 1."""
+    name: str
+    action: Literal["promote", "rollback", "outside"]
+    """outside: somebody moved the alias without Hone."""
+    from_version: str
+    """Champion before; empty where there was none."""
+    to_version: str
+    """Champion after; empty where the alias was removed."""
+    when: str
+    """ISO 8601, UTC."""
+    who: str
+    run_id: str = ""
+    """MLflow run of the pipeline whose evidence it rests on."""
+    verdict: str = ""
+    evidence: str = ""
+    """Digest of the evidence."""
+    reason: str = ""
+    """Given by a person; always there where a verdict was overridden."""
+    outcome: Literal["took effect", "lost", "under way", "interrupted"] = "took effect"
+    """lost: another change came between looking and writing; interrupted: its writer died before the alias moved."""
+
+
+class Promotion(StageResult):
+    """Whether this run changed what is served."""
+
+    change: PromotionRecord | None = None
+
+    def headline(self) -> str:
+        if self.change is None:
+            return ""
+        return f"{self.change.name}: champion {self.change.from_version or 'none'} -> {self.change.to_version}"

@@ -9,7 +9,8 @@
     ├── TrainingError        the workers failed more often than allowed, or the loss is not finite
     ├── ExportError          the exported graph is not the model it was made from
     ├── MeasurementError     a process that was to measure a model died
-    └── RegistryError        the registered model does not answer as the exported one
+    └── RegistryError        a registered model does not answer as the exported one, or is not there any more
+        └── PromotionError   the champion stays as it is: what may not, or cannot, take its place
 
 Settings that cannot be used are a `configs.recipe.RecipeError`, and a refused model is a result, not an error.
 """
@@ -52,4 +53,9 @@ class MeasurementError(HoneError):
 
 
 class RegistryError(HoneError):
-    """The model loaded back from the registry does not answer as the exported one."""
+    """What the registry gives back does not answer as the exported model, or is not what was put there."""
+
+
+class PromotionError(RegistryError):
+    """A version was not made the champion: it may not be, its files are not those that were judged, it does not answer
+    in a fresh process, or another change came first."""

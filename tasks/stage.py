@@ -117,7 +117,8 @@ def run_stage(
                 )
                 result = result_type(record=record, **fields)
                 log.result(result)
-            store.write_text(workshop.folder / "result.json", result.model_dump_json(indent=1))
+            # Not as pydantic writes it: that turns infinity, which a failed comparison may measure, into null.
+            store.write_text(workshop.folder / "result.json", json.dumps(result.model_dump(mode="json"), indent=1))
             store.replace_folder(workshop.folder, workshop.final)
             shutil.rmtree(shelf.workshop(key), ignore_errors=True)
         shelf.remember(ingredients)

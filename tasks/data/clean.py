@@ -21,9 +21,11 @@ SCHEMA = pa.schema(
         ("pair", pa.large_string()),
         ("label", pa.int32()),
         ("line", pa.int64()),
+        ("slices", pa.list_(pa.large_string())),
     ]
 )
-"""Rows inside this stage. `pair` is null where the task has one text; `line` is where the source holds the row."""
+"""Rows inside this stage. `pair` is null where the task has one text; `line` is where the source holds the row;
+`slices` are the values of data.slice_columns."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ def collect(
     paired = bool(settings.pair_column)
     values: dict[str, int] = {}
     batches: list[pa.RecordBatch] = []
-    columns: tuple[list[str], list[str | None], list[int], list[int]] = ([], [], [], [])
-    texts, pairs, labels, lines = columns
+    columns: tuple[list[str], list[str | None], list[int], list[int], list[list[str]]] = ([], [], [], [], [])
+    texts, pairs, labels, lines, slices = columns
     gathered = 0
 
     def flush() -> None:
@@ -71,6 +73,7 @@ def collect(
             text = _required(normalize(as_text(row.text)), "empty_text")
             pair = _required(normalize(as_text(row.pair)), "empty_text") if paired else None
             label = _required(normalize_label(as_text(row.label)), "missing_label")
+            parts = [normalize_label(as_text(value)) for value in row.slices]
         except Unusable as reason:
             bad.add(str(reason), split, row.line)
             continue
@@ -78,6 +81,7 @@ def collect(
         pairs.append(pair)
         labels.append(values.setdefault(label, len(values)))
         lines.append(row.line)
+        slices.append(parts)
         gathered += 1
         if len(texts) == ROWS_AT_ONCE:
             flush()

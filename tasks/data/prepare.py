@@ -18,7 +18,9 @@ from tasks.data.source import Source
 from tasks.data.split import draw_per_label, split_off, without_duplicates, without_overlap
 from tasks.errors import DataError
 
-WRITTEN = pa.schema([("text", pa.string()), ("pair", pa.string()), ("label", pa.int32())])
+WRITTEN = pa.schema(
+    [("text", pa.string()), ("pair", pa.string()), ("label", pa.int32()), ("slices", pa.list_(pa.string()))]
+)
 ROW_GROUP = 65_536
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from configs.data import DataSettings
-from tasks.data.rows import BadRowLog, RawRow, check_columns
+from tasks.data.rows import BadRowLog, RawRow, check_columns, used_columns
 from tasks.errors import DataError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -62,7 +62,8 @@ def read_jsonl(path: Path, settings: DataSettings, split: str, bad: BadRowLog) -
             if objects == ROWS_WITH_KEYS:
                 check_columns(str(path), list(keys), settings)
         pair = found.get(settings.pair_column) if settings.pair_column else None
-        yield RawRow(line, found.get(settings.text_column), pair, found.get(settings.label_column))
+        slices = tuple(found.get(name) for name in settings.slice_columns)
+        yield RawRow(line, found.get(settings.text_column), pair, found.get(settings.label_column), slices)
     if objects < ROWS_WITH_KEYS:
         check_columns(str(path), list(keys), settings)
 
@@ -76,8 +77,7 @@ def read_parquet(path: Path, settings: DataSettings, split: str, bad: BadRowLog)
     try:
         with parquet.ParquetFile(path) as file:
             check_columns(str(path), file.schema_arrow.names, settings)
-            used = [settings.text_column, settings.label_column, settings.pair_column]
-            batches = file.iter_batches(BATCH_ROWS, columns=[name for name in used if name])
+            batches = file.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(used_columns(settings))))
             yield from rows_of_batches(batches, str(path), settings)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a readable Parquet file: {error}") from error
@@ -97,9 +97,10 @@ def rows_of_batches(
         texts = _values(batch, settings.text_column)
         labels = _values(batch, settings.label_column)
         pairs = _values(batch, settings.pair_column) if settings.pair_column else [None] * len(texts)
-        for text, pair, label in zip(texts, pairs, labels, strict=True):
+        slices = [_values(batch, name) for name in settings.slice_columns]
+        for place, (text, pair, label) in enumerate(zip(texts, pairs, labels, strict=True)):
             line += 1
-            yield RawRow(line, text, pair, label)
+            yield RawRow(line, text, pair, label, tuple(values[place] for values in slices))
 
 
 READERS: dict[str, Reader] = {"csv": read_csv, "tsv": read_tsv, "jsonl": read_jsonl, "parquet": read_parquet}
@@ -141,6 +142,7 @@ def _delimited(
     )
     text_place, label_place = columns.index(settings.text_column), columns.index(settings.label_column)
     pair_place = columns.index(settings.pair_column) if settings.pair_column else -1
+    slice_places = [columns.index(name) for name in settings.slice_columns]
     for line, fields in records:
         if isinstance(fields, str):
             bad.add(fields, split, line)
@@ -150,7 +152,8 @@ def _delimited(
             raise DataError(f"{path}: data.header is false, and the first line names the columns: set data.header=true")
         else:
             pair = fields[pair_place] if pair_place >= 0 else None
-            yield RawRow(line, fields[text_place], pair, fields[label_place])
+            slices = tuple(fields[place] for place in slice_places)
+            yield RawRow(line, fields[text_place], pair, fields[label_place], slices)
 
 
 def _tsv_records(path: Path) -> Iterator[Record]:

@@ -39,6 +39,8 @@ class RawRow(NamedTuple):
     text: object
     pair: object
     label: object
+    slices: tuple[object, ...] = ()
+    """Values of data.slice_columns, in their order."""
 
 
 class BadRowLog:
@@ -104,11 +106,12 @@ class BadRowLog:
 
 
 def used_columns(settings: DataSettings) -> list[str]:
-    """Names of the text, the pair (where there is one) and the label column."""
+    """Names of the text, the pair (where there is one), the label and the slice columns."""
     return [
         settings.text_column,
         *([settings.pair_column] if settings.pair_column else []),
         settings.label_column,
+        *settings.slice_columns,
     ]
 
 
@@ -121,7 +124,7 @@ def check_columns(where: str, seen: list[str], settings: DataSettings, advice: s
     if absent:
         raise DataError(
             f"{where}: no column {', '.join(map(repr, absent))}; the columns seen are {shown}. Set data.text_column, "
-            f"data.pair_column and data.label_column to some of them{advice}"
+            f"data.pair_column, data.label_column and data.slice_columns to some of them{advice}"
         )
     twice = [name for name in used_columns(settings) if seen.count(name) > 1]
     if twice:

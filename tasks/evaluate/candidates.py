@@ -6,11 +6,11 @@ from statistics import median
 import numpy as np
 
 from configs.delivery import EvaluateSettings
-from tasks.contracts import Candidate, Latency
+from tasks.contracts import Candidate, Latency, Placement
 from tasks.evaluate import latency, metrics
 from tasks.evaluate.floor import Floor
 from tasks.evaluate.latency import Timing
-from tasks.evaluate.subject import Subject
+from tasks.model.subject import Subject
 
 
 def describe_all(
@@ -21,6 +21,8 @@ def describe_all(
     logits: Mapping[str, np.ndarray],
     timings: Mapping[str, Sequence[Timing]],
     baseline: str,
+    dense: Sequence[str],
+    placements: Mapping[str, Placement],
     settings: EvaluateSettings,
 ) -> list[Candidate]:
     """Candidates in the order of the subjects, `floor` last.
@@ -30,8 +32,10 @@ def describe_all(
         logits: [rows, labels] by name.
         timings: one for each round, by name.
         baseline: name of the candidate that speed-ups are over.
+        dense: what ran the baseline, by cell.
+        placements: of the sessions, by name.
     """
-    reference = latency.latencies(timings[baseline], settings.cells)
+    reference = latency.latencies(timings[baseline], settings.cells, dense)
     known = [
         {
             "name": subject.name,
@@ -58,16 +62,22 @@ def describe_all(
     for fields in known:
         name = str(fields["name"])
         quality, confusion = metrics.score(logits[name], labels, settings.calibration_bins)
+        measured = reference if name == baseline else latency.latencies(timings[name], settings.cells)
         found.append(
             Candidate.model_validate(
-                {**fields, **_speed(timings[name], reference, settings), "metrics": quality, "confusion": confusion}
+                {
+                    **fields,
+                    **_speed(timings[name], measured, reference),
+                    "metrics": quality,
+                    "confusion": confusion,
+                    "placement": placements.get(name),
+                }
             )
         )
     return found
 
 
-def _speed(timings: Sequence[Timing], baseline: list[Latency], settings: EvaluateSettings) -> dict[str, object]:
-    measured = latency.latencies(timings, settings.cells)
+def _speed(timings: Sequence[Timing], measured: list[Latency], baseline: list[Latency]) -> dict[str, object]:
     return {
         "provider": timings[0].providers[0],
         "latency": measured,

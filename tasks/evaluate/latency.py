@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from configs.delivery import EvaluateSettings, parse_cell
+from configs.delivery import parse_cell
 from tasks.contracts import Latency
 from tasks.errors import MeasurementError
 from tasks.evaluate.machine import cores
-from tasks.evaluate.subject import Runtime, Subject
+from tasks.model.subject import Runtime, Subject
 
 ROOT = Path(__file__).resolve().parents[2]
 # RoBERTa's kin count positions from the padding index + 1, and so read fewer tokens than they have positions.
@@ -59,37 +59,53 @@ class Timing:
     """Every sample, by cell in the order of the cells."""
 
 
+@dataclass(frozen=True)
+class Turn:
+    """What one process measures in each round."""
+
+    name: str
+    subject: Subject
+    threads: int
+    """0 takes one for each core."""
+    cells: tuple[str, ...]
+    samples: int
+    """Calls of each cell in each round, at most."""
+    seconds: float
+    """After which a cell ends with fewer, though never with fewer than 3."""
+
+
 def time_models(
-    subjects: Sequence[Subject],
-    settings: EvaluateSettings,
+    turns: Sequence[Turn],
+    rounds: int,
     providers: Sequence[str],
     seed: int,
     on_measured: Callable[[str], None] = lambda note: None,
 ) -> dict[str, list[Timing]]:
-    """One timing for each round of each model, by name.
+    """One timing for each round of each turn, by name.
 
     The round's first model changes from round to round, so that no model always has the coolest machine.
 
     Raises:
         MeasurementError: when a cell is longer than a model reads, or a measuring process dies.
     """
-    check_cells(subjects, settings.cells)
-    timings: dict[str, list[Timing]] = {subject.name: [] for subject in subjects}
-    for round_number in range(settings.rounds):
-        first = round_number % len(subjects)
-        for subject in [*subjects[first:], *subjects[:first]]:
+    for turn in turns:
+        check_cells([turn.subject], turn.cells)
+    timings: dict[str, list[Timing]] = {turn.name: [] for turn in turns}
+    for round_number in range(rounds):
+        first = round_number % len(turns)
+        for turn in [*turns[first:], *turns[:first]]:
             order = Order(
-                runtime=subject.runtime,
-                folder=str(subject.folder),
+                runtime=turn.subject.runtime,
+                folder=str(turn.subject.folder),
                 providers=list(providers),
-                threads=settings.threads,
-                cells=[list(parse_cell(cell)) for cell in settings.cells],
-                samples=settings.samples,
-                seconds=settings.cell_seconds,
+                threads=turn.threads,
+                cells=[list(parse_cell(cell)) for cell in turn.cells],
+                samples=turn.samples,
+                seconds=turn.seconds,
                 seed=seed,
             )
-            timings[subject.name].append(measure(subject.name, order))
-            on_measured(f"timed {subject.name}, round {round_number + 1} of {settings.rounds}")
+            timings[turn.name].append(measure(turn.name, order))
+            on_measured(f"timed {turn.name}, round {round_number + 1} of {rounds}")
     return timings
 
 
@@ -102,7 +118,7 @@ def measure(name: str, order: Order, limit_seconds: float | None = None) -> Timi
     Raises:
         MeasurementError: with the end of what the process said, when it dies or hangs.
     """
-    limit = limit_seconds or 1800 + 10 * len(order.cells) * order.seconds
+    limit = limit_seconds or 1800 + 10 * len(order.cells) * min(order.seconds, 600)
     with tempfile.TemporaryDirectory(prefix="hone-timing-") as folder:
         question, answer = Path(folder, "order.json"), Path(folder, "timing.json")
         question.write_text(json.dumps(asdict(order)), encoding="utf-8")
@@ -156,8 +172,12 @@ def model_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def latencies(timings: Sequence[Timing], cells: Sequence[str]) -> list[Latency]:
-    """Percentiles of each cell over the samples of all rounds, and each round's own median."""
+def latencies(timings: Sequence[Timing], cells: Sequence[str], configurations: Sequence[str] = ()) -> list[Latency]:
+    """Percentiles of each cell over the samples of all rounds, and each round's own median.
+
+    Args:
+        configurations: in words, what ran each cell; empty where it was the same in all.
+    """
     found = []
     for place, cell in enumerate(cells):
         batch, length = parse_cell(cell)
@@ -173,6 +193,7 @@ def latencies(timings: Sequence[Timing], cells: Sequence[str]) -> list[Latency]:
                 p99_ms=round(float(p99), 4),
                 samples=len(pooled),
                 round_p50_ms=[round(float(np.median(one)), 4) for one in rounds],
+                configuration=configurations[place] if configurations else "",
             )
         )
     return found

@@ -1,4 +1,4 @@
-"""Stage: every model of the chain as ONNX, with its tokenizer, compared with the PyTorch model it came from."""
+"""Stage: every model of the chain as ONNX, with its tokenizer."""
 
 from typing import Any
 
@@ -10,7 +10,6 @@ from tasks.contracts import (
     DistilledModel,
     ExportedModels,
     OnnxModel,
-    PreparedData,
     PrunedModel,
     QuantizedModel,
     TrainedModel,
@@ -21,14 +20,13 @@ from tasks.stage import RunContext, Workshop, run_stage
 @task(name="export")
 def export_models(
     context: RunContext,
-    data: PreparedData,
     teacher: TrainedModel,
     distilled: DistilledModel,
     pruned: PrunedModel,
     quantized: QuantizedModel,
 ) -> ExportedModels:
     """Exports each distinct model of the chain, in its order: what a skipped stage passed on is there already."""
-    recipe, settings = context.recipe, context.recipe.export
+    settings = context.recipe.export
     chain = distinct(
         {
             ("teacher", "train"): teacher.checkpoint,
@@ -40,9 +38,7 @@ def export_models(
 
     def body(workshop: Workshop) -> dict[str, Any]:
         from tasks.export.export import export_checkpoint
-        from tasks.model.text import read_split
 
-        rows = read_split(store.open_artifact(data.artifact), "test")
         models = []
         for done, ((name, stage), checkpoint) in enumerate(chain.items()):
             workshop.advanced(done, len(chain), f"exporting {name}")
@@ -50,10 +46,7 @@ def export_models(
                 name,
                 store.open_artifact(checkpoint.artifact),
                 workshop.folder / name,
-                rows=rows,
                 opset=settings.opset,
-                tolerance=settings.tolerance,
-                max_length=recipe.model.max_length,
                 for_cpu=settings.providers[0] == "cpu",
             )
             models.append(
@@ -65,7 +58,6 @@ def export_models(
                     parameters=made.parameters,
                     graph_bytes=made.graph_bytes,
                     source=checkpoint.artifact,
-                    parity_max_abs_diff=made.parity_max_abs_diff,
                 )
             )
         return {"models": models}
@@ -77,14 +69,9 @@ def export_models(
         body,
         settings={
             "export.opset": settings.opset,
-            "export.tolerance": settings.tolerance,
             "export.first_provider_is_cpu": settings.providers[0] == "cpu",
-            "model.max_length": recipe.model.max_length,
         },
-        inputs={
-            "data": data.artifact.digest,
-            **{name: checkpoint.artifact.digest for (name, _stage), checkpoint in chain.items()},
-        },
+        inputs={name: checkpoint.artifact.digest for (name, _stage), checkpoint in chain.items()},
         code=("model",),
         libraries=("torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime-gpu", "onnxruntime"),
     )

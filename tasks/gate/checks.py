@@ -1,10 +1,11 @@
-"""Each threshold of the recipe against what was measured. What was not measured fails: nothing passes on silence."""
+"""Each demand of the recipe against what was measured. What was not measured fails: nothing passes on silence."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
-from configs.delivery import GateSettings
-from tasks.contracts import Candidate, Check, EvaluationReport
+from configs.delivery import GateSettings, parse_cell
+from tasks.contracts import Candidate, Check, EvaluationReport, Handoff, VerdictName
+from tasks.gate.speed import Measured, Rounds, percentile, speedup
 
 Direction = Literal["at_least", "at_most", "above"]
 HOLDS: dict[Direction, Callable[[float, float], bool]] = {
@@ -14,43 +15,162 @@ HOLDS: dict[Direction, Callable[[float, float], bool]] = {
 }
 
 
-def run_checks(settings: GateSettings, report: EvaluationReport) -> list[Check]:
-    """One check for each threshold that is not null, in the order of the settings.
+def verdict_of(checks: Sequence[Check]) -> VerdictName:
+    """REJECTED when any deciding check is, else INCONCLUSIVE when any is."""
+    found = {check.verdict for check in checks if check.decides}
+    return "REJECTED" if "REJECTED" in found else "INCONCLUSIVE" if "INCONCLUSIVE" in found else "ACCEPTED"
 
-    `accuracy_kept` is a share of the reference's accuracy, `size_fraction` a share of the baseline's bytes, `speedup`
-    is over the baseline, and `accuracy_above_floor` the difference to TF-IDF with logistic regression, which has to be
-    above 0: as good as the floor is not enough. A model without an accuracy is refused even where no threshold is set.
+
+def exact_checks(settings: GateSettings, report: EvaluationReport) -> list[Check]:
+    """Demands on numbers that have no interval: sizes, what one process took, where the nodes ran.
+
+    `accuracy_kept` is a share of the reference's accuracy as measured, `size_fraction` a share of the baseline's bytes.
+    A model without an accuracy is refused even where no threshold is set.
     """
     candidates = {candidate.name: candidate for candidate in report.candidates}
-    selected, floor = candidates.get(report.selected), candidates.get("floor")
-    reference, baseline = candidates.get(report.reference), candidates.get(report.baseline)
-    accuracy = _metric(selected, "accuracy")
-    accuracy_kept = _ratio(accuracy, _metric(reference, "accuracy"))
-    size_fraction = _ratio(_size(selected), _size(baseline))
-    # 0 is what nobody measured.
-    speedup = selected.speedup or None if selected else None
-    calibration_error = _metric(selected, "calibration_error")
-    above_floor = _difference(accuracy, _metric(floor, "accuracy"))
+    selected, reference, baseline = (candidates.get(n) for n in (report.selected, report.reference, report.baseline))
+    accuracy, serving = _metric(selected, "accuracy"), report.serving
     least = 0.0 if settings.min_accuracy is None and accuracy is None else settings.min_accuracy
-    checks = [
+    served = serving if serving is not None and not serving.error else None
+    size_fraction = _ratio(_size(selected), _size(baseline))
+    kept = _ratio(accuracy, _metric(reference, "accuracy"))
+    peak = float(served.peak_memory_bytes) if served else None
+    found = [
         _check("accuracy", accuracy, least, "at_least", "share"),
-        _check("accuracy_kept", accuracy_kept, settings.min_accuracy_kept, "at_least", "share"),
+        _check("accuracy_kept", kept, settings.min_accuracy_kept, "at_least", "share"),
+        _check(
+            "calibration_error",
+            _metric(selected, "calibration_error"),
+            settings.max_calibration_error,
+            "at_most",
+            "share",
+        ),
         _check("size_fraction", size_fraction, settings.max_size_fraction, "at_most", "share"),
-        _check("speedup", speedup, settings.min_speedup, "at_least", "x"),
-        _check("calibration_error", calibration_error, settings.max_calibration_error, "at_most", "share"),
-        _check("accuracy_above_floor", above_floor, 0.0 if settings.beat_floor else None, "above", "share"),
+        _check("size_bytes", _size(selected), settings.max_size_bytes, "at_most", "bytes"),
+        _check("peak_memory", peak, settings.max_peak_memory_bytes, "at_most", "bytes"),
+        _check("load_time", served.load_seconds if served else None, settings.max_load_seconds, "at_most", "s"),
     ]
-    return [check for check in checks if check is not None]
+    return [check for check in found if check is not None]
 
 
-def verdict_of(checks: list[Check]) -> Literal["ACCEPTED", "REJECTED"]:
-    """REJECTED when any check is."""
-    return "REJECTED" if any(check.verdict == "REJECTED" for check in checks) else "ACCEPTED"
+def speed_checks(
+    settings: GateSettings,
+    report: EvaluationReport,
+    candidate: Sequence[Rounds],
+    baseline: Sequence[Rounds],
+    cells: Sequence[str],
+    seed: int,
+) -> list[Check]:
+    """The speed-up by the lower end of its interval, and the p95 by the upper end of its own. With no least speed-up
+    set, the model may still not be slower than the dense teacher: small is no use when slow.
+
+    Args:
+        candidate, baseline: the calls of each cell, by round.
+        cells: what the cells are, in order.
+    """
+    threshold = settings.min_speedup or 1.0
+    if report.selected == report.baseline:  # the dense teacher itself: there is nothing to time against it
+        checks = [_require("speedup", 1.0, threshold, "at_least", "x")]
+    elif not candidate or not baseline:
+        checks = [_require("speedup", None, threshold, "at_least", "x")]
+    else:
+        ratio = speedup(candidate, baseline, resamples=settings.resamples, seed=seed)
+        checks = [bounded_check("speedup", ratio, threshold, "at_least", "x", settings.level)]
+    if settings.max_p95_ms is not None:
+        subject = "{}×{}".format(*parse_cell(settings.p95_cell))
+        if candidate:
+            p95 = percentile(
+                candidate[list(cells).index(settings.p95_cell)], 0.95, resamples=settings.resamples, seed=seed
+            )
+            check = bounded_check("p95", p95, settings.max_p95_ms, "at_most", "ms", settings.level)
+        else:
+            check = _require("p95", None, settings.max_p95_ms, "at_most", "ms")
+        checks.append(check.model_copy(update={"subject": subject}))
+    return checks
 
 
-def _check(name: str, value: float | None, threshold: float | None, direction: Direction, unit: str) -> Check | None:
-    if threshold is None:
-        return None
+def bounded_check(
+    name: str, measured: Measured, threshold: float, direction: Direction, unit: str, level: float
+) -> Check:
+    """Passes when the whole interval is on the right side, fails when all of it is on the wrong one."""
+    low, high = measured.low(level), measured.high(level)
+    holds = HOLDS[direction]
+    cautious, hopeful = (low, high) if direction != "at_most" else (high, low)
+    verdict: VerdictName = (
+        "ACCEPTED" if holds(cautious, threshold) else "INCONCLUSIVE" if holds(hopeful, threshold) else "REJECTED"
+    )
+    return Check(
+        name=name,
+        verdict=verdict,
+        value=measured.value,
+        threshold=threshold,
+        unit=unit,
+        direction=direction,
+        low=low,
+        high=high,
+        level=level,
+        detail=""
+        if verdict != "INCONCLUSIVE"
+        else "too much noise for this threshold: raise evaluate.rounds, or time it on a quieter machine",
+    )
+
+
+def placement_checks(settings: GateSettings, report: EvaluationReport) -> list[Check]:
+    """Where the nodes of the selected model's session ran, against what the recipe requires."""
+    selected = next((candidate for candidate in report.candidates if candidate.name == report.selected), None)
+    placement = selected.placement if selected else None
+    checks = []
+    if settings.require_provider:
+        nodes = placement.nodes.get(settings.require_provider, 0) if placement else None
+        has = ", ".join(placement.got) if placement else "none that was seen"
+        check = _require("required_provider", nodes, 1, "at_least", "nodes", settings.require_provider)
+        first = bool(placement and placement.got[:1] == [settings.require_provider])
+        verdict: VerdictName = check.verdict if first else "REJECTED"
+        detail = "" if verdict == "ACCEPTED" else f"the session's providers are {has}"
+        checks.append(check.model_copy(update={"verdict": verdict, "detail": detail}))
+    if settings.max_fallback_nodes is not None:
+        found = len(placement.fallback) if placement else None
+        check = _require("fallback_nodes", found, settings.max_fallback_nodes, "at_most", "nodes")
+        if check.verdict != "ACCEPTED" and placement:
+            shown = ", ".join(placement.fallback[:5]) + (", …" if len(placement.fallback) > 5 else "")
+            check = check.model_copy(update={"detail": f"not on {placement.asked[0]}: {shown}"})
+        checks.append(check)
+    return checks
+
+
+def parity_checks(settings: GateSettings, handoffs: Sequence[Handoff]) -> list[Check]:
+    """One check for each hand-off, with the bound that fits what changes hands; none at all is a failure too."""
+    if not handoffs:
+        return [_require("parity", None, settings.parity_exact, "at_most", "", "no hand-off was compared")]
+    return [_parity(settings, handoff) for handoff in handoffs]
+
+
+def serving_check(report: EvaluationReport) -> Check:
+    """The model answers its golden requests, all of them, in a process with nothing of Hone's code."""
+    serving = report.serving
+    share = serving.answered / serving.requests if serving and serving.requests else None
+    check = _require("serves", share, 1.0, "at_least", "share")
+    detail = serving.error if serving else "it was not loaded in a process of its own"
+    return check.model_copy(update={"detail": detail, "rows": serving.requests if serving else None})
+
+
+def _parity(settings: GateSettings, handoff: Handoff) -> Check:
+    bounds = {
+        "exact": _require("parity", handoff.max_abs_difference, settings.parity_exact, "at_most", ""),
+        "rounded": _require("parity", handoff.agreement, settings.parity_rounded, "at_least", "share"),
+        "integer": _require("parity", handoff.rms_share, settings.parity_integer, "at_most", "share"),
+    }
+    check = bounds[handoff.kind]
+    verdict: VerdictName = "REJECTED" if handoff.mismatch else check.verdict
+    where = f"first different at {handoff.first_divergence}" if handoff.first_divergence else ""
+    detail = "; ".join(part for part in (handoff.mismatch, where if verdict == "REJECTED" else "") if part)
+    subject = f"{handoff.model}, {handoff.source} → {handoff.target}"
+    return check.model_copy(update={"verdict": verdict, "subject": subject, "detail": detail, "rows": handoff.rows})
+
+
+def _require(
+    name: str, value: float | None, threshold: float, direction: Direction, unit: str, subject: str = ""
+) -> Check:
     passed = value is not None and HOLDS[direction](value, threshold)
     return Check(
         name=name,
@@ -59,7 +179,12 @@ def _check(name: str, value: float | None, threshold: float | None, direction: D
         threshold=threshold,
         unit=unit,
         direction=direction,
+        subject=subject,
     )
+
+
+def _check(name: str, value: float | None, threshold: float | None, direction: Direction, unit: str) -> Check | None:
+    return None if threshold is None else _require(name, value, threshold, direction, unit)
 
 
 def _metric(candidate: Candidate | None, name: str) -> float | None:
@@ -73,7 +198,3 @@ def _size(candidate: Candidate | None) -> float | None:
 
 def _ratio(value: float | None, whole: float | None) -> float | None:
     return value / whole if value is not None and whole else None
-
-
-def _difference(value: float | None, other: float | None) -> float | None:
-    return value - other if value is not None and other is not None else None

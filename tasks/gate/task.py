@@ -1,30 +1,80 @@
-"""Decides whether the selected model may ship. A refused model is a result, not an exception."""
+"""Decides whether the selected model may ship. A refused or an open model is a result, not an exception."""
 
 from typing import Any
 
 from prefect import task
 
-from tasks.contracts import EvaluationReport, Verdict
-from tasks.gate.checks import run_checks, verdict_of
+from tasks import evidence, store
+from tasks.contracts import ChampionAnswers, EvaluationReport, PreparedData, Verdict
+from tasks.gate import checks as demands
+from tasks.gate.quality import floor_check, predictions, quality_checks
+from tasks.gate.slices import slice_checks, slices_of
 from tasks.stage import RunContext, Workshop, run_stage
 
 
 @task(name="gate", retries=0)
-def decide(context: RunContext, report: EvaluationReport) -> Verdict:
-    """Holds what was measured against the thresholds of the recipe."""
-    settings = context.recipe.gate
+def decide(context: RunContext, data: PreparedData, report: EvaluationReport, champion: ChampionAnswers) -> Verdict:
+    """Holds the evidence against the recipe: quality, paired, against the teacher and the champion, on the whole test
+    split and on its slices; speed, by its interval; size, placement, parity, and whether it serves."""
+    recipe, settings = context.recipe, context.recipe.gate
 
     def body(workshop: Workshop) -> dict[str, Any]:
-        checks = run_checks(settings, report)
-        return {"verdict": verdict_of(checks), "selected": report.selected, "checks": checks}
+        from tasks.model.text import read_split, word_counts
+
+        folder = store.open_artifact(report.artifact)
+        labels = evidence.read_labels(folder)
+        answered = predictions(evidence.read_logits(folder, report.selected))
+        teacher = predictions(evidence.read_logits(folder, report.reference))
+        others = {"teacher": teacher}
+        if champion.artifact is not None:
+            others["champion"] = predictions(evidence.read_logits(store.open_artifact(champion.artifact), "champion"))
+        found = demands.exact_checks(settings, report)
+        found += quality_checks(labels, answered, others, settings, workshop.seed)
+        for spoilt in recipe.evaluate.robustness:
+            pair = [
+                predictions(evidence.read_logits(folder, f"{name}+{spoilt}"))
+                for name in (report.selected, report.reference)
+            ]
+            found += quality_checks(labels, pair[0], {f"teacher, {spoilt}": pair[1]}, settings, workshop.seed)
+        if settings.beat_floor:
+            floor = predictions(evidence.read_logits(folder, "floor"))
+            found.append(floor_check(labels, answered, floor, settings, workshop.seed))
+        found += demands.speed_checks(
+            settings,
+            report,
+            evidence.read_calls(folder, report.selected),
+            evidence.read_calls(folder, report.baseline),
+            recipe.evaluate.cells,
+            workshop.seed,
+        )
+        found += demands.placement_checks(settings, report)
+        found += demands.parity_checks(settings, report.handoffs)
+        found.append(demands.serving_check(report))
+        rows = read_split(store.open_artifact(data.artifact), "test", recipe.data.slice_columns)
+        slices = slices_of(labels, data.labels, word_counts(rows), rows.slices, settings)
+        if answered is None or teacher is None:
+            parts = []  # the checks above have refused it already
+        else:
+            parts = slice_checks(slices, labels, answered, teacher, settings, workshop.seed)
+        return {
+            "verdict": demands.verdict_of([*found, *parts]),
+            "selected": report.selected,
+            "checks": found,
+            "slices": parts,
+        }
 
     return run_stage(
         context,
         "gate",
         Verdict,
         body,
-        settings={"gate": settings},
-        # The evidence's digest covers every answer and every timing that the report's numbers were computed from.
-        inputs={"evaluation": report.artifact.digest},
-        code=(),
+        settings={
+            "gate": settings,
+            "evaluate.robustness": recipe.evaluate.robustness,
+            "data.slice_columns": recipe.data.slice_columns,
+        },
+        # The evidence's digest covers every answer and every timing that the verdict is computed from.
+        inputs={"data": data.artifact.digest, "evaluation": report.artifact.digest, "champion": champion.digest},
+        code=("evidence.py",),
+        libraries=("scipy", "statsmodels", "numpy"),
     )

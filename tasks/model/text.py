@@ -1,6 +1,7 @@
 """Text as token ids, and token ids as batches: ragged rows kept flat, padded only batch by batch."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ class Rows:
     pairs: list[str] | None
     """Second texts, where the task has pairs."""
     labels: npt.NDArray[np.int64]
+    slices: dict[str, list[str]] = field(default_factory=dict)
+    """Values of data.slice_columns, by column [rows]."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -57,15 +60,26 @@ class TokenizedText:
         return np.diff(self.offsets)
 
 
-def read_split(data_folder: Path, split: str) -> Rows:
-    """Reads `train`, `validation` or `test` of prepared data: columns text, pair (null where none) and label."""
-    table = parquet.read_table(data_folder / f"{split}.parquet", columns=["text", "pair", "label"])
-    pairs = table["pair"]
+def read_split(data_folder: Path, split: str, slice_columns: Sequence[str] = ()) -> Rows:
+    """Reads `train`, `validation` or `test` of prepared data: columns text, pair (null where none), label and slices.
+
+    Args:
+        slice_columns: names of the slices' values, in the order they were written in.
+    """
+    table = parquet.read_table(data_folder / f"{split}.parquet")
+    pairs, parts = table["pair"], table["slices"].to_pylist() if slice_columns else []
     return Rows(
         texts=table["text"].to_pylist(),
         pairs=None if pairs.null_count == len(pairs) else pairs.to_pylist(),
         labels=table["label"].to_numpy().astype(np.int64),
+        slices={name: [row[place] for row in parts] for place, name in enumerate(slice_columns)},
     )
+
+
+def word_counts(rows: Rows) -> npt.NDArray[np.int64]:
+    """Words of each row [rows], between blanks; of both texts of a pair together."""
+    pairs = rows.pairs or [""] * len(rows)
+    return np.array([len(text.split()) + len(pair.split()) for text, pair in zip(rows.texts, pairs, strict=True)])
 
 
 def tokenize(tokenizer: "PreTrainedTokenizerBase", rows: Rows, max_length: int) -> TokenizedText:

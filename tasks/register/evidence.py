@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 from tasks import store, version
-from tasks.contracts import EvaluationReport, OnnxModel, PreparedData, Verdict
+from tasks.contracts import Check, EvaluationReport, OnnxModel, PreparedData, Verdict
 from tasks.register.serving import CODE
 
 KEY = "hone.evidence"
@@ -19,22 +21,26 @@ def evidence_tags(
     verdict: Verdict,
     *,
     settings: dict[str, Any],
+    golden: Path,
     pipeline_run_id: str,
 ) -> dict[str, str]:
-    """Tags of a version.
+    """Tags of a version. Whoever promotes it holds its files against the digests.
 
     Args:
-        settings: how it is served, as `serving.serving_settings` gives them.
+        settings: how it is served, as `golden.serving_settings` gives them.
+        golden: its golden requests.
     """
     chosen = report.candidate(report.selected)
     served = {"settings": settings, "code": store.file_digest(CODE)}
-    reasons = {"report": _digest(report), "checks": [check.model_dump() for check in verdict.checks]}
+    checks = [check.model_dump() for check in [*verdict.checks, *verdict.slices]]
+    reasons = {"report": _digest(report), "checks": checks}
     identity = json.dumps([model.artifact.digest, data.content_digest, served, reasons], sort_keys=True)
-    checks = {
-        f"hone.check.{check.name}": f"{check.verdict}: {check.value} {check.unit} {check.direction} {check.threshold}"
+    told = {
+        f"hone.check.{_tag_part(check)}": f"{check.verdict}: {check.value} {check.unit} {check.direction} "
+        f"{check.threshold}"
         for check in verdict.checks
     }
-    return checks | {
+    return told | {
         KEY: hashlib.sha256(identity.encode()).hexdigest()[:24],
         "hone.verdict": verdict.verdict,
         "hone.candidate": chosen.name,
@@ -44,11 +50,17 @@ def evidence_tags(
         "hone.speedup": f"{chosen.speedup:.4g}",
         "hone.size_bytes": str(chosen.size_bytes),
         "hone.model_digest": model.artifact.digest,
+        "hone.golden_digest": f"sha256:{store.file_digest(golden)}",
         "hone.data_digest": data.content_digest,
         "hone.report_digest": _digest(report),
         "hone.code_version": version.code_version(),
         "hone.pipeline_run_id": pipeline_run_id,
     }
+
+
+def _tag_part(check: Check) -> str:
+    """Its name, and what it is about where several have that name. MLflow takes few signs in the name of a tag."""
+    return re.sub(r"[^\w .:/-]", "_", f"{check.name}.{check.subject}" if check.subject else check.name)
 
 
 def _digest(report: EvaluationReport) -> str:

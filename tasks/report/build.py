@@ -6,11 +6,13 @@ from typing import Any
 
 from tasks import version
 from tasks.contracts import (
+    ChampionAnswers,
     Contract,
     DistilledModel,
     EvaluationReport,
     ExportedModels,
     PreparedData,
+    Promotion,
     PrunedModel,
     QuantizedModel,
     RegisteredVersion,
@@ -29,15 +31,28 @@ def build_report(
     models: list[StageModel],
     exported: ExportedModels,
     evaluation: EvaluationReport,
+    champion: ChampionAnswers,
     verdict: Verdict,
     registered: RegisteredVersion,
+    promotion: Promotion,
+    examples: dict[str, Any],
 ) -> dict[str, Any]:
     """The report. All of it survives `json.dumps(allow_nan=False)`: a number that is not finite becomes null.
 
     Args:
         models: what the training stages made, in their order; of those that were skipped only the record is told.
+        examples: as `lost_and_won` gives them.
     """
-    results: list[StageResult] = [data, *models, exported, evaluation, verdict, registered]
+    results: list[StageResult] = [
+        data,
+        *models,
+        exported,
+        evaluation,
+        champion,
+        verdict,
+        registered,
+        promotion,
+    ]
     made = {model.record.name: model for model in models if model.record.status != "skipped"}
     return {
         "name": context.recipe.name,
@@ -59,10 +74,15 @@ def build_report(
         "stages": [_plain(result.record) for result in results],
         "candidates": [_plain(candidate) for candidate in evaluation.candidates],
         "checks": [_plain(check) for check in verdict.checks],
+        "slices": [_plain(check) for check in verdict.slices],
+        "handoffs": [_plain(handoff) for handoff in evaluation.handoffs],
+        "serving": _plain(evaluation.serving) if evaluation.serving else None,
+        "examples": examples,
+        "champion": {"name": champion.name, "version": champion.version or None},
         "registered": {key: value for key, value in _plain(registered).items() if key != "record"},
+        "promotion": _plain(promotion.change) if promotion.change else None,
         "machine": evaluation.machine,
         "evidence": _plain(evaluation.artifact),
-        "parity": {model.name: model.parity_max_abs_diff for model in exported.models},
         "notes": {name: notes for name, model in made.items() if (notes := _notes(model))},
         "curves": {name: curves for name, model in made.items() if (curves := _plain(model.checkpoint)["curves"])},
         "recipe": context.recipe.model_dump(mode="json"),

@@ -6,7 +6,9 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tasks.report import plots, wording
+from tasks.report import intervals, plots, wording
+from tasks.report.lines import told, undecided
+from tasks.report.waterfall import waterfall
 
 TEMPLATE = "page.html.j2"
 # Beyond this many labels a confusion matrix is no longer read, and its largest entries are listed instead.
@@ -24,24 +26,40 @@ def render_page(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["wording"] = wording
+    environment.globals |= {"wording": wording, "intervals": intervals, "spread": spread}
     candidates = {candidate["name"]: candidate for candidate in report["candidates"]}
-    cell = wording.headline_cell(report["candidates"])
+    checks = [check for check in [*report["checks"], *report["slices"]] if check["decides"]]
+    baseline = candidates[report["baseline"]]
     return environment.get_template(TEMPLATE).render(
         report=report,
-        cell=cell,
+        cell=wording.headline_cell(report["candidates"]),
         selected=candidates[report["selected"]],
-        baseline=candidates[report["baseline"]],
+        baseline=baseline,
         reference=candidates[report["reference"]],
-        failed=[check for check in report["checks"] if check["verdict"] != "ACCEPTED"],
-        grid=[(latency["batch"], latency["length"]) for latency in candidates[report["baseline"]]["latency"]],
-        spread=spread,
+        deciding=checks,
+        undecided=undecided(report),
+        lines=told(report["checks"]),
+        differences=intervals.span([check for check in report["checks"] if check["name"].endswith("_difference")]),
+        slice_points=intervals.span([check for check in report["slices"] if check["decides"]] or report["slices"]),
+        parity={check["subject"]: check for check in report["checks"] if check["name"] == "parity"},
+        reasons={stage["name"]: stage["reason"] for stage in report["stages"]},
+        grid=[(latency["batch"], latency["length"]) for latency in baseline["latency"]],
+        configurations=configurations(baseline),
         confusion=confusion(candidates[report["selected"]]["confusion"], report["data"]["labels"]),
         scatter=plots.accuracy_against_latency(report),
-        bars=plots.size_and_latency(report),
+        waterfall=waterfall(report),
         curves=plots.learning_curves(report),
         recipe=yaml.safe_dump(report["recipe"], sort_keys=False, allow_unicode=True),
     )
+
+
+def configurations(candidate: dict[str, Any]) -> dict[str, list[str]]:
+    """Shapes by what ran them, where that is not the same in every cell or is told: `fp32, 2 threads` -> 1×16, 1×32."""
+    found: dict[str, list[str]] = {}
+    for latency in candidate["latency"]:
+        if latency["configuration"]:
+            found.setdefault(latency["configuration"], []).append(f"{latency['batch']}×{latency['length']}")
+    return found
 
 
 def spread(candidate: dict[str, Any]) -> float | None:

@@ -107,46 +107,7 @@ def accuracy_against_latency(report: Report) -> str:
                 fontsize=9.5,
             )
         _label_points(figure, axes, [(wording.model(name), x, y) for name, x, y in points])
-        return _svg(figure, "Test accuracy against latency of every model")
-
-
-def size_and_latency(report: Report) -> str:
-    """Bars of bytes and of median latency, a row for each candidate; empty where nothing was measured."""
-    cell = wording.headline_cell(report["candidates"])
-    candidates = report["candidates"]
-    if cell is None or not candidates:
-        return ""
-    names = [wording.model(candidate["name"]) for candidate in candidates]
-    colours = [CHOSEN if candidate["name"] == report["selected"] else MUTED for candidate in candidates]
-    sizes = [candidate["size_bytes"] / 1e6 for candidate in candidates]
-    times = [wording.latency_at(candidate, cell) or 0.0 for candidate in candidates]
-    with mpl.rc_context({**STYLE, "svg.hashsalt": "size"}):
-        figure = Figure(figsize=(5.6, 0.7 + 0.42 * len(names)), layout="constrained")
-        left, right = figure.subplots(1, 2, sharey=True)
-        panels: list[tuple[Axes, list[float], str]] = [
-            (left, sizes, "size, MB"),
-            (right, times, f"median at {cell[0]}×{cell[1]}, ms"),
-        ]
-        for axes, values, title in panels:
-            for place, (value, colour) in enumerate(zip(values, colours, strict=True)):
-                axes.barh(place, value, height=0.52, color=colour, alpha=1 if colour == CHOSEN else 0.5)
-            for place, value in enumerate(values):
-                axes.annotate(
-                    wording.milliseconds(value) if value else wording.MISSING,
-                    (value, place),
-                    xytext=(4, 0),
-                    textcoords="offset points",
-                    va="center",
-                    fontsize=10,
-                )
-            axes.set_title(title)
-            axes.set_xlim(0, 1.25 * max([*values, 1e-9]))
-            axes.xaxis.set_major_locator(NullLocator())
-            axes.spines["bottom"].set_visible(False)
-            axes.tick_params(axis="y", length=0, labelcolor=INK)
-        left.set_yticks(range(len(names)), names)
-        left.invert_yaxis()
-        return _svg(figure, "Size and latency of every model")
+        return as_svg(figure, "Test accuracy against latency of every model")
 
 
 def learning_curves(report: Report) -> dict[str, str]:
@@ -189,7 +150,7 @@ def _small_multiple(stage: str, accuracy: Points, limits: tuple[float, float], l
         for axes in (above, below):
             axes.yaxis.set_major_locator(MaxNLocator(3))
             axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
-        return _svg(figure, f"Learning curves of {stage}")
+        return as_svg(figure, f"Learning curves of {stage}")
 
 
 def _least_accuracy(report: Report) -> float | None:
@@ -258,7 +219,8 @@ def _thinned(points: Points) -> Points:
     return [(fmean(step for step, _ in group), fmean(value for _, value in group)) for group in groups]
 
 
-def _svg(figure: Figure, title: str) -> str:
+def as_svg(figure: Figure, title: str) -> str:
+    """A figure in the colours above as SVG in the page's; the title is read out by a screen reader."""
     stream = io.StringIO()
     FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = stream.getvalue()

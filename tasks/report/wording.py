@@ -3,7 +3,7 @@
 from typing import Any
 
 MODELS = {"teacher-pytorch": "teacher (PyTorch)", "floor": "floor (TF-IDF)"}
-PROVIDERS = {"TensorrtExecutionProvider": "TensorRT", "CUDAExecutionProvider": "CUDA", "CPUExecutionProvider": "CPU"}
+PROVIDERS = {"tensorrt": "TensorRT", "cuda": "CUDA", "cpu": "CPU"}
 RUNTIMES = {"pytorch": "PyTorch", "onnxruntime": "ONNX Runtime", "sklearn": "scikit-learn"}
 METRICS = {
     "accuracy": "accuracy",
@@ -15,14 +15,25 @@ METRICS = {
 CHECKS = {
     "accuracy": "Accuracy",
     "accuracy_kept": "Accuracy kept of the teacher's",
-    "size_fraction": "Size, as a share of the teacher's",
-    "speedup": "Speed-up over the teacher in ONNX Runtime",
-    "calibration_error": "Calibration error",
     "accuracy_above_floor": "Accuracy above TF-IDF's",
+    "calibration_error": "Calibration error",
+    "size_fraction": "Size, as a share of the teacher's",
+    "size_bytes": "Size of the model file",
+    "peak_memory": "Peak memory of a process that serves it",
+    "load_time": "Time to load",
+    "speedup": "Speed-up over the best dense teacher",
+    "p95": "95th percentile of the latency",
+    "fallback_nodes": "Nodes that fell back to another provider",
+    "parity": "Parity",
+    "serves": "Golden requests answered",
 }
+SPOILT = {"typos": "with typos", "case": "with changed case", "punctuation": "with changed punctuation"}
 DIRECTIONS = {"at_least": "at least", "at_most": "at most", "above": "above"}
+MARKS = {"ACCEPTED": "✓", "REJECTED": "✗", "INCONCLUSIVE": "?"}
 MISSING = "–"
 PREFERRED_CELL = (1, 32)
+SAMPLES_FOR_P99 = 300  # of which the slowest three lie beyond it
+Check = dict[str, Any]
 
 
 def words(name: str) -> str:
@@ -33,6 +44,12 @@ def words(name: str) -> str:
 def model(name: str) -> str:
     """A candidate's name."""
     return MODELS.get(name, name)
+
+
+def provider(name: str) -> str:
+    """`CUDA` for the recipe's `cuda` and for onnxruntime's `CUDAExecutionProvider`."""
+    short = name.removesuffix("ExecutionProvider").lower()
+    return PROVIDERS.get(short, name)
 
 
 def plain(value: object) -> str:
@@ -97,18 +114,33 @@ def digest(text: str) -> str:
 
 
 def measured(value: float | None, unit: str) -> str:
-    """A check's value or threshold with its unit."""
+    """A check's value or threshold with its unit; points have their sign."""
     if value is None:
         return "not measured"
-    if unit == "share":
-        return share(value)
-    return factor(value) if unit == "x" else f"{value:.4g} {unit}".strip()
+    if unit == "points":
+        return f"{_signed(100 * value)} points"
+    if unit in ("nodes", "requests"):
+        return f"{value:,.0f} {unit if value != 1 else unit[:-1]}"
+    known = {"share": share, "x": factor, "bytes": size}
+    if unit in known and value:
+        return known[unit](value)
+    return share(value) if unit == "share" else f"{value:.4g} {unit}".strip()
 
 
-def check_name(check: dict[str, Any]) -> str:
-    """What a check is about."""
-    name = str(check["name"])
-    return CHECKS.get(name, words(name).capitalize())
+def check_name(check: Check) -> str:
+    """What a check is about, told from others of its name."""
+    name, subject = str(check["name"]), str(check.get("subject", ""))
+    if name.endswith("_difference"):
+        metric = name.removesuffix("_difference")
+        other, _, how = subject.partition(", ")
+        spoilt = f" {SPOILT.get(how, how)}," if how else ""
+        return _capital(f"{METRICS.get(metric, words(metric))}{spoilt} against the {other}'s")
+    if name == "required_provider":
+        return f"Nodes on {provider(subject)}, the required provider"
+    if name == "slice":
+        return f"Slice {subject}"
+    known = CHECKS.get(name, _capital(words(name)))
+    return f"{known} {'at' if name == 'p95' else 'of'} {subject}" if subject else known
 
 
 def within_sentence(text: str) -> str:
@@ -116,9 +148,40 @@ def within_sentence(text: str) -> str:
     return text if text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
-def check_demand(check: dict[str, Any]) -> str:
-    """What a check asks: `at least 98.50%`."""
-    return f"{DIRECTIONS[check['direction']]} {measured(check['threshold'], check['unit'])}"
+def check_value(check: Check) -> str:
+    """What was measured: `−0.42 points`, `7.85×`, `32 of 32`."""
+    value, rows = check["value"], check.get("rows")
+    if value is not None and check["name"] == "serves" and rows:
+        return f"{round(value * rows):,} of {rows:,}"
+    return measured(value, check.get("unit", ""))
+
+
+def check_demand(check: Check) -> str:
+    """What a check asks: `at least 98.50%`, `no more than 2.00 points below`."""
+    threshold, unit, direction = check["threshold"], check.get("unit", ""), check["direction"]
+    if check["name"] == "serves":
+        return "all of them"
+    if check["name"] == "parity":
+        if not unit:
+            return f"logits at most {threshold:g} apart"
+        kind = "of the labels the same" if direction == "at_least" else "of the logits' spread apart"
+        return f"{DIRECTIONS[direction]} {measured(threshold, unit)} {kind}"
+    if unit == "points" and direction == "above" and threshold < 0:
+        return f"no more than {-100 * threshold:.2f} points below"
+    if unit == "points" and threshold == 0:
+        return "above 0 points"
+    return f"{DIRECTIONS[direction]} {measured(threshold, unit)}"
+
+
+def check_bound(check: Check) -> str:
+    """The end of the interval that decides: `lower bound −1.31 at level 5%`, and of what is refused the other, which
+    does not reach the threshold either; empty of a value that has no interval."""
+    side = "high" if (check["direction"] == "at_most") != (check.get("verdict") == "REJECTED") else "low"
+    bound, level = check.get(side), check.get("level")
+    if bound is None or level is None:
+        return ""
+    shown = measured(bound, check.get("unit", "")).removesuffix(" points")
+    return f"{'upper' if side == 'high' else 'lower'} bound {shown} at level {100 * level:.2g}%"
 
 
 def headline_cell(candidates: list[dict[str, Any]]) -> tuple[int, int] | None:
@@ -131,6 +194,25 @@ def latency_at(candidate: dict[str, Any], cell: tuple[int, int] | None) -> float
     """Median milliseconds of a candidate at a batch x length."""
     found = [entry["p50_ms"] for entry in candidate["latency"] if (entry["batch"], entry["length"]) == cell]
     return found[0] if found else None
+
+
+def percentile_99(latency: dict[str, Any]) -> float | None:
+    """The 99th percentile where enough calls were timed to know it."""
+    return latency["p99_ms"] if latency["samples"] >= SAMPLES_FOR_P99 else None
+
+
+def signed_points(value: float | None) -> str:
+    """A difference of two shares in points, with its sign and without the unit: `−0.42`."""
+    return MISSING if value is None else _signed(100 * value)
+
+
+def _signed(value: float) -> str:
+    shown = f"{abs(value):.2f}"
+    return shown if float(shown) == 0 else f"{'−' if value < 0 else '+'}{shown}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _three_digits(value: float) -> str:

@@ -1,36 +1,47 @@
 """What MLflow keeps of a run. The only import of mlflow, and made when first needed, as it costs seconds."""
 
+from tasks.tracking.changes import HISTORY, append_change, changes, mark_change
 from tasks.tracking.registry import (
     CHALLENGER,
     CHAMPION,
     Version,
     create_version,
+    download,
     find_version,
+    get_version,
     load,
     log_model,
+    model_names,
     set_alias,
-    tag_version,
     version_at,
 )
-from tasks.tracking.runs import StageLog, pipeline_log, pipeline_run, stage_run
-from tasks.tracking.server import check, configure, tracking_uri
+from tasks.tracking.runs import StageLog, pipeline_log, pipeline_run, stage_run, user
+from tasks.tracking.server import check, configure, configure_existing, tracking_uri
 
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
+    "HISTORY",
     "StageLog",
     "Version",
+    "append_change",
+    "changes",
     "check",
     "configure",
+    "configure_existing",
     "create_version",
+    "download",
     "find_version",
+    "get_version",
     "load",
     "log_model",
+    "mark_change",
+    "model_names",
     "pipeline_log",
     "pipeline_run",
     "set_alias",
     "stage_run",
-    "tag_version",
     "tracking_uri",
+    "user",
     "version_at",
 ]

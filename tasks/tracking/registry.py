@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tasks.errors import RegistryError
 from tasks.tracking import server
 
 CHALLENGER = "challenger"
@@ -30,13 +31,19 @@ class Version:
 
 
 def log_model(
-    run_id: str, code: Path, folder: Path, *, settings: dict[str, Any], example: list[Any], requirements: list[str]
+    run_id: str,
+    code: Path,
+    artifacts: dict[str, Path],
+    *,
+    settings: dict[str, Any],
+    example: list[Any],
+    requirements: list[str],
 ) -> str:
     """Puts a model into a run as MLflow's models-from-code and returns its URI. Nothing of it is pickled.
 
     Args:
         code: the Python file that MLflow executes where the model runs; it calls `mlflow.models.set_model`.
-        folder: its files, which that code finds as the artifact `model`.
+        artifacts: the folders and files that go with it, under the names by which that code and `download` find them.
         settings: its `model_config`.
         requirements: distributions with their versions; MLflow would guess at length, and wrong.
     """
@@ -47,7 +54,7 @@ def log_model(
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(code),
-            artifacts={"model": str(folder)},
+            artifacts={artifact: str(path) for artifact, path in artifacts.items()},
             model_config=settings,
             input_example=example,
             pip_requirements=requirements,
@@ -62,6 +69,37 @@ def load(uri: str) -> Callable[[list[Any]], Any]:
 
     predict: Callable[[list[Any]], Any] = mlflow.pyfunc.load_model(uri).predict
     return predict
+
+
+def download(version: Version, folder: Path) -> dict[str, Path]:
+    """Fetches a version's files into a folder and returns where the artifacts lie that `log_model` was given, by name.
+
+    Raises:
+        RegistryError: when they are not there any more.
+    """
+    server.client()
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        root = Path(mlflow.artifacts.download_artifacts(artifact_uri=version.uri, dst_path=str(folder)))
+        described = mlflow.models.Model.load(str(root)).flavors["python_function"].get("artifacts") or {}
+    except (MlflowException, OSError, KeyError) as error:
+        raise RegistryError(
+            f"{version.name} version {version.version}: its files cannot be fetched from {version.source}: {error}"
+        ) from error
+    return {artifact: root / at["path"] for artifact, at in described.items()}
+
+
+def model_names() -> list[str]:
+    """Every registered model."""
+    found, token = [], None
+    while True:
+        page = server.client().search_registered_models(max_results=1000, page_token=token)
+        found += [model.name for model in page]
+        token = page.token
+        if not token:
+            return found
 
 
 def create_version(name: str, source: str, run_id: str, tags: dict[str, str], description: str) -> Version:
@@ -89,6 +127,18 @@ def find_version(name: str, tag: str, value: str) -> Version | None:
     return _version(server.client().get_model_version(name, newest.version))
 
 
+def get_version(name: str, version: str) -> Version | None:
+    """One version; None where there is none, or no such model."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _version(server.client().get_model_version(name, version))
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
 def version_at(name: str, alias: str) -> Version | None:
     """The version that carries an alias; None where there is none, or no such model."""
     from mlflow.exceptions import MlflowException
@@ -99,12 +149,6 @@ def version_at(name: str, alias: str) -> Version | None:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-
-
-def tag_version(name: str, version: str, tags: dict[str, str]) -> None:
-    """Sets tags, over what they were."""
-    for tag, value in tags.items():
-        server.client().set_model_version_tag(name, version, tag, value)
 
 
 def set_alias(name: str, alias: str, version: str) -> None:

@@ -170,7 +170,7 @@ def pipeline_log(run_id: str) -> Iterator[StageLog]:
 @contextmanager
 def _running(name: str, parent_run_id: str, experiment: str, tags: dict[str, str]) -> Iterator[StageLog]:
     connection = server.client()
-    who = {"mlflow.user": _user(), "mlflow.source.name": "hone", "mlflow.source.type": "LOCAL"}
+    who = {"mlflow.user": user(), "mlflow.source.name": "hone", "mlflow.source.type": "LOCAL"}
     run = connection.create_run(experiment, run_name=name, tags=who | tags)
     log = StageLog(run.info.run_id, parent_run_id)
     status = "FINISHED"
@@ -187,7 +187,8 @@ def _running(name: str, parent_run_id: str, experiment: str, tags: dict[str, str
             connection.set_terminated(log.run_id, status=status)
 
 
-def _user() -> str:
+def user() -> str:
+    """Who runs this process."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name

@@ -43,6 +43,21 @@ def configure(storage: Path) -> str:
     return uri
 
 
+def configure_existing(storage: Path) -> str:
+    """As `configure`, for whoever has business with records that are there already.
+
+    Raises:
+        PreflightError: when there are none.
+    """
+    uri = _wanted_uri(storage)
+    if uri.startswith("sqlite:") and not _sqlite_file(uri).exists():
+        raise PreflightError(
+            f"{_sqlite_file(uri)}: there are no records of MLflow: name the storage that the pipeline ran with by "
+            "--storage, or set MLFLOW_TRACKING_URI"
+        )
+    return configure(storage)
+
+
 def tracking_uri() -> str:
     """Where records go; empty before `configure`."""
     return _Place.uri

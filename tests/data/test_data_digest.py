@@ -10,7 +10,7 @@ from tasks.data.digest import content_digest, in_canonical_order
 
 def table(rows: list[tuple[str, str | None, int]]) -> pa.Table:
     texts, pairs, labels = (list(column) for column in zip(*rows, strict=True))
-    return pa.table([texts, pairs, labels, list(range(len(rows)))], schema=SCHEMA)
+    return pa.table([texts, pairs, labels, list(range(len(rows))), [[]] * len(rows)], schema=SCHEMA)
 
 
 def digest(rows: list[tuple[str, str | None, int]], labels: list[str]) -> str:

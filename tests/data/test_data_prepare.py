@@ -14,6 +14,7 @@ from configs.data import DataSettings
 from tasks.data.prepare import Prepared, prepare
 from tasks.data.source import open_source
 from tasks.errors import DataError
+from tasks.model.text import read_split
 from tasks.store import folder_digest
 
 Row = tuple[str, str]
@@ -46,13 +47,14 @@ def texts(folder: Path, split: str) -> list[str]:
     return parquet.read_table(folder / f"{split}.parquet")["text"].to_pylist()
 
 
-def test_what_is_written_is_three_splits_of_text_pair_and_label(tmp_path: Path) -> None:
+def test_what_is_written_is_three_splits_of_text_pair_label_and_slices(tmp_path: Path) -> None:
     prepared = run(tmp_path / "out", train=write(tmp_path / "a.csv", ROWS), label_names=["no", "yes"])
     schema = parquet.read_schema(tmp_path / "out" / "test.parquet")
     assert [(field.name, field.type) for field in schema] == [
         ("text", pa.string()),
         ("pair", pa.string()),
         ("label", pa.int32()),
+        ("slices", pa.list_(pa.string())),
     ]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "labels.json",
@@ -119,6 +121,29 @@ def test_a_missing_test_split_comes_out_of_training_and_avoids_validation(tmp_pa
     held_out = set(texts(tmp_path / "out", "validation"))
     assert not held_out & set(texts(tmp_path / "out", "test"))
     assert not held_out & set(texts(tmp_path / "out", "train"))
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
+def test_slice_columns_stay_with_their_rows_in_every_format(tmp_path: Path, ending: str) -> None:
+    rows = [{"text": f"text {i}", "label": f"l{i % 2}", "place": f"p{i % 3}", "year": i % 5} for i in range(60)]
+    path = tmp_path / f"a.{ending}"
+    if ending == "parquet":
+        parquet.write_table(pa.Table.from_pylist(rows), path)
+    elif ending == "jsonl":
+        path.write_text("\n".join(json.dumps(row) for row in rows))
+    else:
+        mark = {"csv": ",", "tsv": "\t"}[ending]
+        path.write_text("\n".join(mark.join(map(str, row)) for row in [list(rows[0]), *(r.values() for r in rows)]))
+    run(tmp_path / "out", train=str(path), slice_columns=["year", "place"])
+    found = read_split(tmp_path / "out", "train", ["year", "place"])
+    for place, text in enumerate(found.texts):
+        number = int(text.split()[1])
+        assert (found.slices["year"][place], found.slices["place"][place]) == (str(number % 5), f"p{number % 3}")
+
+
+def test_a_slice_column_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no column 'region'"):
+        run(tmp_path / "out", train=write(tmp_path / "a.csv", ROWS), slice_columns=["region"])
 
 
 def test_pairs_are_written_and_counted_as_pairs(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tasks.errors import DataError
 
 def table(texts: list[str], labels: list[int], pairs: list[str | None] | None = None) -> pa.Table:
     lines = list(range(1, len(texts) + 1))
-    return pa.table([texts, pairs or [None] * len(texts), labels, lines], schema=SCHEMA)
+    return pa.table([texts, pairs or [None] * len(texts), labels, lines, [[]] * len(texts)], schema=SCHEMA)
 
 
 def log() -> BadRowLog:

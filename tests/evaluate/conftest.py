@@ -15,8 +15,8 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-from tasks.evaluate.subject import Subject
 from tasks.model.checkpoint import load_model, save_model
+from tasks.model.subject import Subject
 
 GOOD, BAD = [f"good{i}" for i in range(12)], [f"bad{i}" for i in range(12)]
 WORDS = GOOD + BAD + [f"word{i}" for i in range(30)]
@@ -55,7 +55,8 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             num_attention_heads=4,
             intermediate_size=48,
             max_position_embeddings=64,
-            num_labels=2,
+            id2label={0: "bad", 1: "good"},
+            label2id={"bad": 0, "good": 1},
             attn_implementation="eager",
         )
     )

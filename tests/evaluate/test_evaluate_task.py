@@ -6,7 +6,15 @@ import pytest
 
 from configs.recipe import parse_recipe
 from tasks import progress, store
-from tasks.contracts import Checkpoint, ExportedModels, OnnxModel, PreparedData, StageRecord, TrainedModel
+from tasks.contracts import (
+    ChampionAnswers,
+    Checkpoint,
+    ExportedModels,
+    OnnxModel,
+    PreparedData,
+    StageRecord,
+    TrainedModel,
+)
 from tasks.evaluate import machine
 from tasks.evaluate.latency import Timing
 from tasks.evaluate.metrics import METRICS, score
@@ -37,7 +45,6 @@ def inputs(tiny_folder, tiny_onnx_folder, prepared_folder):
             parameters=100,
             graph_bytes=(tiny_onnx_folder / "model.onnx").stat().st_size,
             source=checkpoint,
-            parity_max_abs_diff=0.0,
         )
 
     return {
@@ -65,7 +72,15 @@ def inputs(tiny_folder, tiny_onnx_folder, prepared_folder):
 
 
 def context(storage: Path, **evaluate) -> RunContext:
-    settings = {"cells": CELLS, "rounds": 1, "samples": 3, "cell_seconds": 0.1, "threads": 1, **evaluate}
+    settings = {
+        "cells": CELLS,
+        "rounds": 1,
+        "samples": 3,
+        "cell_seconds": 0.1,
+        "threads": 1,
+        "robustness": ["typos"],
+        **evaluate,
+    }
     recipe = parse_recipe(
         {
             "data": {"source": "files", "train": "train.csv"},
@@ -153,10 +168,41 @@ def test_every_metric_can_be_computed_again_from_the_evidence(run):
     assert report.candidate("teacher").latency[0].p50_ms == pytest.approx(np.median(first.milliseconds[0]), abs=1e-4)
 
 
-def test_progress_ends_where_it_said_it_would(run):
-    seen = run[2]
-    assert [done for done, _, _ in seen] == list(range(1, 8))
-    assert {total for _, total, _ in seen} == {7}
+def test_progress_rises_and_ends_where_it_said_it_would(run):
+    done, total, _ = run[2][-1]
+    assert done == total
+    assert [step for step, _, _ in run[2]] == sorted(step for step, _, _ in run[2])
+
+
+def test_every_hand_off_is_compared_and_the_selected_model_serves(run):
+    _, report, _ = run
+    assert [(one.model, one.kind) for one in report.handoffs] == [("teacher", "exact"), ("distilled", "exact")]
+    assert all(one.max_abs_difference < 1e-4 and one.agreement == 1.0 for one in report.handoffs)
+    assert report.serving is not None
+    assert report.serving.answered == report.serving.requests == 32
+    assert (store.open_artifact(report.artifact) / "golden.json").is_file()
+
+
+def test_every_session_says_where_its_nodes_ran(run):
+    _, report, _ = run
+    for name in ("teacher", "distilled"):
+        placement = report.candidate(name).placement
+        assert placement.asked == placement.got == ["cpu"]
+        assert placement.nodes["cpu"] > 10
+        assert placement.fallback == []
+    assert report.candidate("teacher-pytorch").placement is None
+
+
+def test_the_dense_teacher_says_for_each_cell_what_ran_it(run):
+    _, report, _ = run
+    assert {cell.configuration for cell in report.candidate("teacher").latency} == {"fp32, 1 thread"}
+    assert {cell.samples for cell in report.candidate("teacher").latency} == {3}
+
+
+def test_texts_are_spoilt_where_the_recipe_asks(run):
+    _, report, _ = run
+    names = {path.stem for path in (store.open_artifact(report.artifact) / "logits").iterdir()}
+    assert {"distilled+typos", "teacher+typos"} <= names
 
 
 def test_an_evaluation_is_reused_until_a_setting_or_the_machine_changes(run, inputs, monkeypatch):
@@ -177,12 +223,21 @@ def test_an_evaluation_is_reused_until_a_setting_or_the_machine_changes(run, inp
         evaluate_models.fn(context(storage), **inputs)
 
 
-def test_the_gate_decides_on_what_was_measured(run):
+def test_the_gate_decides_on_what_was_measured(run, inputs):
     storage, report, _ = run
-    verdict = decide.fn(context(storage), report)
+    nobody = ChampionAnswers(record=record("champion"))
+    verdict = decide.fn(context(storage), inputs["data"], report, nobody)
     assert verdict.selected == "distilled"
-    values = {check.name: check.value for check in verdict.checks}
-    assert values["size_fraction"] == 1.0
-    assert values["accuracy_kept"] == pytest.approx(1.0)
+    found = {(check.name, check.subject): check for check in verdict.checks}
+    assert found["size_fraction", ""].value == 1.0
+    # The same model twice: no row tells them apart, and 60 rows do not show a margin of 2 points even so.
+    assert found["accuracy_difference", "teacher"].value == 0.0
+    assert found["accuracy_difference", "teacher"].verdict == "INCONCLUSIVE"
+    assert found["accuracy_difference", "teacher, typos"].rows == 60
+    assert found["accuracy_above_floor", ""].verdict == "REJECTED"
+    assert found["speedup", ""].verdict == "REJECTED"
+    assert found["serves", ""].verdict == "ACCEPTED"
+    assert {part.subject for part in verdict.slices} >= {"label = bad", "label = good"}
+    assert not any(part.decides for part in verdict.slices)
     assert verdict.verdict == "REJECTED"
-    assert decide.fn(context(storage), report).record.status == "cached"
+    assert decide.fn(context(storage), inputs["data"], report, nobody).record.status == "cached"

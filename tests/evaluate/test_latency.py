@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.delivery import EvaluateSettings
 from tasks.contracts import Latency
 from tasks.errors import MeasurementError
 from tasks.evaluate import latency, stopwatch
-from tasks.evaluate.latency import Order, Timing
+from tasks.evaluate.latency import Order, Timing, Turn
 from tasks.evaluate.timing_worker import peak_memory_bytes, random_tokens
 
 
@@ -121,11 +120,10 @@ def test_timing_an_onnx_model_imports_no_torch():
 
 
 def test_models_take_turns_and_each_round_gives_each_a_new_process(tiny_subjects):
-    settings = EvaluateSettings(cells=["1x4"], rounds=2, samples=3, cell_seconds=0.1, threads=1)
     onnx = tiny_subjects["onnxruntime"]
-    subjects = [dataclasses.replace(onnx, name=name) for name in ("teacher", "distilled")]
+    turns = [Turn(name, onnx, 1, ("1x4",), samples=3, seconds=0.1) for name in ("teacher", "distilled")]
     notes: list[str] = []
-    timings = latency.time_models(subjects, settings, ["cpu"], 0, notes.append)
+    timings = latency.time_models(turns, 2, ["cpu"], 0, notes.append)
     assert [(name, len(rounds)) for name, rounds in timings.items()] == [("teacher", 2), ("distilled", 2)]
     assert notes == [
         "timed teacher, round 1 of 2",

@@ -15,20 +15,16 @@ from tasks.errors import ExportError
 from tasks.export.export import Exported, export_checkpoint
 from tasks.model.checkpoint import load_model, load_tokenizer, save_model
 from tasks.model.fake_quantization import Plan, bake, plan_for
-from tasks.model.text import Rows
 from tests.export import optimum_environment
 from tests.model.teaching_fixtures import write_teacher
 from tests.tiny import sentences
 
 pytestmark = pytest.mark.xdist_group("export")
 TEXTS = [text for text, _label in sentences(90, seed=3)]
-ROWS = Rows(texts=TEXTS, pairs=None, labels=np.zeros(len(TEXTS), np.int64))
 
 
-def export(checkpoint: Path, folder: Path, tolerance: float = 1e-3) -> Exported:
-    return export_checkpoint(
-        "quantized", checkpoint, folder, rows=ROWS, opset=18, tolerance=tolerance, max_length=32, for_cpu=True
-    )
+def export(checkpoint: Path, folder: Path) -> Exported:
+    return export_checkpoint("quantized", checkpoint, folder, opset=18, for_cpu=True)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +53,6 @@ def test_the_folder_holds_one_graph_its_config_and_its_tokenizer(exported: tuple
     ]  # fmt: skip
     assert facts.graph_bytes == (folder / "model.onnx").stat().st_size
     assert facts.precision == "int8"
-    assert facts.parity_max_abs_diff < 0.05
     onnx.checker.check_model(folder / "model.onnx", full_check=True)
 
 
@@ -122,12 +117,6 @@ def test_the_same_checkpoint_gives_the_same_bytes(
     export(checkpoint, tmp_path / "again")
     for path in folder.iterdir():
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes(), path.name
-
-
-def test_a_tolerance_that_is_not_met_stops_the_export(checkpoint: Path, tmp_path: Path) -> None:
-    plain = checkpoint.parent / "plain"
-    with pytest.raises(ExportError, match=r"quantized: a logit of the exported fp32 graph differs by .* allows 1e-12"):
-        export(plain, tmp_path / "model", tolerance=1e-12)
 
 
 def test_a_plan_that_rounds_other_layers_by_their_first_token_is_refused(checkpoint: Path, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from tokenizers import Tokenizer
 
 from tests import tiny
 
-STAGES = ["data", "train", "distill", "prune", "quantize", "export", "evaluate", "gate", "register"]
+COMPUTED = ["data", "train", "distill", "prune", "quantize", "export", "evaluate", "gate"]
+STAGES = [*COMPUTED[:-1], "champion", "gate", "register", "promote"]
 MODELS = ["teacher-pytorch", "teacher", "distilled", "pruned", "quantized", "floor"]
 
 
@@ -67,8 +68,9 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_every_stage_ran_once_in_order_and_says_why(first: Run) -> None:
     stages = first.report["stages"]
     assert [stage["name"] for stage in stages] == STAGES
-    assert {stage["status"] for stage in stages} == {"ran"}
-    assert all(stage["reason"] and stage["digest"] and stage["mlflow_run_id"] for stage in stages)
+    assert {stage["name"]: stage["status"] for stage in stages if stage["status"] != "ran"} == {"champion": "skipped"}
+    ran = [stage for stage in stages if stage["status"] == "ran"]
+    assert all(stage["reason"] and stage["digest"] and stage["mlflow_run_id"] for stage in ran)
 
 
 def test_the_report_holds_what_others_build_on(first: Run) -> None:
@@ -125,7 +127,7 @@ def test_mlflow_holds_one_run_with_a_nested_run_for_each_stage(first: Run) -> No
 
     client = MlflowClient(f"sqlite:///{first.folder / 'storage' / 'mlflow.db'}")
     stages = {stage["name"]: stage["mlflow_run_id"] for stage in first.report["stages"]}
-    runs = {name: client.get_run(run_id) for name, run_id in stages.items()}
+    runs = {name: client.get_run(run_id) for name, run_id in stages.items() if run_id}
     parents = {found.data.tags["mlflow.parentRunId"] for found in runs.values()}
     assert len(parents) == 1
     assert runs["train"].data.params["train.epochs"] == "6"
@@ -148,7 +150,7 @@ def test_the_page_fetches_nothing_and_says_the_verdict(first: Run) -> None:
 
 def test_the_terminal_shows_a_line_for_each_stage_the_table_and_the_verdict_and_no_wall(first: Run) -> None:
     lines = first.text.splitlines()
-    assert all(any(line.startswith(f"✓ {stage}") for line in lines) for stage in STAGES)
+    assert all(any(line.startswith(f"{mark} {stage}") for line in lines for mark in "✓-") for stage in STAGES)
     assert "ACCEPTED" in first.text
     assert f"{first.output}/report.html" in first.text.replace("\n", "")
     assert len(lines) < 60, first.text
@@ -158,7 +160,7 @@ def test_the_terminal_shows_a_line_for_each_stage_the_table_and_the_verdict_and_
 def test_an_unchanged_run_reuses_every_stage_and_ends_in_20_seconds(first: Run) -> None:
     again = run(first.folder, first.folder / "recipe.yaml", output="again")
     assert again.code == 0, again.text
-    assert {stage["status"] for stage in again.report["stages"]} == {"cached"}
+    assert {stage["name"] for stage in again.report["stages"] if stage["status"] == "cached"} == {*COMPUTED, "register"}
     assert again.report["candidates"] == first.report["candidates"]
     assert again.cpu_seconds < 20
 
@@ -177,6 +179,17 @@ def test_a_changed_setting_reruns_what_depends_on_it_and_is_named(first: Run) ->
     assert stages["register"]["status"] == "skipped"
 
 
+def test_what_the_rows_cannot_show_ends_with_4_and_a_version_that_only_a_person_can_promote(first: Run) -> None:
+    open_ = run(first.folder, first.folder / "recipe.yaml", "--set", "gate.margin=0.0001", output="open")
+    assert open_.code == 4, open_.text
+    assert open_.report["verdict"] == "INCONCLUSIVE"
+    question = next(check for check in open_.report["checks"] if check["verdict"] == "INCONCLUSIVE")
+    assert question["name"] == "accuracy_difference"
+    assert "at best" in question["detail"]
+    assert (open_.report["registered"]["version"], open_.report["registered"]["aliases"]) == ("2", [])
+    assert open_.report["promotion"] is None
+
+
 def test_stages_that_are_switched_off_leave_the_chain_whole(first: Run) -> None:
     off = run(
         first.folder, first.folder / "recipe.yaml", "--set", "distill.method=none", "--set", "prune.method=none",
@@ -184,8 +197,10 @@ def test_stages_that_are_switched_off_leave_the_chain_whole(first: Run) -> None:
     )  # fmt: skip
     assert off.code == 0, off.text
     skipped = [stage["name"] for stage in off.report["stages"] if stage["status"] == "skipped"]
-    assert skipped == ["distill", "prune", "quantize"]
+    assert skipped[:3] == ["distill", "prune", "quantize"]
     assert off.report["selected"] == "teacher"
+    assert off.report["champion"] == {"name": "tiny", "version": "1"}
+    assert any(check["subject"] == "champion" for check in off.report["checks"])
 
 
 @pytest.mark.parametrize("stage", ["train", "prune", "export"])
@@ -207,7 +222,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_model(first: Run, tmp_path:
     after = run(tmp_path, recipe)
     assert after.code == 0, after.text
     stages = {found["name"]: found for found in after.report["stages"]}
-    before = STAGES[: STAGES.index(stage)]
+    before = COMPUTED[: COMPUTED.index(stage)]
     assert {stages[name]["status"] for name in before} == {"cached"}
     assert stages[stage]["status"] == "ran"
     undisturbed = {found["name"]: found["digest"] for found in first.report["stages"]}

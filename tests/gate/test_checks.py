@@ -1,15 +1,19 @@
+import numpy as np
 import pytest
 
 from configs.delivery import GateSettings
-from tasks.contracts import Artifact, Candidate, EvaluationReport, StageRecord
-from tasks.gate.checks import run_checks, verdict_of
+from tasks.contracts import Artifact, Candidate, Check, EvaluationReport, Handoff, Placement, Serving, StageRecord
+from tasks.gate.checks import exact_checks, parity_checks, placement_checks, serving_check, speed_checks, verdict_of
+from tasks.gate.quality import floor_check, predictions, quality_checks
 
 RECORD = StageRecord(name="evaluate", status="ran", reason="", seconds=0.0)
 ARTIFACT = Artifact(uri="file:///evidence", digest="sha256:0", size_bytes=1)
-NOTHING = GateSettings(min_accuracy_kept=None, max_size_fraction=None, min_speedup=None, beat_floor=False)
+NOTHING = GateSettings(max_size_fraction=None, min_speedup=None, beat_floor=False, resamples=500)
+SERVING = Serving(requests=8, answered=8, max_abs_difference=0.0, load_seconds=0.4, peak_memory_bytes=90_000_000)
+ON_CPU = Placement(asked=["cpu"], got=["cpu"], nodes={"cpu": 40}, operators={"cpu": {"MatMul": 40}}, fallback=[])
 
 
-def candidate(name: str, accuracy: float | None, size_bytes: int = 100, speedup: float = 1.0) -> Candidate:
+def candidate(name: str, accuracy: float | None, size_bytes: int = 100, placement: Placement | None = None):
     return Candidate(
         name=name,
         stage="train",
@@ -20,11 +24,11 @@ def candidate(name: str, accuracy: float | None, size_bytes: int = 100, speedup:
         confusion=[],
         size_bytes=size_bytes,
         parameters=10,
-        speedup=speedup,
+        placement=placement,
     )
 
 
-def report(*candidates: Candidate, selected: str = "quantized") -> EvaluationReport:
+def report(*candidates: Candidate, selected: str = "quantized", serving: Serving | None = SERVING, handoffs=()):
     return EvaluationReport(
         record=RECORD,
         artifact=ARTIFACT,
@@ -33,33 +37,36 @@ def report(*candidates: Candidate, selected: str = "quantized") -> EvaluationRep
         baseline="teacher",
         reference="teacher",
         machine={},
+        serving=serving,
+        handoffs=list(handoffs),
     )
 
 
-GOOD = report(candidate("teacher", 0.9), candidate("quantized", 0.882, 16, 7.5), candidate("floor", 0.8, 5, 30.0))
+GOOD = report(candidate("teacher", 0.9), candidate("quantized", 0.882, 16), candidate("floor", 0.8, 5))
+ALL = {
+    "min_accuracy": 0.85,
+    "min_accuracy_kept": 0.98,
+    "max_size_fraction": 0.2,
+    "max_size_bytes": 20,
+    "max_calibration_error": 0.1,
+    "max_peak_memory_bytes": 100_000_000,
+    "max_load_seconds": 0.5,
+}
 
 
 def test_values_are_computed_as_the_settings_say():
-    settings = GateSettings(
-        min_accuracy=0.85,
-        min_accuracy_kept=0.98,
-        max_size_fraction=0.2,
-        min_speedup=6.0,
-        max_calibration_error=0.1,
-        beat_floor=True,
-    )
-    checks = run_checks(settings, GOOD)
+    checks = exact_checks(NOTHING.model_copy(update=ALL), GOOD)
     assert {check.name: check.value for check in checks} == pytest.approx(
         {
             "accuracy": 0.882,
             "accuracy_kept": 0.98,
-            "size_fraction": 0.16,
-            "speedup": 7.5,
             "calibration_error": 0.05,
-            "accuracy_above_floor": 0.082,
+            "size_fraction": 0.16,
+            "size_bytes": 16,
+            "peak_memory": 90_000_000,
+            "load_time": 0.4,
         }
     )
-    assert [check.threshold for check in checks] == [0.85, 0.98, 0.2, 6.0, 0.1, 0.0]
     assert verdict_of(checks) == "ACCEPTED"
 
 
@@ -69,77 +76,214 @@ def test_values_are_computed_as_the_settings_say():
         ("min_accuracy", 0.882, 0.8821),
         ("min_accuracy_kept", 0.979, 0.981),
         ("max_size_fraction", 0.16, 0.159),
-        ("min_speedup", 7.5, 7.51),
+        ("max_size_bytes", 16, 15),
         ("max_calibration_error", 0.05, 0.049),
+        ("max_peak_memory_bytes", 90_000_000, 89_999_999),
+        ("max_load_seconds", 0.4, 0.39),
     ],
 )
 def test_each_threshold_alone_accepts_and_rejects(field, passing, failing):
     for threshold, verdict in ((passing, "ACCEPTED"), (failing, "REJECTED")):
-        checks = run_checks(NOTHING.model_copy(update={field: threshold}), GOOD)
+        checks = exact_checks(NOTHING.model_copy(update={field: threshold}), GOOD)
         assert [(check.threshold, check.verdict) for check in checks] == [(threshold, verdict)]
-        assert verdict_of(checks) == verdict
 
 
-def test_as_good_as_the_floor_is_not_enough():
-    settings = NOTHING.model_copy(update={"beat_floor": True})
-    equal = report(candidate("teacher", 0.9), candidate("quantized", 0.8), candidate("floor", 0.8))
-    better = report(candidate("teacher", 0.9), candidate("quantized", 0.81), candidate("floor", 0.8))
-    assert verdict_of(run_checks(settings, equal)) == "REJECTED"
-    assert verdict_of(run_checks(settings, better)) == "ACCEPTED"
+def test_a_threshold_that_is_null_is_no_check():
+    assert exact_checks(NOTHING, GOOD) == []
 
 
-ALL = GateSettings(
-    min_accuracy=0.0, max_calibration_error=1.0, min_accuracy_kept=0.0, max_size_fraction=9, min_speedup=0.1
-)
+def test_what_nobody_measured_fails_however_low_the_threshold():
+    lax = NOTHING.model_copy(update={**ALL, "min_accuracy": 0.0, "min_accuracy_kept": 0.0, "max_size_fraction": 9})
+    bare = report(candidate("teacher", 0.9), candidate("quantized", None, 0), serving=None)
+    checks = exact_checks(lax, bare)
+    assert {check.verdict for check in checks} == {"REJECTED"}
+    assert {check.value for check in checks} == {None}
 
 
-def test_a_missing_metric_fails_however_low_the_threshold():
-    checks = run_checks(
-        ALL, report(candidate("teacher", 0.9), candidate("quantized", None, 16, 7.5), candidate("floor", 0.8))
-    )
-    missing = {check.name for check in checks if check.value is None}
-    assert missing == {"accuracy", "accuracy_kept", "calibration_error", "accuracy_above_floor"}
-    assert {check.name for check in checks if check.verdict == "REJECTED"} == missing
-    assert verdict_of(checks) == "REJECTED"
-
-
-def test_size_and_speed_that_nobody_measured_fail():
-    checks = run_checks(
-        ALL, report(candidate("teacher", 0.9), candidate("quantized", 0.9, 0, 0.0), candidate("floor", 0.8))
-    )
-    assert {check.name for check in checks if check.value is None} == {"size_fraction", "speedup"}
-    assert verdict_of(checks) == "REJECTED"
-
-
-@pytest.mark.parametrize("absent", ["teacher", "quantized", "floor"])
+@pytest.mark.parametrize("absent", ["teacher", "quantized"])
 def test_an_absent_candidate_fails_what_it_is_needed_for(absent):
     present = [one for one in GOOD.candidates if one.name != absent]
-    checks = run_checks(ALL, report(*present))
+    checks = exact_checks(NOTHING.model_copy(update=ALL), report(*present))
     assert any(check.value is None for check in checks)
     assert verdict_of(checks) == "REJECTED"
 
 
-def test_a_reference_that_is_never_right_leaves_no_share_to_keep():
-    checks = run_checks(
-        GateSettings(), report(candidate("teacher", 0.0), candidate("quantized", 0.5), candidate("floor", 0.1))
-    )
-    assert {check.name: check.value for check in checks}["accuracy_kept"] is None
-
-
-def test_a_chain_that_changed_nothing_is_measured_against_itself():
-    checks = run_checks(GateSettings(), report(candidate("teacher", 0.9), candidate("floor", 0.8), selected="teacher"))
-    values = {check.name: check.value for check in checks}
-    assert (values["accuracy_kept"], values["size_fraction"], values["speedup"]) == (1.0, 1.0, 1.0)
-    assert verdict_of(checks) == "REJECTED"  # neither smaller nor faster, as the defaults ask
-
-
-def test_a_threshold_that_is_null_is_no_check():
-    assert run_checks(NOTHING, GOOD) == []
-    assert verdict_of([]) == "ACCEPTED"
-
-
 def test_a_model_without_an_accuracy_is_refused_even_where_nothing_is_asked():
-    checks = run_checks(
-        NOTHING, report(candidate("teacher", 0.9), candidate("quantized", None), candidate("floor", 0.8))
-    )
+    checks = exact_checks(NOTHING, report(candidate("teacher", 0.9), candidate("quantized", None)))
     assert [(check.name, check.value, check.verdict) for check in checks] == [("accuracy", None, "REJECTED")]
+
+
+def check(verdict: str, decides: bool = True) -> Check:
+    return Check(name="x", verdict=verdict, value=0.0, threshold=0.0, direction="at_least", decides=decides)
+
+
+def test_one_refusal_refuses_and_one_open_question_leaves_the_verdict_open():
+    assert verdict_of([check("ACCEPTED"), check("INCONCLUSIVE")]) == "INCONCLUSIVE"
+    assert verdict_of([check("INCONCLUSIVE"), check("REJECTED")]) == "REJECTED"
+    assert verdict_of([check("ACCEPTED"), check("REJECTED", decides=False)]) == "ACCEPTED"
+
+
+def rounds(milliseconds: float, spread: float = 0.01, count: int = 3) -> list[list[list[float]]]:
+    chance = np.random.default_rng(round(1000 * milliseconds))
+    return [
+        [(milliseconds * np.exp(chance.normal(0, spread) + chance.normal(0, 0.02, 60))).tolist() for _ in range(count)]
+    ]
+
+
+def speed(candidate_ms: float, min_speedup: float | None, spread: float = 0.01, **settings) -> Check:
+    asked = NOTHING.model_copy(update={"min_speedup": min_speedup, **settings})
+    return speed_checks(asked, GOOD, rounds(candidate_ms, spread), rounds(10.0, spread), ["1x16"], seed=0)[0]
+
+
+def test_the_speedup_counts_by_the_lower_end_of_its_interval():
+    passed, failed = speed(2.0, 4.0), speed(2.0, 6.0)
+    assert (passed.verdict, failed.verdict) == ("ACCEPTED", "REJECTED")
+    assert passed.low < passed.value < passed.high
+    assert passed.value == pytest.approx(5.0, rel=0.05)
+
+
+def test_noise_too_large_for_the_threshold_is_inconclusive():
+    threshold = speed(2.0, 1.0, spread=0.4).value
+    noisy = speed(2.0, threshold, spread=0.4)
+    assert noisy.verdict == "INCONCLUSIVE"
+    assert noisy.low < threshold < noisy.high
+    assert "raise evaluate.rounds" in noisy.detail
+
+
+def test_a_model_slower_than_the_dense_one_is_refused_though_no_speedup_is_asked():
+    assert speed(12.0, None).verdict == "REJECTED"
+    assert speed(12.0, None).threshold == 1.0
+    assert speed(8.0, None).verdict == "ACCEPTED"
+
+
+def test_a_model_that_was_not_timed_is_refused():
+    (missing,) = speed_checks(NOTHING, GOOD, [], rounds(10.0), ["1x16"], seed=0)
+    assert (missing.value, missing.verdict) == (None, "REJECTED")
+
+
+def test_the_dense_teacher_itself_is_as_fast_as_itself():
+    same = report(candidate("teacher", 0.9), selected="teacher")
+    assert speed_checks(NOTHING, same, [], [], ["1x16"], seed=0)[0].verdict == "ACCEPTED"
+    asked = NOTHING.model_copy(update={"min_speedup": 1.5})
+    assert speed_checks(asked, same, [], [], ["1x16"], seed=0)[0].verdict == "REJECTED"
+
+
+def test_a_p95_is_asked_of_its_cell_by_the_upper_end_of_its_interval():
+    asked = NOTHING.model_copy(update={"max_p95_ms": 3.0, "p95_cell": "1x32"})
+    cells = rounds(9.0) + rounds(2.0)
+    p95 = speed_checks(asked, GOOD, cells, rounds(10.0) * 2, ["1x16", "1x32"], seed=0)[1]
+    assert (p95.name, p95.subject, p95.verdict) == ("p95", "1×32", "ACCEPTED")
+    assert 2.0 < p95.value < 2.3
+
+
+def placed(placement: Placement, **settings) -> list[Check]:
+    asked = NOTHING.model_copy(update=settings)
+    return placement_checks(asked, report(candidate("quantized", 0.9, placement=placement)))
+
+
+def test_a_required_gpu_that_the_session_has_not_got_refuses_with_that_reason():
+    fell_back = ON_CPU.model_copy(update={"asked": ["cuda", "cpu"], "fallback": ["n1", "n2"]})
+    (refused,) = placed(fell_back, require_provider="cuda")
+    assert refused.verdict == "REJECTED"
+    assert refused.detail == "the session's providers are cpu"
+    assert placed(ON_CPU, require_provider="cpu")[0].verdict == "ACCEPTED"
+    assert placed(fell_back) == []  # one that is merely preferred
+
+
+def test_nodes_that_fell_back_are_counted_and_named():
+    fell_back = ON_CPU.model_copy(update={"asked": ["cuda", "cpu"], "fallback": ["gather", "shape"]})
+    (refused,) = placed(fell_back, max_fallback_nodes=1)
+    assert (refused.value, refused.verdict) == (2, "REJECTED")
+    assert refused.detail == "not on cuda: gather, shape"
+    assert placed(fell_back, max_fallback_nodes=2)[0].verdict == "ACCEPTED"
+
+
+def test_a_session_that_nobody_looked_into_fails_what_is_required_of_it():
+    bare = report(candidate("quantized", 0.9))
+    asked = NOTHING.model_copy(update={"require_provider": "cpu", "max_fallback_nodes": 0})
+    assert [one.verdict for one in placement_checks(asked, bare)] == ["REJECTED", "REJECTED"]
+
+
+def handoff(kind: str, **numbers) -> Handoff:
+    known = {"max_abs_difference": 1e-6, "rms_share": 1e-3, "agreement": 1.0, "accuracy_difference": 0.0}
+    return Handoff(model="quantized", source="pytorch", target="onnx (cpu)", kind=kind, rows=9, **{**known, **numbers})
+
+
+@pytest.mark.parametrize(
+    ("kind", "numbers"),
+    [
+        ("exact", {"max_abs_difference": 2e-3}),
+        ("rounded", {"agreement": 0.85}),
+        ("integer", {"rms_share": 0.06}),
+        ("exact", {"max_abs_difference": float("inf")}),
+        ("exact", {"mismatch": "the tokenizers differ"}),
+    ],
+)
+def test_each_kind_of_hand_off_has_the_bound_that_fits_it(kind, numbers):
+    good, bad = parity_checks(NOTHING, [handoff(kind), handoff(kind, first_divergence="layer.1", **numbers)])
+    assert (good.verdict, bad.verdict) == ("ACCEPTED", "REJECTED")
+    assert "layer.1" in bad.detail
+    assert bad.subject == "quantized, pytorch → onnx (cpu)"
+
+
+def test_no_hand_off_at_all_is_a_failure():
+    assert parity_checks(NOTHING, [])[0].verdict == "REJECTED"
+
+
+@pytest.mark.parametrize(
+    ("serving", "detail"),
+    [
+        (None, "it was not loaded in a process of its own"),
+        (SERVING.model_copy(update={"answered": 7}), ""),
+        (SERVING.model_copy(update={"answered": 0, "error": "no such file"}), "no such file"),
+    ],
+)
+def test_a_model_that_does_not_serve_is_refused(serving, detail):
+    found = serving_check(report(candidate("quantized", 0.9), serving=serving))
+    assert (found.verdict, found.detail) == ("REJECTED", detail)
+    assert serving_check(GOOD).verdict == "ACCEPTED"
+
+
+LABELS = np.arange(4000) % 2
+
+
+def wrong_on(rows: slice) -> np.ndarray:
+    answers = LABELS.copy()
+    answers[rows] = 1 - answers[rows]
+    return answers
+
+
+def test_quality_passes_fails_or_stays_open_by_the_bound():
+    teacher = wrong_on(slice(0, 200))
+    good, bad, unsure = wrong_on(slice(10, 220)), wrong_on(slice(0, 500)), wrong_on(slice(0, 280))
+    verdicts = [quality_checks(LABELS, one, {"teacher": teacher}, NOTHING, 0)[0] for one in (good, bad, unsure)]
+    assert [one.verdict for one in verdicts] == ["ACCEPTED", "REJECTED", "INCONCLUSIVE"]
+    assert "rows would settle it" in verdicts[2].detail or "no number would" in verdicts[2].detail
+    assert verdicts[2].rows == 4000
+
+
+def test_every_metric_is_asked_against_every_other_model():
+    asked = NOTHING.model_copy(update={"metrics": ["accuracy", "macro_f1"]})
+    found = quality_checks(LABELS, LABELS, {"teacher": LABELS, "champion": LABELS}, asked, 0)
+    assert [(one.name, one.subject) for one in found] == [
+        ("accuracy_difference", "teacher"),
+        ("macro_f1_difference", "teacher"),
+        ("accuracy_difference", "champion"),
+        ("macro_f1_difference", "champion"),
+    ]
+
+
+@pytest.mark.parametrize("missing", ["candidate", "other"])
+def test_answers_that_are_not_there_or_no_numbers_fail(missing):
+    nan = predictions(np.full((4000, 2), np.nan, np.float32))
+    assert nan is None
+    pair = {"candidate": LABELS, "other": LABELS, missing: nan}
+    (found,) = quality_checks(LABELS, pair["candidate"], {"teacher": pair["other"]}, NOTHING, 0)
+    assert (found.value, found.verdict) == (None, "REJECTED")
+
+
+def test_as_good_as_the_floor_is_not_enough():
+    floor = wrong_on(slice(0, 400))
+    assert floor_check(LABELS, floor, floor, NOTHING, 0).verdict == "INCONCLUSIVE"
+    assert floor_check(LABELS, wrong_on(slice(0, 300)), floor, NOTHING, 0).verdict == "ACCEPTED"
+    assert floor_check(LABELS, wrong_on(slice(0, 500)), floor, NOTHING, 0).verdict == "REJECTED"

@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 
 from tasks import tracking
+from tasks.promote import change
+from tasks.tracking import server
 from tests.register.conftest import TEXTS, Chain
-from tests.register.test_register_task import AUTO, register
+from tests.register.test_register_task import register
 
 pytestmark = pytest.mark.xdist_group("mlflow")
 
@@ -64,9 +66,9 @@ def post(url: str, body: dict[str, Any]) -> Any:
 
 
 def test_mlflow_models_serve_answers_a_list_of_sentences(chain: Callable[..., Chain], tmp_path: Path) -> None:
-    made = chain(**AUTO)
+    made = chain()
     register(made)
-    uri = f"models:/{made.recipe.name}@champion"
+    uri = f"models:/{made.recipe.name}@challenger"
     serve = ["models", "serve", "--model-uri", uri, "--env-manager", "local"]
     with mlflow(*serve, folder=tmp_path, health="ping", MLFLOW_TRACKING_URI=tracking.tracking_uri()) as url:
         answers = post(f"{url}/invocations", {"inputs": TEXTS})["predictions"]
@@ -83,14 +85,19 @@ def test_a_tracking_server_takes_the_place_of_sqlite(
         str(tmp_path / "kept"),
     ]
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    made = chain(**AUTO)
+    made = chain()
     with mlflow("server", *stores, "--workers", "1", folder=tmp_path, health="health", **quiet) as url:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
         assert tracking.check(tmp_path / "storage") == f"server, {url} (1 experiments)"
         assert tracking.configure(tmp_path / "storage") == url
         first, second = register(made), register(made)
         assert (first.record.status, second.record.status, second.version) == ("ran", "cached", "1")
-        answers = tracking.load(f"models:/{first.name}@champion")(TEXTS)
+        answers = tracking.load(f"models:/{first.name}@challenger")(TEXTS)
+        assert change.promote(first.name, "1", "me").outcome == "took effect"
+        server.client().delete_registered_model_alias(first.name, "champion")
+        assert change.roll_back(first.name, "me").to_version == "1"
+        assert [record.action for record in change.records(first.name)] == ["promote", "outside", "rollback"]
+        assert tracking.version_at(first.name, "champion").version == "1"  # type: ignore[union-attr]
     assert len(answers) == len(TEXTS)
     assert not (tmp_path / "storage").exists()
     assert list((tmp_path / "kept").rglob("model.onnx"))

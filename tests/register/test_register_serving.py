@@ -17,6 +17,7 @@ from configs.recipe import parse_recipe
 from tasks.data.clean import normalizer
 from tasks.errors import RegistryError
 from tasks.model.text import Rows
+from tasks.probe import golden
 from tasks.register import serving
 from tests.register.conftest import LABELS, PAIRS, TEXTS
 
@@ -84,8 +85,8 @@ def test_texts_are_cleaned_as_the_data_was(text: str, lowercase: bool, strip_pun
 def test_pairs_are_one_input_with_two_types(model_folder: Path) -> None:
     predict = classifier(model_folder, "PairClassifier")
     answers = predict([{"text": text, "text_pair": pair} for text, pair in zip(TEXTS, PAIRS, strict=True)])
-    rows = serving.examples(Rows(TEXTS, PAIRS, np.zeros(len(TEXTS), np.int64)), 8)
-    assert chances(answers) == pytest.approx(serving.probabilities(model_folder, rows, 8, ["cpu"]), abs=1e-6)
+    rows = golden.choose_rows(Rows(TEXTS, PAIRS, np.zeros(len(TEXTS), np.int64)), 8)
+    assert chances(answers) == pytest.approx(golden.probabilities(model_folder, rows, 8, ["cpu"]), abs=1e-6)
     swapped = predict([{"text": pair, "text_pair": text} for text, pair in zip(TEXTS, PAIRS, strict=True)])
     assert np.abs(chances(answers) - chances(swapped)).max() > 1e-3
 
@@ -110,8 +111,7 @@ def test_a_model_without_token_types_is_not_given_any(model_folder: Path, tmp_pa
         node.input[:] = ["words" if name == "types" else name for name in node.input]
         node.input[:] = ["input_ids" if name == "token_type_ids" else name for name in node.input]
     onnx.save(model, model_folder / "model.onnx")
-    rows = serving.examples(Rows(TEXTS, None, np.zeros(len(TEXTS), np.int64)), 8)
-    expected = serving.probabilities(model_folder, rows, 8, ["cpu"])
+    expected = golden.probabilities(model_folder, TEXTS, 8, ["cpu"])
     assert chances(classifier(model_folder)(TEXTS)) == pytest.approx(expected, abs=1e-6)
 
 
@@ -132,7 +132,7 @@ def test_settings_of_the_served_model_are_the_recipes(model_folder: Path) -> Non
             "export": {"providers": ["tensorrt", "cuda", "cpu"]},
         }
     )
-    assert serving.serving_settings(recipe, model_folder, has_pairs=True) == {
+    assert golden.serving_settings(recipe, model_folder, has_pairs=True) == {
         "pairs": True,
         "providers": ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
         "tensorrt_int8": False,
@@ -154,7 +154,7 @@ def test_the_served_file_needs_what_its_requirements_name_and_nothing_of_hone() 
 
 def test_proof_names_the_text_that_differs_and_both_answers(model_folder: Path) -> None:
     predict = classifier(model_folder)
-    expected = serving.probabilities(model_folder, TEXTS, 8, ["cpu"])
+    expected = golden.probabilities(model_folder, TEXTS, 8, ["cpu"])
     assert serving.prove(predict, TEXTS, expected) < 1e-6
     expected[3] = [1.0, 0.0, 0.0]
     with pytest.raises(

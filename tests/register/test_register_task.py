@@ -9,9 +9,10 @@ import onnxruntime
 import pytest
 from tokenizers import Tokenizer
 
-from tasks import tracking, version
+from tasks import store, tracking, version
 from tasks.contracts import RegisteredVersion
 from tasks.errors import RegistryError
+from tasks.probe.golden import read_golden
 from tasks.register.task import register_model
 from tasks.tracking import server
 from tests.register.conftest import LABELS, TEXTS, Chain, write_model
@@ -46,13 +47,13 @@ def in_onnxruntime(folder: Path, text: str) -> Any:
     return np.exp(logits) / np.exp(logits).sum()
 
 
-def test_the_champion_answers_a_list_of_sentences_as_onnxruntime_does(chain: MakeChain, model_folder: Path) -> None:
+def test_the_challenger_answers_a_list_of_sentences_as_onnxruntime_does(chain: MakeChain, model_folder: Path) -> None:
     import mlflow
 
-    made = chain(**AUTO)
+    made = chain()
     result = register(made)
-    assert (result.version, result.aliases, result.record.status) == ("1", ["challenger", "champion"], "ran")
-    answers = mlflow.pyfunc.load_model(f"models:/{made.recipe.name}@champion").predict(TEXTS)
+    assert (result.version, result.aliases, result.record.status) == ("1", ["challenger"], "ran")
+    answers = mlflow.pyfunc.load_model(f"models:/{made.recipe.name}@challenger").predict(TEXTS)
     for text, answer in zip(TEXTS, answers, strict=True):
         expected = in_onnxruntime(model_folder, text)
         assert list(answer["probabilities"]) == LABELS
@@ -96,12 +97,64 @@ def test_a_version_carries_its_signature_and_the_tags_of_its_evidence(chain: Mak
     ]
 
 
+def test_the_model_and_its_golden_requests_come_back_with_the_digests_on_the_version(
+    chain: MakeChain, tmp_path: Path
+) -> None:
+    made = chain()
+    version = tracking.get_version(register(made).name, "1")
+    assert version is not None
+    files = tracking.download(version, tmp_path / "fetched")
+    assert store.folder_digest(files["model"]) == version.tags["hone.model_digest"]
+    assert f"sha256:{store.file_digest(files['golden'])}" == version.tags["hone.golden_digest"]
+    assert read_golden(files["golden"]).rows == TEXTS
+
+
+def test_checks_of_one_name_have_a_tag_each(chain: MakeChain) -> None:
+    made = chain()
+    one = made.verdict().checks[0]
+    checks = [one.model_copy(update={"subject": subject}) for subject in ("teacher", "label = \u00fc?")]
+    with tracking.pipeline_run(made.recipe.name, {}, {}) as run_id:
+        verdict = made.verdict().model_copy(update={"checks": checks})
+        found = register_model.fn(made.context(run_id), made.data, made.exported, made.report(), verdict)
+    tags = tracking.get_version(found.name, found.version).tags  # type: ignore[union-attr]
+    assert {tag for tag in tags if "check" in tag} == {
+        "hone.check.speedup.teacher",
+        "hone.check.speedup.label _ \u00fc_",
+    }
+
+
 def test_a_rejected_model_leaves_the_registry_untouched(chain: MakeChain) -> None:
     made = chain(**AUTO)
     result = register(made, verdict="REJECTED")
     assert (result.record.status, result.record.reason) == ("skipped", "the verdict is REJECTED: speedup")
     assert versions(made) == []
     assert not server.client().search_registered_models(f"name = '{made.recipe.name}'")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "sections"), [("INCONCLUSIVE", {}), ("REJECTED", {"register": {"keep_rejected": True}})]
+)
+def test_a_model_that_only_a_person_could_promote_is_a_version_without_an_alias(
+    chain: MakeChain, verdict: str, sections: dict[str, Any]
+) -> None:
+    made = chain(**sections)
+    result = register(made, verdict=verdict)
+    assert result.aliases == []
+    (found,) = (one for one in versions(made) if str(one.version) == result.version)
+    assert found.tags["hone.verdict"] == verdict
+    assert tracking.version_at(made.recipe.name, "challenger") is None
+
+
+def test_a_model_that_does_not_serve_is_never_a_version(chain: MakeChain) -> None:
+    made = chain(register={"keep_rejected": True})
+    broken = made.report().serving.model_copy(update={"answered": 7})
+    report = made.report().model_copy(update={"serving": broken})
+    with tracking.pipeline_run(made.recipe.name, {}, {}) as run_id:
+        context = made.context(run_id)
+        result = register_model.fn(context, made.data, made.exported, report, made.verdict("REJECTED"))
+    assert result.record.status == "skipped"
+    assert "7 of 8 golden requests" in result.record.reason
+    assert versions(made) == []
 
 
 @pytest.mark.parametrize(
@@ -141,39 +194,14 @@ def test_new_evidence_a_new_model_or_another_serving_is_a_new_version(chain: Mak
     assert tracking.version_at(second.name, "challenger").version == "2"  # type: ignore[union-attr]
 
 
-def test_promotion_moves_the_champion_and_remembers_the_one_before(chain: MakeChain) -> None:
+def test_the_champion_is_not_this_stages_to_move_and_is_never_its_own_challenger(chain: MakeChain) -> None:
     made = chain(**AUTO)
-    first, second = register(made), register(made, speedup=9.0)
-    champion = tracking.version_at(first.name, "champion")
-    assert champion is not None
-    assert champion.version == second.version == "2"
-    assert champion.tags["hone.previous_champion"] == "1"
-    assert tracking.find_version(first.name, "hone.speedup", "8.69").tags["hone.previous_champion"] == ""  # type: ignore[union-attr]
-
-
-def test_without_auto_the_champion_stays(chain: MakeChain) -> None:
-    register(chain(**AUTO))
-    later = register(chain(), speedup=9.0)
-    assert later.aliases == ["challenger"]
-    assert tracking.version_at(later.name, "champion").version == "1"  # type: ignore[union-attr]
-
-
-def test_a_rollback_is_not_undone_by_repeating_the_run(chain: MakeChain) -> None:
-    made = chain(**AUTO)
-    register(made)
-    register(made, speedup=9.0)
-    tracking.set_alias(made.recipe.name, "champion", "1")
-    again = register(made, speedup=9.0)
-    assert (again.version, again.aliases) == ("2", ["challenger"])
-    assert tracking.version_at(made.recipe.name, "champion").version == "1"  # type: ignore[union-attr]
-
-
-def test_turning_auto_on_promotes_the_version_that_is_there(chain: MakeChain) -> None:
-    register(chain())
-    promoted = register(chain(**AUTO))
-    assert (promoted.version, promoted.record.status) == ("1", "cached")
-    assert promoted.record.reason.endswith("; alias champion set")
-    assert tracking.version_at(promoted.name, "champion").version == "1"  # type: ignore[union-attr]
+    first = register(made)
+    assert (first.aliases, tracking.version_at(first.name, "champion")) == (["challenger"], None)
+    tracking.set_alias(first.name, "champion", "1")
+    server.client().delete_registered_model_alias(first.name, "challenger")
+    assert register(made).aliases == ["champion"]
+    assert tracking.version_at(first.name, "challenger") is None
 
 
 def test_a_version_whose_aliases_a_kill_prevented_gets_them_from_the_next_run(chain: MakeChain) -> None:
@@ -195,7 +223,9 @@ def test_a_model_that_answers_differently_once_logged_gets_no_version(
     chain: MakeChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, other, log_model = chain(**AUTO), write_model(tmp_path / "other", seed=1), tracking.log_model
-    monkeypatch.setattr(tracking, "log_model", lambda run, code, folder, **rest: log_model(run, code, other, **rest))
+    monkeypatch.setattr(
+        tracking, "log_model", lambda run, code, files, **rest: log_model(run, code, files | {"model": other}, **rest)
+    )
     with pytest.raises(RegistryError, match=r"differs from the exported one by .* on '.*' *: .* no alias was set"):
         register(made)
     assert versions(made) == []

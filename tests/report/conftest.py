@@ -10,18 +10,24 @@ from tasks.contracts import (
     Artifact,
     BadRows,
     Candidate,
+    ChampionAnswers,
     Check,
     Checkpoint,
     Curve,
     DistilledModel,
     EvaluationReport,
     ExportedModels,
+    Handoff,
     Latency,
     OnnxModel,
+    Placement,
     PreparedData,
+    Promotion,
+    PromotionRecord,
     PrunedModel,
     QuantizedModel,
     RegisteredVersion,
+    Serving,
     StageRecord,
     TrainedModel,
     Verdict,
@@ -29,7 +35,8 @@ from tasks.contracts import (
 from tasks.report.build import build_report
 from tasks.stage import RunContext
 
-CELLS = [(1, 16), (1, 32), (32, 32)]
+CELLS = {(1, 16): "fp32, 1 thread", (1, 32): "fp32, 1 thread", (32, 32): "fp32, 2 threads"}
+"""What the dense teacher runs best in."""
 
 
 def artifact(name: str) -> Artifact:
@@ -67,7 +74,7 @@ def candidate(name: str, accuracy: float, megabytes: float, milliseconds: float,
         name=name,
         stage="evaluate" if name == "floor" else "train",
         runtime={"teacher-pytorch": "pytorch", "floor": "sklearn"}.get(name, "onnxruntime"),
-        provider="cpu" if name in ("teacher-pytorch", "floor") else "CPUExecutionProvider",
+        provider="cpu",
         precision="int8" if name == "quantized" else "fp32",
         digest=f"sha256:{name}",
         metrics={
@@ -87,8 +94,9 @@ def candidate(name: str, accuracy: float, megabytes: float, milliseconds: float,
                 p50_ms=milliseconds * batch * length / 32,
                 p95_ms=milliseconds * batch * length / 30,
                 p99_ms=milliseconds * batch * length / 28,
-                samples=150,
+                samples=300 if length == 16 else 150,
                 round_p50_ms=[milliseconds * batch * length / 33, milliseconds * batch * length / 32],
+                configuration=CELLS[batch, length] if name == "teacher" else "",
             )
             for batch, length in CELLS
         ],
@@ -96,7 +104,99 @@ def candidate(name: str, accuracy: float, megabytes: float, milliseconds: float,
         load_seconds=0.2,
         peak_memory_bytes=200_000_000,
         speedup=speedup,
+        placement=None
+        if name in ("teacher-pytorch", "floor")
+        else Placement(
+            asked=["cuda", "cpu"],
+            got=["cpu"],
+            nodes={"cpu": 87},
+            operators={"cpu": {"Add": 50, "MatMul": 37}},
+            fallback=[f"node_{place}" for place in range(87)],
+        ),
     )
+
+
+def difference(name: str, subject: str, value: float, low: float, high: float, **changes: Any) -> Check:
+    """An accepted check of a difference, unless the changes say otherwise."""
+    fields = {"verdict": "ACCEPTED", "threshold": -0.02, "level": 0.05, "rows": 100} | changes
+    return Check(
+        name=name, subject=subject, value=value, low=low, high=high, unit="points", direction="above", **fields
+    )
+
+
+def handoff(model: str, source: str, target: str, kind: str, apart: float, **changes: Any) -> Handoff:
+    """A hand-off in which no label changes, unless the changes say otherwise."""
+    fields = {"rms_share": apart / 2, "agreement": 1.0, "accuracy_difference": 0.0} | changes
+    return Handoff(
+        model=model,
+        source=source,
+        target=target,
+        kind=kind,
+        rows=100,
+        max_abs_difference=apart,
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+def parity(step: Handoff) -> Check:
+    """The accepted check of a hand-off."""
+    subject = f"{step.model}, {step.source} → {step.target}"
+    about: dict[str, Any] = {
+        "exact": {"value": step.max_abs_difference, "threshold": 0.001, "direction": "at_most"},
+        "rounded": {"value": step.agreement, "threshold": 0.9, "unit": "share", "direction": "at_least"},
+        "integer": {"value": step.rms_share, "threshold": 0.05, "unit": "share", "direction": "at_most"},
+    }[step.kind]
+    return Check(name="parity", subject=subject, verdict="ACCEPTED", rows=step.rows, **about)
+
+
+HANDOFFS = [
+    handoff("teacher", "pytorch", "onnx (cpu)", "exact", 6.4e-6),
+    handoff("distilled", "pytorch", "onnx (cpu)", "exact", 3.5e-6),
+    handoff("quantized", "pytorch", "fake-quantised", "rounded", 0.21, agreement=0.98, accuracy_difference=-0.01),
+    handoff("quantized", "fake-quantised", "onnx (cpu)", "integer", 0.0178),
+]
+SLICES = [
+    difference("slice", "label = negative", -0.002, -0.021, 0.016, threshold=-0.05, level=0.025, rows=160),
+    difference("slice", "label = positive", -0.01, -0.035, 0.015, threshold=-0.05, rows=140),
+    difference(
+        "slice",
+        "genre = travel",
+        -0.2,
+        -0.5,
+        0.1,
+        threshold=-0.05,
+        rows=5,
+        verdict="INCONCLUSIVE",
+        decides=False,
+        detail="5 rows, fewer than gate.min_slice_rows = 100: told, not decided",
+    ),
+]
+EXAMPLES = {
+    "lost": [
+        {
+            "row": 17,
+            "text": "a fine <b>film</b> that never quite comes alive",
+            "pair": None,
+            "label": "negative",
+            "reference": "negative",
+            "candidate": "positive",
+            "probability": 0.971,
+        }
+    ],
+    "won": [
+        {
+            "row": 4,
+            "text": "not once did i look at my watch",
+            "pair": "asked at the door",
+            "label": "positive",
+            "reference": "negative",
+            "candidate": "positive",
+            "probability": 0.883,
+        }
+    ],
+    "lost_rows": 3,
+    "won_rows": 1,
+}
 
 
 @pytest.fixture(scope="session")
@@ -149,7 +249,6 @@ def results(recipe: Recipe) -> dict[str, Any]:
                     parameters=1000,
                     graph_bytes=1000,
                     source=artifact(name),
-                    parity_max_abs_diff=2e-6,
                 )
                 for name in names
             ],
@@ -169,6 +268,10 @@ def results(recipe: Recipe) -> dict[str, Any]:
             reference="teacher",
             machine={"cpu": "a processor", "cores": 2, "gpus": [], "system": "Linux", "versions": {"torch": "2.13.0"}}
             | {"background_load": 0.02},
+            handoffs=HANDOFFS,
+            serving=Serving(
+                requests=32, answered=32, max_abs_difference=2e-7, load_seconds=0.21, peak_memory_bytes=181_000_000
+            ),
         ),
         "verdict": Verdict(
             record=record("gate"),
@@ -176,17 +279,56 @@ def results(recipe: Recipe) -> dict[str, Any]:
             selected="quantized",
             checks=[
                 Check(
-                    name="accuracy_kept",
+                    name="size_fraction",
                     verdict="ACCEPTED",
-                    value=0.98333,
-                    threshold=0.97,
+                    value=0.1275,
+                    threshold=0.5,
+                    unit="share",
+                    direction="at_most",
+                ),
+                difference("accuracy_difference", "teacher", -0.0042, -0.0131, 0.0047),
+                difference("accuracy_difference", "champion", 0.003, -0.006, 0.012),
+                difference("accuracy_difference", "teacher, typos", -0.006, -0.017, 0.005),
+                difference("accuracy_above_floor", "", 0.085, 0.05, 0.12, threshold=0.0),
+                Check(
+                    name="speedup",
+                    verdict="ACCEPTED",
+                    value=8.06,
+                    threshold=6,
+                    unit="x",
+                    direction="at_least",
+                    low=7.61,
+                    high=8.55,
+                    level=0.05,
+                ),
+                *(parity(step) for step in HANDOFFS),
+                Check(
+                    name="serves",
+                    verdict="ACCEPTED",
+                    value=1.0,
+                    threshold=1.0,
                     unit="share",
                     direction="at_least",
+                    rows=32,
                 ),
-                Check(name="speedup", verdict="ACCEPTED", value=8.06, threshold=6, unit="x", direction="at_least"),
             ],
+            slices=SLICES,
         ),
+        "champion": ChampionAnswers(record=record("champion"), name="reviews", version="3", digest="sha256:champion"),
         "registered": RegisteredVersion(record=record("register"), name="reviews", version="4", aliases=["challenger"]),
+        "promotion": Promotion(
+            record=record("promote"),
+            change=PromotionRecord(
+                number=2,
+                name="reviews",
+                action="promote",
+                from_version="3",
+                to_version="4",
+                when="2026-02-03T04:05:06+00:00",
+                who="alice",
+            ),
+        ),
+        "examples": EXAMPLES,
     }
 
 
@@ -196,13 +338,39 @@ def report(results: dict[str, Any]) -> dict[str, Any]:
     return copy.deepcopy(build_report(**results))
 
 
+def check_of(report: dict[str, Any], name: str, subject: str = "") -> dict[str, Any]:
+    """The check of that name, to be changed."""
+    found: dict[str, Any] = next(
+        check for check in report["checks"] if (check["name"], check["subject"]) == (name, subject)
+    )
+    return found
+
+
 @pytest.fixture
 def rejected(report: dict[str, Any]) -> dict[str, Any]:
     """The report of a model that is too slow and answered NaN."""
     report["verdict"] = "REJECTED"
-    report["checks"][0] |= {"verdict": "REJECTED", "value": None}
-    report["checks"][1] |= {"verdict": "REJECTED", "value": 1.2}
+    check_of(report, "accuracy_difference", "teacher").update(
+        verdict="REJECTED", value=None, low=None, high=None, level=None, detail="one of the two gave no answers"
+    )
+    check_of(report, "speedup").update(verdict="REJECTED", value=1.2, low=1.1, high=1.3)
     report["candidates"][3] |= {"metrics": {"nonfinite_rows": 3.0}, "confusion": []}
     report["registered"] = {"name": "", "version": "", "aliases": []}
-    report["stages"][-1] |= {"status": "skipped", "reason": "the verdict is REJECTED"}
+    report["promotion"], report["serving"] = None, None
+    report["examples"] = {"lost": [], "won": [], "lost_rows": 0, "won_rows": 0}
+    for stage in report["stages"][-2:]:
+        stage |= {"status": "skipped", "reason": "the verdict is REJECTED"}
+    return report
+
+
+@pytest.fixture
+def inconclusive(report: dict[str, Any]) -> dict[str, Any]:
+    """The report of a model whose accuracy is neither shown to be kept nor to be lost."""
+    report["verdict"] = "INCONCLUSIVE"
+    check_of(report, "accuracy_difference", "teacher").update(
+        verdict="INCONCLUSIVE",
+        value=-0.0142,
+        low=-0.0231,
+        detail="100 rows show a margin of 2.31 points at best; about 2,400 rows would settle it",
+    )
     return report

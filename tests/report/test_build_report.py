@@ -1,7 +1,8 @@
 import json
 
-from tasks.contracts import Check, Curve
+from tasks.contracts import ChampionAnswers, Check, Curve, Promotion
 from tasks.report.build import build_report
+from tasks.report.page import render_page
 from tasks.report.write import write_report
 
 
@@ -25,11 +26,34 @@ def test_the_report_holds_what_it_promises(report):
             assert {"batch", "length", "p50_ms", "p95_ms", "p99_ms", "samples"} <= set(cell)
     for check in report["checks"]:
         assert {"name", "verdict", "value", "threshold"} <= set(check)
+    assert [check["subject"] for check in report["slices"]] == [
+        "label = negative",
+        "label = positive",
+        "genre = travel",
+    ]
+    assert [step["model"] for step in report["handoffs"]] == ["teacher", "distilled", "quantized", "quantized"]
+    assert report["serving"]["answered"] == 32
+    assert report["champion"] == {"name": "reviews", "version": "3"}
+    assert report["promotion"]["to_version"] == "4"
+    assert report["examples"]["lost"][0]["text"].startswith("a fine")
+    assert "parity" not in report
+
+
+def test_where_there_is_no_champion_no_change_and_no_serving_stands_null(results):
+    changes = {
+        "champion": ChampionAnswers(record=results["champion"].record),
+        "promotion": Promotion(record=results["promotion"].record),
+        "evaluation": results["evaluation"].model_copy(update={"serving": None}),
+    }
+    report = build_report(**{**results, **changes})
+    assert report["champion"] == {"name": "", "version": None}
+    assert report["promotion"] is None
+    assert report["serving"] is None
 
 
 def test_stages_stand_in_the_order_of_the_chain(report):
-    names = ["data", "train", "distill", "prune", "quantize", "export", "evaluate", "gate", "register"]
-    assert [stage["name"] for stage in report["stages"]] == names
+    chain = "data train distill prune quantize export evaluate champion gate register promote"
+    assert [stage["name"] for stage in report["stages"]] == chain.split()
 
 
 def test_a_skipped_stage_does_not_show_the_curves_and_notes_of_the_stage_before(report):
@@ -53,7 +77,11 @@ def test_a_number_that_is_not_finite_becomes_null(results):
     verdict = results["verdict"].model_copy(
         update={"checks": [Check(name="x", verdict="REJECTED", value=None, threshold=1, direction="at_most")]}
     )
-    report = build_report(**{**results, "models": models, "verdict": verdict})
+    apart = results["evaluation"].handoffs[0].model_copy(update={"max_abs_difference": float("inf")})
+    evaluation = results["evaluation"].model_copy(update={"handoffs": [apart]})
+    report = build_report(**{**results, "models": models, "verdict": verdict, "evaluation": evaluation})
+    assert report["handoffs"][0]["max_abs_difference"] is None
+    assert "teacher" in render_page(report)
     assert report["curves"]["distill"][0]["values"] == [None, 1.0]
     assert report["notes"]["distill"]["worst"] is None
     json.dumps(report, allow_nan=False)

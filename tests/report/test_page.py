@@ -6,6 +6,7 @@ import yaml
 
 from configs.recipe import parse_recipe
 from tasks.report.page import MOST_CONFUSIONS, confusion, render_page, spread
+from tests.report.conftest import check_of
 
 VOID = {"meta", "br", "path", "use"}
 
@@ -51,18 +52,89 @@ def text_of(html: str) -> str:
 def test_the_verdict_comes_first_and_names_the_model(report):
     html = render_page(report)
     assert outline(html).texts["h1"] == ["Accepted"]
-    assert text_of(html).index("The model quantized meets all 2 thresholds.") < text_of(html).index("Checks")
+    found = text_of(html)
+    assert found.index("The model quantized meets all 13 thresholds.") < found.index("Checks")
+    assert "Registered as reviews version 4 , alias challenger." in found
+    assert "Compared with the champion, reviews version 3 ." in found
+    assert "Promoted by alice: the champion was version 3 and is version 4 ." in found
 
 
 def test_a_rejection_says_what_failed_and_what_was_asked(rejected):
     html = render_page(rejected)
     assert outline(html).texts["h1"] == ["Rejected"]
-    assert (
-        "The model quantized fails 2 of 2 checks: accuracy kept of the teacher&#39;s is not measured where "
-        "at least 97.00% is asked; speed-up over the teacher in ONNX Runtime is 1.20× where at least 6.00× is asked."
-    ) in text_of(html)
-    assert "Not registered: the verdict is REJECTED." in text_of(html)
-    assert "3 rows were answered with something that is not a number" in text_of(html)
+    found = text_of(html)
+    for expected in (
+        "The model quantized fails 2 of 13 checks.",
+        "Accuracy against the teacher&#39;s: not measured; asked: no more than 2.00 points below. One of the two",
+        "Speed-up over the best dense teacher: 1.20×, upper bound 1.30× at level 5%; asked: at least 6.00×.",
+        "Not registered: the verdict is REJECTED.",
+        "Not promoted: the verdict is REJECTED.",
+        "3 rows were answered with something that is not a number",
+    ):
+        assert expected in found
+
+
+def test_an_open_verdict_says_what_would_settle_it(inconclusive):
+    html = render_page(inconclusive)
+    assert outline(html).texts["h1"] == ["Inconclusive"]
+    assert '<h1 class="inconclusive">' in html
+    found = text_of(html)
+    assert "The model quantized passes 12 of 13 checks and fails none." in found
+    assert "About 2,400 rows would settle it".lower() in found[: found.index("Checks")].lower()
+
+
+def test_every_check_with_an_interval_is_drawn_and_no_other(report):
+    drawn = re.findall(r'<svg class="interval \w+"', render_page(report))
+    assert len(drawn) == sum(check["low"] is not None for check in [*report["checks"], *report["slices"]]) == 8
+
+
+def test_comparisons_with_other_models_share_one_scale(report):
+    check_of(report, "accuracy_difference", "champion")["low"] = -0.05
+    html = render_page(report)
+    drawn = re.findall(r'asked: no more than 2.00 points below">.*?class="threshold" d="M([\d.]+) ', html)
+    assert len(drawn) == 3
+    assert len(set(drawn)) == 1
+
+
+def test_a_small_slice_is_told_and_not_decided(report):
+    html = render_page(report)
+    row = next(row for row in re.findall(r"<tr>.*?</tr>", html, flags=re.S) if "genre = travel" in row)
+    assert "not decided" in row
+    assert 'class="interval told"' in row
+
+
+def test_the_page_says_where_the_nodes_ran_and_what_each_hand_off_changed(report):
+    found = text_of(render_page(report))
+    for expected in (
+        "quantized CUDA, CPU CPU 87 on CPU 87 node_0, node_1, node_2, node_3, node_4, …",
+        "quantized pytorch → fake-quantised rounded 0.21 10.500% 98.00% −1.00 – ✓",
+        "answered 32 of 32 golden requests as expected (largest difference of a probability 2e-07)",
+        "It was ready after 0.21 s and took 181 MB at most.",
+        "Quantised with the dynamic scheme; classifier stays in higher precision",
+        "fastest with fp32, 1 thread at 1×16, 1×32; fp32, 2 threads at 32×32.",
+    ):
+        assert expected in found
+
+
+def test_a_hand_off_that_fails_names_the_layer(report):
+    report["handoffs"][3]["first_divergence"] = "encoder.layer.1"
+    next(check for check in report["checks"] if "fake-quantised → onnx" in check["subject"])["verdict"] = "REJECTED"
+    assert "integer 0.018 0.890% 100.00% 0.00 encoder.layer.1 ✗" in text_of(render_page(report))
+
+
+def test_rows_lost_and_won_are_shown_with_what_both_said(report):
+    html = render_page(report)
+    assert "a fine &lt;b&gt;film&lt;/b&gt; that never quite comes alive" in html
+    found = text_of(html)
+    assert "Lost against the teacher: 3 rows" in found
+    assert "Won against the teacher: 1 row The teacher is wrong where quantized is right." in found
+    assert "asked at the door" in found
+
+
+def test_a_99th_percentile_of_few_calls_is_not_told(report):
+    found = text_of(render_page(report))
+    assert re.search(r"teacher 1×16 2\.70 2\.88 3\.09 300 ", found)
+    assert re.search(r"1×32 5\.40 5\.76 – 150 ", found)
 
 
 def test_nothing_is_fetched_from_outside(report):
@@ -104,6 +176,8 @@ def test_every_model_and_every_stage_stands_on_the_page(report):
 
 
 def test_notes_of_any_shape_are_shown(report):
+    report["notes"]["quantize"] = {"sensitivity": {"pooler": {"accuracy_lost": 0.01, "logit_error": 0.5}}}
+    assert "1 entry accuracy lost logit error pooler 0.01 0.5" in text_of(render_page(report))
     report["notes"]["prune"] = {"heads_kept": [[0, 2], [1]], "kept": list(range(50)), "share": 0.123456, "none": None}
     found = text_of(render_page(report))
     assert "heads kept [0, 2], [1]" in found
@@ -125,7 +199,10 @@ def test_light_is_the_default_dark_follows_the_system_and_paper_is_light(report)
 
 def test_a_chain_that_made_nothing_and_asks_nothing_still_has_a_page(report):
     teacher = report["candidates"][1] | {"latency": [], "speedup": 0.0, "metrics": {}, "confusion": []}
-    report |= {"candidates": [teacher], "selected": "teacher", "checks": [], "curves": {}, "notes": {}, "parity": {}}
+    teacher |= {"size_bytes": 0, "placement": None}
+    report |= {"candidates": [teacher], "selected": "teacher", "checks": [], "curves": {}, "notes": {}}
+    report |= {"slices": [], "handoffs": [], "serving": None, "promotion": None}
+    report["examples"] = {"lost": [], "won": [], "lost_rows": 0, "won_rows": 0}
     report["machine"], report["data"]["bad_rows"] = {}, []
     html = render_page(report)
     outline(html)

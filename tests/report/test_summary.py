@@ -1,8 +1,13 @@
 import io
 
 from rich.console import Console
+from rich.text import Text
 
-from tasks.report.summary import summary_markdown, summary_rows, summary_table
+from tasks.report.summary import check_lines, summary_markdown, summary_rows, summary_table
+
+
+def plain(markup: str) -> str:
+    return Text.from_markup(markup).plain
 
 
 def test_the_table_has_a_row_for_each_model(report):
@@ -38,9 +43,63 @@ def test_markdown_says_the_verdict_the_models_and_the_checks(report):
     text = summary_markdown(report)
     assert text.startswith("# ACCEPTED: quantized\n")
     assert "| **quantized** | 88.50% | 11.6 MB | 0.67 | 8.06× |" in text
-    assert "| Speed-up over the teacher in ONNX Runtime | 8.06× | at least 6.00× | ACCEPTED |" in text
+    speed = (
+        "| Speed-up over the best dense teacher | 8.06× | lower bound 7.61× at level 5% | at least 6.00× | ACCEPTED |"
+    )
+    assert speed in text
+    assert "| Parity at 4 hand-offs |  |  |  | ACCEPTED |" in text
+
+
+def test_markdown_says_what_would_settle_an_open_check(inconclusive):
+    assert "about 2,400 rows would settle it." in summary_markdown(inconclusive).splitlines()[-1]
+
+
+def test_a_bar_in_a_name_does_not_break_the_table(report):
+    report["slices"] = [report["slices"][0] | {"subject": "genre = a|b"}]
+    assert r"| Slice genre = a\|b |" in summary_markdown(report)
+
+
+def test_the_terminal_has_a_line_for_each_check_and_one_for_those_that_are_alike(report):
+    assert [plain(line) for line in check_lines(report)] == [
+        "✓ Size, as a share of the teacher's: 12.75%; asked: at most 50.00%",
+        "✓ Accuracy against the teacher's: −0.42 points, lower bound −1.31 at level 5%; "
+        "asked: no more than 2.00 points below",
+        "✓ Accuracy against the champion's: +0.30 points, lower bound −0.60 at level 5%; "
+        "asked: no more than 2.00 points below",
+        "✓ Accuracy with typos, against the teacher's: −0.60 points, lower bound −1.70 at level 5%; "
+        "asked: no more than 2.00 points below",
+        "✓ Accuracy above TF-IDF's: +8.50 points, lower bound +5.00 at level 5%; asked: above 0 points",
+        "✓ Speed-up over the best dense teacher: 8.06×, lower bound 7.61× at level 5%; asked: at least 6.00×",
+        "✓ Parity at 4 hand-offs",
+        "✓ Golden requests answered: 32 of 32; asked: all of them",
+        "✓ 2 slices, each no more than 5.00 points below the teacher (1 more too small to decide)",
+    ]
+
+
+def test_an_open_check_has_its_own_mark_and_says_what_would_settle_it(inconclusive):
+    lines = [plain(line) for line in check_lines(inconclusive)]
+    place = next(
+        place for place, line in enumerate(lines) if line.startswith("? Accuracy against the teacher's: −1.42")
+    )
+    assert lines[place + 1].strip().endswith("about 2,400 rows would settle it")
+
+
+def test_what_is_not_accepted_is_told_one_by_one_beside_what_is(report):
+    bad = next(check for check in report["checks"] if check["name"] == "parity")
+    bad |= {"verdict": "REJECTED", "value": 0.5, "detail": "first different at encoder.layer.1"}
+    report["slices"] += [report["slices"][1] | {"subject": "genre = [film]", "verdict": "REJECTED", "detail": "lost"}]
+    lines = [plain(line) for line in check_lines(report)]
+    for expected in (
+        "✗ Parity of teacher, pytorch → onnx (cpu): 0.5; asked: logits at most 0.001 apart",
+        "  first different at encoder.layer.1",
+        "✓ Parity at 3 of 4 hand-offs",
+        "✓ 2 of 3 slices, each no more than 5.00 points below the teacher (1 more too small to decide)",
+        "  lost",
+    ):
+        assert expected in lines
+    assert any(line.startswith("✗ Slice genre = [film]: −1.00 points") for line in lines)
 
 
 def test_markdown_without_checks_has_one_table(report):
-    report["checks"] = []
+    report["checks"], report["slices"] = [], []
     assert summary_markdown(report).count("| --- |") == 1

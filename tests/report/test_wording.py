@@ -46,6 +46,14 @@ def test_durations_are_as_exact_as_anyone_needs(seconds, text):
         (8.691, "x", "8.69×"),
         (12.34567, "ms", "12.35 ms"),
         (3, "", "3"),
+        (-0.0042, "points", "−0.42 points"),
+        (0.0612, "points", "+6.12 points"),
+        (-0.00001, "points", "0.00 points"),
+        (181_000_000, "bytes", "181 MB"),
+        (0.214, "s", "0.214 s"),
+        (1, "nodes", "1 node"),
+        (0, "nodes", "0 nodes"),
+        (0.0, "share", "0.00%"),
         (None, "x", "not measured"),
     ],
 )
@@ -57,6 +65,55 @@ def test_a_check_that_is_not_known_by_name_is_still_readable():
     check = {"name": "p95_at_1x32", "direction": "at_most", "threshold": 5.0, "unit": "ms"}
     assert wording.check_name(check) == "P95 at 1x32"
     assert wording.check_demand(check) == "at most 5 ms"
+
+
+@pytest.mark.parametrize(
+    ("name", "subject", "said"),
+    [
+        ("accuracy_difference", "teacher", "Accuracy against the teacher's"),
+        ("macro_f1_difference", "champion", "Macro F1 against the champion's"),
+        ("accuracy_difference", "teacher, typos", "Accuracy with typos, against the teacher's"),
+        ("p95", "1×32", "95th percentile of the latency at 1×32"),
+        ("required_provider", "cuda", "Nodes on CUDA, the required provider"),
+        ("parity", "quantized, pytorch → fake-quantised", "Parity of quantized, pytorch → fake-quantised"),
+        ("parity", "", "Parity"),
+        ("slice", "label = negative", "Slice label = negative"),
+    ],
+)
+def test_a_check_is_named_with_what_it_is_about(name, subject, said):
+    assert wording.check_name({"name": name, "subject": subject}) == said
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "direction", "threshold", "said"),
+    [
+        ("accuracy_difference", "points", "above", -0.02, "no more than 2.00 points below"),
+        ("accuracy_above_floor", "points", "above", 0.0, "above 0 points"),
+        ("serves", "share", "at_least", 1.0, "all of them"),
+        ("fallback_nodes", "nodes", "at_most", 1, "at most 1 node"),
+        ("parity", "", "at_most", 0.001, "logits at most 0.001 apart"),
+        ("parity", "share", "at_least", 0.9, "at least 90.00% of the labels the same"),
+        ("parity", "share", "at_most", 0.05, "at most 5.00% of the logits' spread apart"),
+    ],
+)
+def test_a_demand_is_said_in_its_unit(name, unit, direction, threshold, said):
+    check = {"name": name, "unit": unit, "direction": direction, "threshold": threshold}
+    assert wording.check_demand(check) == said
+
+
+def test_the_bound_is_the_end_of_the_interval_that_decides():
+    check = {"unit": "ms", "low": 0.4, "high": 0.61, "level": 0.05}
+    assert wording.check_bound({**check, "direction": "at_most"}) == "upper bound 0.61 ms at level 5%"
+    assert wording.check_bound({**check, "direction": "at_least"}) == "lower bound 0.4 ms at level 5%"
+    assert wording.check_bound({**check, "direction": "at_least", "verdict": "REJECTED"}).startswith("upper bound 0.61")
+    assert wording.check_bound({**check, "direction": "at_most", "verdict": "REJECTED"}).startswith("lower bound 0.4")
+    assert wording.check_bound({**check, "direction": "at_least", "level": 0.05 / 6}).endswith("at level 0.83%")
+    assert wording.check_bound({"direction": "at_least", "low": None, "high": None, "level": None}) == ""
+
+
+def test_a_provider_has_one_name_however_it_is_written():
+    assert wording.provider("CUDAExecutionProvider") == wording.provider("cuda") == "CUDA"
+    assert wording.provider("AnotherExecutionProvider") == "AnotherExecutionProvider"
 
 
 def test_a_phrase_in_a_sentence_starts_small_unless_it_is_an_abbreviation():

@@ -1,0 +1,34 @@
+"""What surrounds a flow that a command runs in its own process: quiet engines, no heartbeat, errors in a line."""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from rich.console import Console
+
+from tasks.errors import HoneError, PreflightError
+
+
+@contextlib.contextmanager
+def no_heartbeat() -> Iterator[None]:
+    """The heartbeat tells a server's automations that a worker lives, and costs an embedded flow a second."""
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
+
+
+def quieten() -> None:
+    """Keeps to themselves what the engines say to their own developers."""
+    for name in ("torchao", "torch.utils._pytree", "torch.distributed.elastic", "ray", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"(torch|transformers|ray|mlflow|onnxscript)\b.*")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+
+
+def complain(console: Console, error: HoneError) -> str:
+    """Prints an error, and returns INVALID where the command named what is not there, or else FAILED."""
+    console.print(f"[red]{type(error).__name__}[/] ", end="")
+    console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+    return "INVALID" if isinstance(error, PreflightError) else "FAILED"

@@ -1,0 +1,1 @@
+"""What the model that is served now makes of this run's test split."""

@@ -1,0 +1,60 @@
+"""Which provider ran which node: read from the profile of one run, as a session's list of providers tells only who was
+asked."""
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnxruntime
+
+from tasks.contracts import Placement
+from tasks.evaluate.timing_worker import random_tokens
+from tasks.model.sessions import PROVIDERS, create_session, provider_names
+from tasks.model.subject import Subject
+
+BATCH, LENGTH = 2, 8
+_KERNEL = "_kernel_time"
+
+
+def place(subject: Subject, providers: Sequence[str], threads: int = 0) -> Placement:
+    """Runs one small batch of an exported model under onnxruntime's profiler.
+
+    Args:
+        providers: as the recipe lists them, the preferred one first. Every node that ran on another than that one is a
+            fallback, so without its device all of them are.
+        threads: 0 takes one for each core.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = create_session(subject.folder / "model.onnx", providers, threads, options)
+        config = json.loads((subject.folder / "config.json").read_text(encoding="utf-8"))
+        tokens = random_tokens(BATCH, LENGTH, config["vocab_size"], seed=0)
+        session.run(None, {value.name: tokens[value.name] for value in session.get_inputs()})
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    return read_profile(events, list(providers), provider_names(session))
+
+
+def read_profile(events: list[dict[str, object]], asked: list[str], got: list[str]) -> Placement:
+    """The placement that a profile's events tell; a node that ran several times is one node."""
+    words = {name: word for word, name in PROVIDERS.items()}
+    ran: dict[tuple[str, str], tuple[str, str]] = {}  # (index, name) -> (provider, operator)
+    for event in events:
+        name, facts = str(event.get("name", "")), event.get("args")
+        if event.get("cat") == "Node" and name.endswith(_KERNEL) and isinstance(facts, dict):
+            provider = str(facts["provider"])
+            key = (str(facts.get("node_index", "")), name.removesuffix(_KERNEL))
+            ran[key] = words.get(provider, provider), str(facts["op_name"])
+    operators: dict[str, Counter[str]] = {}
+    for provider, operator in ran.values():
+        operators.setdefault(provider, Counter())[operator] += 1
+    return Placement(
+        asked=asked,
+        got=got,
+        nodes={provider: kinds.total() for provider, kinds in operators.items()},
+        operators={provider: dict(sorted(kinds.items())) for provider, kinds in operators.items()},
+        fallback=[name or ran[index, name][1] for index, name in ran if ran[index, name][0] != asked[0]],
+    )

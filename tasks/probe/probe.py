@@ -1,0 +1,94 @@
+"""Does a model load and answer where nothing of Hone is? A process of its own shows it, before anybody is served."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tasks.contracts import Serving
+from tasks.probe.golden import Golden, read_golden
+
+WORKER = Path(__file__).with_name("worker.py")
+LONGEST_ERROR = 500
+
+
+def probe(folder: Path, golden: Path, limit_seconds: float = 300) -> Serving:
+    """Has a fresh process load the exported model in `folder` and answer the golden requests.
+
+    Whatever becomes of that process is a result: one that dies, hangs or cannot load gives an `error`, and a request
+    that is answered otherwise than expected is one fewer `answered`.
+
+    Args:
+        golden: the file that `golden.write_golden` wrote.
+    """
+    try:
+        asked = read_golden(golden)
+    except (OSError, ValueError) as error:
+        return _failed(0, f"{golden.name} cannot be read: {error}")
+    if not asked.requests:
+        return _failed(0, f"{golden.name} holds no requests, and none would show nothing")
+    with tempfile.TemporaryDirectory(prefix="hone-probe-") as room:
+        answer = Path(room, "answer.json")
+        # -I: nothing of the folder it starts in, of PYTHONPATH or of the user's own packages.
+        files = [str(path.resolve()) for path in (WORKER, folder, golden)]
+        try:
+            ended = subprocess.run(
+                [sys.executable, "-I", *files, str(answer)],
+                cwd=room,
+                capture_output=True,
+                text=True,
+                timeout=limit_seconds,
+                check=False,
+            )
+            told = json.loads(answer.read_text(encoding="utf-8")) if ended.returncode == 0 else None
+        except subprocess.TimeoutExpired:
+            return _failed(len(asked.requests), f"it had not answered after {limit_seconds:g} s")
+        except (OSError, ValueError) as error:
+            return _failed(len(asked.requests), f"the process left no answer: {error}")
+    return _failed(len(asked.requests), _last_words(ended)) if told is None else _judged(asked, told)
+
+
+def complaint(serving: Serving) -> str:
+    """What is wrong with the answers, in a few words; empty where each came as expected."""
+    if serving.error:
+        return f"it does not load or answer in a fresh process: {serving.error}"
+    if serving.answered < serving.requests:
+        return (
+            f"in a fresh process it answers {serving.answered} of {serving.requests} golden requests as it did when it "
+            f"was evaluated; the largest difference of a probability is {serving.max_abs_difference:.2g}"
+        )
+    return ""
+
+
+def _judged(asked: Golden, told: dict[str, Any]) -> Serving:
+    answers = told["answers"]
+    right = [one for one in answers if one["label_expected"] and one["max_abs_difference"] <= asked.tolerance]
+    return Serving(
+        requests=len(asked.requests),
+        answered=len(right),
+        max_abs_difference=max(one["max_abs_difference"] for one in answers),
+        load_seconds=round(told["load_seconds"], 4),
+        peak_memory_bytes=told["peak_memory_bytes"],
+    )
+
+
+def _failed(requests: int, error: str) -> Serving:
+    """Nothing was answered; 1 is the most that a probability can be off by."""
+    return Serving(
+        requests=requests,
+        answered=0,
+        max_abs_difference=1.0,
+        load_seconds=0.0,
+        peak_memory_bytes=0,
+        error=error[:LONGEST_ERROR],
+    )
+
+
+def _last_words(ended: subprocess.CompletedProcess[str]) -> str:
+    said = ([line for line in ended.stderr.splitlines() if line.strip()] or ["(it said nothing)"])[-1]
+    if ended.returncode < 0:
+        memory = " (out of memory?)" if ended.returncode == -9 else ""
+        return f"killed by signal {-ended.returncode}{memory}: {said}"
+    return said

@@ -1,0 +1,1 @@
+"""Which version is served: promoted and rolled back on evidence, with a history of it."""

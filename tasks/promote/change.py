@@ -1,0 +1,203 @@
+"""How the champion changes: look, validate, write into the history, move the alias. One change at a time wins.
+
+The champion that was seen at the beginning goes into the entry. So of two people who look at the same champion and
+promote, the one whose entry comes second is told, however long either validates.
+"""
+
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tasks import store, tracking
+from tasks.contracts import PromotionRecord
+from tasks.errors import PreflightError, PromotionError
+from tasks.probe.probe import complaint, probe
+from tasks.promote import history
+from tasks.promote.history import DONE, History
+from tasks.tracking import CHAMPION, Version
+
+PATIENCE_SECONDS = 10.0
+"""How long another's change may take from its entry to the alias before it counts as interrupted: the two are
+neighbouring calls to MLflow."""
+VERDICT = "hone.verdict"
+DIGESTS = {"model": "hone.model_digest", "golden": "hone.golden_digest"}
+"""What has to be as it was when it was judged, by name among the version's artifacts."""
+
+
+def promote(name: str, version: str, who: str, override: str = "") -> PromotionRecord:
+    """Makes a version the champion and returns the entry by which it is; an old one where it is the champion already.
+
+    Args:
+        override: why a person wants it although its verdict is not ACCEPTED.
+
+    Raises:
+        PreflightError: when there is no such model or version.
+        PromotionError: when its verdict forbids it, its files are not those that were judged, it does not answer in a
+            fresh process, or another change came first. The alias is where it was.
+    """
+    wanted = find(name, version)
+    seen = _settled(name, who)
+    if seen.last and seen.champion == wanted.version:
+        return seen.last
+    return _change("promote", seen, wanted, who, override.strip())
+
+
+def roll_back(name: str, who: str, reason: str = "") -> PromotionRecord:
+    """Makes the version before the champion again and returns the entry; as undo, a second time goes further back.
+
+    Args:
+        reason: why, in a person's words; has to be given where that version's verdict is not ACCEPTED.
+
+    Raises:
+        PreflightError: when there is no such model.
+        PromotionError: as `promote`, or when no version was the champion before.
+    """
+    _require_model(name)
+    seen = _settled(name, who)
+    if not seen.previous:
+        now = f"version {seen.champion} is the first champion" if seen.champion else "there never was a champion"
+        raise PromotionError(f"{name}: {now}, so there is nothing to go back to: promote a version instead")
+    wanted = tracking.get_version(name, seen.previous)
+    if wanted is None:
+        raise PromotionError(
+            f"{name}: the champion before was version {seen.previous}, which was deleted from the registry: "
+            "promote another one instead"
+        )
+    return _change("rollback", seen, wanted, who, reason.strip())
+
+
+def records(name: str) -> list[PromotionRecord]:
+    """The history of a model, the oldest first. Writes nothing: a move outside Hone that no promotion has recorded yet
+    is told as if it were recorded now.
+
+    Raises:
+        PreflightError: when there is no such model.
+    """
+    _require_model(name)
+    seen, alias = _look(name)
+    outside = None if seen.under_way else history.unrecorded(name, seen, alias, _now())
+    return [*seen.records, *([outside] if outside else [])]
+
+
+def find(name: str, version: str) -> Version:
+    """A version that may be asked for.
+
+    Raises:
+        PreflightError: when there is no such model or version.
+    """
+    _require_model(name)
+    found = tracking.get_version(name, version)
+    if found is None:
+        raise PreflightError(
+            f"{name} has no version '{version}': give the number of one that MLflow's registry shows, such as 1"
+        )
+    return found
+
+
+def _change(action: str, seen: History, wanted: Version, who: str, reason: str) -> PromotionRecord:
+    """Validates, writes the entry, and moves the alias if the entry took effect.
+
+    Args:
+        seen: the history when the change was asked for.
+    """
+    verdict = wanted.tags.get(VERDICT, "")
+    if verdict != "ACCEPTED" and not reason:
+        option = "--override REASON" if action == "promote" else "--reason REASON"
+        raise PromotionError(
+            f"{wanted.name} version {wanted.version} has {f'the verdict {verdict}' if verdict else 'no verdict'}, and "
+            f"only ACCEPTED may be served: look at its report, or take it upon yourself with {option}"
+        )
+    _validate(wanted)
+    _settled(wanted.name, who)  # so that a move outside Hone in the meantime is in the history, and wins
+    entry = PromotionRecord.model_validate(
+        {
+            "number": len(seen.records) + 1,
+            "name": wanted.name,
+            "action": action,
+            "from_version": seen.champion,
+            "to_version": wanted.version,
+            "when": _now(),
+            "who": who,
+            "run_id": wanted.tags.get("hone.pipeline_run_id", ""),
+            "verdict": verdict,
+            "evidence": wanted.tags.get("hone.evidence", ""),
+            "reason": reason,
+        }
+    )
+    number = tracking.append_change(wanted.name, history.to_tags(entry))
+    now = history.replay(wanted.name, tracking.changes(wanted.name))
+    if now.record(number).outcome == "lost":
+        first = next(record for record in reversed(now.records) if record.number < number and record.outcome != "lost")
+        raise PromotionError(
+            f"{wanted.name}: version {first.to_version or 'none'} became the champion meanwhile (entry {first.number}, "
+            f"by {first.who}), so version {wanted.version} did not: look at `hone history {wanted.name}` and ask again "
+            "if it still should"
+        )
+    tracking.set_alias(wanted.name, CHAMPION, wanted.version)
+    tracking.mark_change(wanted.name, number, {DONE: _now()})
+    return now.record(number).model_copy(update={"outcome": "took effect"})
+
+
+def _validate(wanted: Version) -> None:
+    """Raises:
+    PromotionError: when the files are not those that were judged, or do not answer as they did.
+    """
+    about = f"{wanted.name} version {wanted.version}"
+    with tempfile.TemporaryDirectory(prefix="hone-promote-") as room:
+        files = tracking.download(wanted, Path(room))
+        for name, tag in DIGESTS.items():
+            expected, path = wanted.tags.get(tag, ""), files.get(name)
+            if path is None or not path.exists() or not expected:
+                raise PromotionError(
+                    f"{about} has no {f'tag {tag}' if not expected else name}, so nothing shows that it is what was "
+                    "judged: register it again with `hone optimize`"
+                )
+            found = store.folder_digest(path) if path.is_dir() else f"sha256:{store.file_digest(path)}"
+            if found != expected:
+                raise PromotionError(
+                    f"{about}: the content of its {name} is {found}, and {expected} was judged: somebody changed the "
+                    f"files at {wanted.source}; register it again with `hone optimize`"
+                )
+        wrong = complaint(probe(files["model"], files["golden"]))
+    if wrong:
+        raise PromotionError(f"{about}: {wrong}. The champion stays as it is")
+
+
+def _settled(name: str, who: str) -> History:
+    """The history once it and the alias agree: another's change that is under way is waited for, and a move of the
+    alias that nobody recorded is recorded."""
+    patience: dict[int, float] = {}
+    while True:
+        seen, alias = _look(name)
+        missing = history.unrecorded(name, seen, alias, _now())
+        open_ = seen.under_way
+        if missing is None:
+            if open_ is None:
+                return seen
+            tracking.mark_change(name, open_.number, {DONE: _now()})
+        elif open_ and time.monotonic() < patience.setdefault(open_.number, time.monotonic() + PATIENCE_SECONDS):
+            time.sleep(0.1)
+        else:
+            noticed = missing.model_copy(update={"reason": f"{missing.reason}; noticed by {who}"})
+            tracking.append_change(name, history.to_tags(noticed) | {DONE: missing.when})
+
+
+def _look(name: str) -> tuple[History, str]:
+    """The history, and the version that carried the alias at one moment of it; empty where none did."""
+    while True:
+        before = tracking.changes(name)
+        found = tracking.version_at(name, CHAMPION)
+        if tracking.changes(name) == before:
+            return history.replay(name, before), found.version if found else ""
+
+
+def _require_model(name: str) -> None:
+    known = tracking.model_names()
+    if name not in known:
+        there = ", ".join(sorted(model for model in known if not model.endswith(tracking.HISTORY))[:10]) or "none"
+        raise PreflightError(f"MLflow at {tracking.tracking_uri()} has no registered model '{name}'; there: {there}")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

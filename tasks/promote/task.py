@@ -1,0 +1,79 @@
+"""An accepted version becomes the champion where the recipe says so: once, so that no repeated run undoes a rollback.
+
+The stage of the chain, and the same change as a task of the flows `promote` and `rollback`.
+"""
+
+import time
+
+from prefect import task
+
+from tasks import progress, tracking
+from tasks.contracts import Promotion, PromotionRecord, RegisteredVersion, StageRecord, Verdict
+from tasks.errors import PromotionError
+from tasks.promote import change, history
+from tasks.stage import RunContext, skip_stage
+
+STAGE = "promote"
+
+
+@task(name=STAGE, retries=0)
+def promote_model(context: RunContext, registered: RegisteredVersion, verdict: Verdict) -> Promotion:
+    """Makes the registered version the champion, if `register.promote` is auto and nobody ever asked that of it before.
+
+    Where that is refused, or another promotion came first, the run goes on and its report says so: the evidence stands,
+    and the champion is the one it was, or the one that came first.
+    """
+    reason = _why_not(context, registered, verdict)
+    if reason:
+        return Promotion(record=skip_stage(STAGE, reason, registered.record.digest))
+    started = time.monotonic()
+    progress.started(STAGE)
+    with tracking.stage_run(context.mlflow_run_id, STAGE) as log:
+        try:
+            made = change.promote(registered.name, registered.version, tracking.user())
+        except PromotionError as error:
+            return Promotion(record=skip_stage(STAGE, str(error), registered.record.digest))
+        result = Promotion(
+            record=StageRecord(
+                name=STAGE,
+                status="ran",
+                reason="it is accepted, and register.promote is auto",
+                seconds=round(time.monotonic() - started, 3),
+                mlflow_run_id=log.run_id,
+                digest=registered.record.digest,
+            ),
+            change=made,
+        )
+        log.tags({tag: value for tag, value in history.to_tags(made).items() if value})
+        log.result(result)
+    progress.finished(result.record, result.headline())
+    return result
+
+
+@task(name="promote version", retries=0)
+def promote_version(name: str, version: str, who: str, override: str) -> PromotionRecord:
+    """As `change.promote`."""
+    return change.promote(name, version, who, override)
+
+
+@task(name="roll back", retries=0)
+def roll_back(name: str, who: str, reason: str) -> PromotionRecord:
+    """As `change.roll_back`."""
+    return change.roll_back(name, who, reason)
+
+
+def _why_not(context: RunContext, registered: RegisteredVersion, verdict: Verdict) -> str:
+    if context.recipe.register_.promote == "never":
+        return "register.promote is never"
+    if verdict.verdict != "ACCEPTED":
+        return f"the verdict is {verdict.verdict}"
+    if not registered.version:
+        return "nothing was registered"
+    before = next((one for one in change.records(registered.name) if _asked(one, registered.version)), None)
+    return f"version {registered.version} was up for it before: entry {before.number} of the history" if before else ""
+
+
+def _asked(record: PromotionRecord, version: str) -> bool:
+    """Whether somebody asked before that the version be the champion. A change that a kill interrupted may be made
+    again; of one that is under way, `change.promote` finds out which it is."""
+    return record.to_version == version and record.outcome in ("took effect", "lost")

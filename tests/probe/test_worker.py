@@ -1,0 +1,75 @@
+"""The bare process: what it refuses to import, and that it treats a text as the served model does."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tasks.data.clean import normalizer
+from tasks.probe import worker
+from tasks.probe.probe import WORKER
+
+NAMES = ["bad", "fair", "good"]
+
+
+def run_with(line: str, folder: Path) -> str:
+    """What the process says last when, once its hook is in place, it comes to this line."""
+    marker = "    sys.meta_path.insert(0, Refusal)\n"
+    source = WORKER.read_text()
+    assert source.count(marker) == 1
+    changed = folder / "worker.py"
+    changed.write_text(source.replace(marker, f"{marker}    {line}\n    sys.exit('it was there')\n"))
+    command = [sys.executable, "-I", str(changed), "folder", "golden", "answer"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    return done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", ["torch", "transformers", "mlflow", "tasks", "tasks.contracts", "flows", "configs"])
+def test_the_process_refuses_hone_and_what_trained_the_model(name: str, tmp_path: Path) -> None:
+    said = run_with(f"import {name}", tmp_path)
+    assert said == f"ModuleNotFoundError: {name.split('.', maxsplit=1)[0]}: not there where the model is served"
+
+
+def test_the_process_lets_the_serving_libraries_in(tmp_path: Path) -> None:
+    assert run_with("import onnxruntime", tmp_path) == "it was there"
+
+
+def test_the_process_needs_the_serving_libraries_and_nothing_else() -> None:
+    tree = ast.parse(WORKER.read_text())
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.split(".")[0] for name in imported} - sys.stdlib_module_names == {"numpy", "onnxruntime", "tokenizers"}
+
+
+@settings(deadline=None)
+@given(text=st.text(), lowercase=st.booleans(), strip_punctuation=st.booleans())
+@example(text="\u00c4rger, A\u0308RGER!\u2003$5 \u00abC++\u00bb", lowercase=True, strip_punctuation=True)
+def test_texts_are_cleaned_as_the_data_was(text: str, lowercase: bool, strip_punctuation: bool) -> None:
+    cleaned = worker.clean(text, {"lowercase": lowercase, "strip_punctuation": strip_punctuation})
+    assert cleaned == normalizer(lowercase, strip_punctuation)(text)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "difference", "label"),
+    [
+        ([0.1, 0.2, 0.7], [0.1, 0.2, 0.7], 0.0, True),
+        ([0.1, 0.6, 0.3], [0.1, 0.2, 0.7], 0.4, False),
+        # Which of two labels leads is within the tolerance of what may differ.
+        ([0.1, 0.4502, 0.4498], [0.1, 0.4498, 0.4502], 0.0004, True),
+        ([0.1, 0.46, 0.44], [0.1, 0.44, 0.46], 0.02, False),
+        ([0.3, 0.7], [0.1, 0.2, 0.7], 1.0, False),
+        ([0.1, float("nan"), 0.7], [0.1, 0.2, 0.7], 1.0, False),
+    ],
+)
+def test_an_answer_is_held_against_the_expected_one(
+    found: list[float], expected: list[float], difference: float, label: bool
+) -> None:
+    judged = worker.judge(np.array(found), NAMES[: len(found)], expected, NAMES, tolerance=1e-3)
+    assert judged["max_abs_difference"] == pytest.approx(difference)
+    assert judged["label_expected"] is label
