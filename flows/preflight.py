@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from configs.delivery import parse_cell
 from configs.recipe import Recipe
 from tasks import cache, cluster, tracking
 from tasks.errors import HoneError, PreflightError
@@ -21,6 +22,7 @@ def check_data_and_model(recipe: Recipe) -> str:
 
     seen = preview(recipe.data)
     facts = check_model(recipe.model, list(seen.labels))
+    _check_cells(recipe, facts["max_positions"])
     rows = ", ".join(f"{count:,} {split}" for split, count in seen.rows.items())
     return (
         f"{rows} rows{'' if seen.complete else ' looked at'}, {len(seen.labels)} labels; {facts['model_type']} of "
@@ -109,6 +111,16 @@ def run_check(recipe: Recipe, console: Console) -> str:
             console.print(f"[red]✗[/] {name:<15} ", end="")
             console.print(str(error), markup=False, highlight=False, soft_wrap=True)
     return outcome
+
+
+def _check_cells(recipe: Recipe, positions: int | None) -> None:
+    """Found here, as the evaluation would come to it after all the training."""
+    longer = [cell for cell in recipe.evaluate.cells if positions is not None and parse_cell(cell)[1] > positions]
+    if longer:
+        raise PreflightError(
+            f"evaluate.cells has {', '.join(longer)}, but {recipe.model.source} reads at most {positions} tokens: "
+            "leave them out, e.g. --set 'evaluate.cells=[1x16, 1x32]'"
+        )
 
 
 def _storage(recipe: Recipe) -> Path:

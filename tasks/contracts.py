@@ -67,8 +67,8 @@ class BadRows(Contract):
 
 
 class PreparedData(StageResult):
-    """Three clean splits, Parquet files `train`, `validation`, `test`: text, pair (null where none), label (int32), and the
-    values of data.slice_columns."""
+    """Three clean splits, Parquet files `train`, `validation`, `test`: text, pair (null where none), label (int32), and
+    the values of data.slice_columns."""
 
     artifact: Artifact
     content_digest: str

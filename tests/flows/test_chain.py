@@ -179,6 +179,13 @@ def test_a_changed_setting_reruns_what_depends_on_it_and_is_named(first: Run) ->
     assert stages["register"]["status"] == "skipped"
 
 
+def test_a_run_that_fails_ends_with_1_and_says_why(first: Run) -> None:
+    failed = run(first.folder, first.folder / "recipe.yaml", "--set", "evaluate.cells=[1x100]", output="failed")
+    assert failed.code == 1
+    assert "MeasurementError evaluate.cells has 1x100, but teacher-pytorch reads at most 64 tokens" in failed.text
+    assert not (failed.output / "model").exists()
+
+
 def test_what_the_rows_cannot_show_ends_with_4_and_a_version_that_only_a_person_can_promote(first: Run) -> None:
     open_ = run(first.folder, first.folder / "recipe.yaml", "--set", "gate.margin=0.0001", output="open")
     assert open_.code == 4, open_.text

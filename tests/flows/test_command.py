@@ -47,6 +47,7 @@ def test_a_wrong_setting_ends_with_2_and_writes_nothing(recipe: Path, override: 
         ("data.text_column=sentence", "sentence"),
         ("model.source=package:no_such_package/model", "no_such_package"),
         ("model.max_length=4096", "4096"),
+        ("evaluate.cells=[1x16, 1x65]", "evaluate.cells has 1x65"),
     ],
 )
 def test_what_is_not_there_ends_with_2_before_anything_is_trained(recipe: Path, override: str, message: str) -> None:

@@ -1,0 +1,97 @@
+"""What the champion answers on another run's test split, and when nobody asks it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from configs.recipe import parse_recipe
+from tasks import evidence, store, tracking
+from tasks.champion.answers import UNKNOWN, answer
+from tasks.champion.task import ask_champion
+from tasks.contracts import ExportedModels, OnnxModel, PreparedData, StageRecord
+from tasks.model.text import read_split
+from tasks.stage import RunContext
+
+ASKED = {"max_length": 16, "batch_size": 8, "providers": ["cpu"], "threads": 1}
+RECORD = StageRecord(name="export", status="ran", reason="first run of this stage", seconds=1.0)
+
+
+def test_its_labels_are_matched_by_their_names(tiny_onnx_folder: Path, prepared_folder: Path) -> None:
+    rows = read_split(prepared_folder, "test")
+    own = answer(tiny_onnx_folder, rows, ["bad", "good"], **ASKED)
+    other = answer(tiny_onnx_folder, rows, ["good", "new", "bad"], **ASKED)
+    assert own.shape == (60, 2)
+    assert np.array_equal(other[:, [2, 0]], own)
+    assert (other[:, 1] == UNKNOWN).all()
+    assert (other.argmax(axis=1) != 1).all()
+
+
+@pytest.fixture
+def parts(tiny_onnx_folder: Path, prepared_folder: Path, tmp_path: Path):
+    exported = store.describe(tiny_onnx_folder, [])
+    model = OnnxModel(
+        name="quantized",
+        stage="quantize",
+        artifact=exported,
+        precision="fp32",
+        parameters=1,
+        graph_bytes=1,
+        source=exported,
+    )
+    data = PreparedData(
+        record=RECORD,
+        artifact=store.describe(prepared_folder, []),
+        content_digest="sha256:0",
+        labels=["bad", "good"],
+        rows={"train": 200, "validation": 40, "test": 60},
+    )
+    return data, ExportedModels(record=RECORD, models=[model])
+
+
+def context(folder: Path, run_id: str = "run", **gate: object) -> RunContext:
+    tree = {"name": "tickets", "data": {"train": "a.csv"}, "model": {"source": "a", "max_length": 16}, "gate": gate}
+    return RunContext(recipe=parse_recipe(tree), output=str(folder), storage=str(folder), mlflow_run_id=run_id)
+
+
+def champion(monkeypatch: pytest.MonkeyPatch, folder: Path, digest: str) -> None:
+    """A registered champion, as the registry would tell of it."""
+    version = tracking.Version("tickets", "7", "models:/m-1", "run", {"hone.model_digest": digest}, ("champion",))
+    monkeypatch.setattr(tracking, "version_at", lambda name, alias: version)
+    monkeypatch.setattr(tracking, "download", lambda found, place: {"model": folder})
+    monkeypatch.setattr(tracking, "stage_run", lambda run_id, stage: untracked())
+
+
+def untracked():
+    from contextlib import nullcontext
+
+    return nullcontext(tracking.StageLog())
+
+
+def test_another_champion_answers_every_row_of_the_test_split(parts, tiny_onnx_folder, tmp_path, monkeypatch) -> None:
+    champion(monkeypatch, tiny_onnx_folder, "sha256:another")
+    found = ask_champion.fn(context(tmp_path), *parts)
+    assert (found.version, found.record.status) == ("7", "ran")
+    assert found.artifact is not None
+    logits = evidence.read_logits(store.open_artifact(found.artifact), "champion")
+    assert logits is not None
+    assert logits.shape == (60, 2)
+    assert ask_champion.fn(context(tmp_path), *parts).record.status == "cached"
+
+
+def test_the_very_model_of_this_run_is_not_asked(parts, tiny_onnx_folder, tmp_path, monkeypatch) -> None:
+    champion(monkeypatch, tiny_onnx_folder, parts[1].models[-1].artifact.digest)
+    found = ask_champion.fn(context(tmp_path), *parts)
+    assert (found.record.status, found.record.reason) == ("skipped", "version 7 is this very model")
+    assert found.artifact is None
+
+
+@pytest.mark.parametrize(
+    ("run_id", "gate", "reason"),
+    [("", {}, "tickets has no champion yet"), ("run", {"compare_champion": False}, "gate.compare_champion is false")],
+)
+def test_nobody_is_asked_where_there_is_no_champion_or_the_recipe_does_not_want_it(
+    parts, tiny_onnx_folder, tmp_path, monkeypatch, run_id, gate, reason
+) -> None:
+    champion(monkeypatch, tiny_onnx_folder, "sha256:another")
+    assert ask_champion.fn(context(tmp_path, run_id, **gate), *parts).record.reason == reason
