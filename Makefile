@@ -4,7 +4,7 @@ BIN := .venv/bin
 # make quickstart RECIPE=configs/quickstart.yaml OUTPUT=runs/quickstart
 OUTPUT ?= runs/quickstart
 
-.PHONY: setup quickstart test check format lock clean
+.PHONY: setup quickstart test test-servers check format lock clean
 
 setup:
 	@$(PYTHON) infra/setup_venv.py
@@ -14,6 +14,10 @@ quickstart: setup
 
 test: setup
 	@$(BIN)/python -m pytest
+
+# What infra/compose.yaml wires, without containers. Says what is missing, and installs nothing itself.
+test-servers: setup
+	@$(BIN)/python -m pytest -n 0 -m servers -rs tests/servers
 
 check: setup
 	@$(BIN)/ruff format --check .

@@ -29,11 +29,11 @@ class EvaluateSettings(Section):
     """Rows a batch when predicting the test split."""
     cells: list[Cell] = Field(["1x16", "1x32", "1x64", "1x128", "32x32", "32x128"], min_length=1)
     """Batch x length at which latency is measured."""
-    rounds: int = Field(3, ge=1, le=100)
-    """Times each model takes its turn, in a new process."""
+    rounds: int = Field(6, ge=1, le=100)
+    """Times each model takes its turn, in a new process. Many short rounds bear a disturbance better than few long."""
     samples: int = Field(300, ge=3, le=100_000)
     """Timed calls of each cell, over all rounds, of the selected model and of the dense teacher it is compared with."""
-    cell_seconds: float = Field(4.0, gt=0, le=3600)
+    cell_seconds: float = Field(2.0, gt=0, le=3600)
     """Models that decide nothing stop sampling a cell after this long in each round, with at least 3 samples taken."""
     threads: int = Field(0, ge=0, le=1024)
     """Threads of the timed sessions; 0 takes one for each core. The dense teacher runs on what suits it best."""
@@ -58,6 +58,9 @@ class GateSettings(Section):
     """Draws of each bootstrap."""
     compare_champion: bool = Field(True, title="Compare with the champion")
     """Hold it against the registered champion too, where there is one."""
+    old_data: Literal["ignore", "compare", "require"] = "compare"
+    """Where the champion learned from other data: hold the model against it on the champion's own test split too.
+    require refuses the model where those rows are not there any more."""
     slice_margin: float | None = Field(0.05, gt=0, lt=1, title="Slice margin")
     """How far below the teacher it may be on any slice; null makes no slices."""
     slice_labels: bool = True
@@ -109,8 +112,11 @@ class RegisterSettings(Section):
     """Make an accepted model a version in MLflow's registry."""
     model_name: str = Field("", pattern=r"^[^/:]*$")
     """Name in the registry; empty: the recipe's name."""
-    promote: Literal["never", "auto"] = "never"
-    """auto makes an accepted version the champion at once."""
+    promote: Literal["never", "approval", "auto"] = "never"
+    """auto makes an accepted version the champion at once; approval asks a person in the deployment's run, and where
+    there is no server leaves it to `hone promote`."""
+    approval_hours: float = Field(24.0, gt=0, le=8760)
+    """Hours within which a person has to approve; afterwards nothing changes, as if refused."""
     keep_rejected: bool = False
     """Make a rejected model a version too, without an alias: a person can promote it with a reason. One that is
     inconclusive always becomes such a version; one that does not serve never does."""
@@ -125,6 +131,8 @@ class ComputeSettings(Section):
     """Cores of each worker; 0 shares out the cores there are."""
     gpus_per_worker: float = Field(0, ge=0, le=16)
     """GPUs of each worker."""
+    memory_per_worker: float = Field(0, ge=0, le=65_536)
+    """GiB of memory that each worker needs, so that Ray places it where they are free; 0 asks for none."""
     max_failures: int = Field(2, ge=0, le=100)
     """Deaths of a worker after which training gives up; it resumes from the last checkpoint until then."""
     storage: str = Field(".hone", min_length=1)

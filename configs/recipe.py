@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from configs.data import DataSettings
 from configs.delivery import ComputeSettings, EvaluateSettings, ExportSettings, GateSettings, RegisterSettings
 from configs.model import DistillSettings, ModelSettings, PruneSettings, QuantizeSettings, TrainSettings
+from configs.retrain import RetrainSettings
 from configs.section import Section
 
 
@@ -17,7 +18,7 @@ class RecipeError(ValueError):
 
 
 class Recipe(Section):
-    """Everything one run of `optimize` needs to know."""
+    """Everything one run of `optimize` or `retrain` needs to know."""
 
     name: str = Field("hone", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     """Names the run, its default output folder and its model in the registry."""
@@ -33,6 +34,7 @@ class Recipe(Section):
     evaluate: EvaluateSettings = EvaluateSettings()
     gate: GateSettings = GateSettings()
     register_: RegisterSettings = Field(RegisterSettings(), alias="register")
+    retrain: RetrainSettings = RetrainSettings()
     compute: ComputeSettings = ComputeSettings()
 
     @model_validator(mode="after")

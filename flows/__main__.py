@@ -1,22 +1,35 @@
 """The `hone` command. Thin: every command calls a flow or a task."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
 
 from configs.recipe import Recipe, RecipeError, load_recipe
 
-EXIT = {"ACCEPTED": 0, "DONE": 0, "FAILED": 1, "INVALID": 2, "REJECTED": 3, "INCONCLUSIVE": 4}
-"""0 accepted or done, 1 the run failed, 2 the recipe or the arguments are wrong, 3 rejected, 4 inconclusive."""
+EXIT = {
+    "ACCEPTED": 0,
+    "DONE": 0,
+    "UNCHANGED": 0,
+    "COOLING DOWN": 0,
+    "FAILED": 1,
+    "INVALID": 2,
+    "REJECTED": 3,
+    "INCONCLUSIVE": 4,
+}
+"""0 accepted, done or nothing to do, 1 the run failed, 2 the recipe or the arguments are wrong, 3 rejected, 4
+inconclusive."""
 
+Loaded = TypeVar("Loaded")
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="YAML recipe, such as configs/quickstart.yaml.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting, e.g. train.epochs=2.")
 ]
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="Registered model, such as the recipe's name.")]
+Folder = Annotated[str, typer.Option(help="Folder of the servers' records and logs.")]
 Storage = Annotated[str, typer.Option(help="Folder of MLflow's records, unless MLFLOW_TRACKING_URI is set.")]
 
 
@@ -37,6 +50,23 @@ def optimize(
     from flows.embedded import run_optimize
 
     raise typer.Exit(EXIT[run_optimize(settings, output, fresh, Console())])
+
+
+@app.command()
+def retrain(
+    recipe: RecipePath,
+    set_: Overrides = None,
+    output: Annotated[str, typer.Option(help="Folder of the report and the model; default runs/NAME.")] = "",
+    force: Annotated[bool, typer.Option(help="Even where the data are unchanged or the last run is recent.")] = False,
+) -> None:
+    """Run the chain again if the data have changed, and hold the new model against the champion.
+
+    Exit status: 0 also where there is nothing to do; else as optimize.
+    """
+    settings = _load(recipe, set_)
+    from flows.embedded import run_retrain
+
+    raise typer.Exit(EXIT[run_retrain(settings, output, force, Console())])
 
 
 @app.command()
@@ -84,9 +114,66 @@ def history(name: ModelName, storage: Storage = ".hone") -> None:
     raise typer.Exit(EXIT[run_history(name, storage, Console())])
 
 
+@app.command()
+def up(
+    detach: Annotated[bool, typer.Option(help="Return when all of it is healthy; `hone down` stops it.")] = False,
+    folder: Folder = ".hone",
+    prefect_port: Annotated[int, typer.Option(help="Port of Prefect's page and API.", min=1, max=65535)] = 4200,
+    mlflow_port: Annotated[int, typer.Option(help="Port of MLflow's page and API.", min=1, max=65535)] = 5000,
+    ray_port: Annotated[int, typer.Option(help="Port of Ray's head.", min=1, max=65535)] = 6379,
+) -> None:
+    """Start Prefect, MLflow, Ray and a worker on this machine, on loopback, and deploy the recipes of configs/.
+
+    Exit status: 0 stopped or detached, 1 something did not come up or stay, 2 it cannot start here.
+    """
+    from flows.deploy import load_recipes
+    from flows.services.plan import Ports
+    from flows.services.up import run_up
+
+    recipes = _checked(lambda: load_recipes([]))
+    raise typer.Exit(EXIT[run_up(folder, Ports(prefect_port, mlflow_port, ray_port), detach, recipes, Console())])
+
+
+@app.command()
+def status(folder: Folder = ".hone") -> None:
+    """Show what `hone up` started and whether it answers. Exit status: 0 all of it does, 1 not all."""
+    from flows.services.state import run_status
+
+    raise typer.Exit(EXIT[run_status(folder, Console())])
+
+
+@app.command()
+def down(folder: Folder = ".hone") -> None:
+    """Stop what `hone up` started from the folder, also what an earlier start left behind."""
+    from flows.services.state import run_down
+
+    raise typer.Exit(EXIT[run_down(folder, Console())])
+
+
+@app.command()
+def deploy(
+    recipes: Annotated[
+        list[Path] | None, typer.Argument(metavar="[RECIPE]...", help="Default: configs/*.yaml.")
+    ] = None,
+    folder: Folder = ".hone",
+    directory: Annotated[str, typer.Option(help="Folder the worker runs in; default the current one.")] = "",
+) -> None:
+    """Create or update the deployments of recipes, and those of promote and rollback, in Prefect.
+
+    Exit status: 0 done, 2 no server or a wrong recipe.
+    """
+    from flows.deploy import run_deploy
+
+    raise typer.Exit(EXIT[run_deploy(recipes or [], folder, directory, Console())])
+
+
 def _load(recipe: Path, overrides: list[str] | None) -> Recipe:
+    return _checked(lambda: load_recipe(recipe, overrides))
+
+
+def _checked(load: Callable[[], Loaded]) -> Loaded:
     try:
-        return load_recipe(recipe, overrides)
+        return load()
     except RecipeError as error:
         Console(stderr=True, soft_wrap=True).print(str(error), markup=False, highlight=False)
         raise typer.Exit(EXIT["INVALID"]) from None

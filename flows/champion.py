@@ -15,7 +15,7 @@ from tasks.contracts import PromotionRecord
 from tasks.errors import HoneError
 from tasks.promote import change
 
-COLOURS = {"took effect": "green", "lost": "red", "under way": "yellow", "interrupted": "red"}
+COLOURS = {"took effect": "green", "lost": "red", "under way": "yellow", "interrupted": "red", "refused": "yellow"}
 PLAIN_WIDTH = 160
 
 

@@ -1,16 +1,17 @@
-"""A flow run from the terminal, with no server needed: what the `hone optimize` command does around the flow."""
+"""A run from the terminal, with no server needed: what `hone optimize` and `hone retrain` do around their flows."""
 
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from configs.recipe import Recipe
 from flows.environment import prepare_prefect_database
-from flows.optimize import optimize
 from flows.preflight import preflight
 from flows.shell import complain, no_heartbeat, quieten
 from flows.terminal import Terminal
 from tasks import progress
+from tasks.drift.table import drift_table
 from tasks.errors import HoneError
 from tasks.report.summary import check_lines, summary_table
 
@@ -21,14 +22,43 @@ def run_optimize(recipe: Recipe, output: str, fresh: bool, console: Console) -> 
     Returns:
         The verdict's name, FAILED, or INVALID where something the recipe names is not there.
     """
+    from flows.optimize import optimize
+
+    return _run(optimize, recipe, output, fresh, console)
+
+
+def run_retrain(recipe: Recipe, output: str, force: bool, console: Console) -> str:
+    """As `run_optimize`, if there is something new to learn.
+
+    Returns:
+        As `run_optimize`, or UNCHANGED or COOLING DOWN where there is not.
+    """
+    from flows.retrain import retrain
+
+    return _run(retrain, recipe, output, force, console)
+
+
+def _run(flow: Any, recipe: Recipe, output: str, anew: bool, console: Console) -> str:
     quieten()
     try:
         preflight(recipe)
         prepare_prefect_database()
         with Terminal(console) as terminal, progress.listening(terminal), no_heartbeat():
-            report: dict[str, Any] = _flow(recipe, output, fresh, return_state=True).result()
+            state = flow(recipe, output, anew, return_state=True)
+            report: dict[str, Any] = state.result()
     except HoneError as error:
         return complain(console, error)
+    if not report:
+        console.print(f"[bold]{state.name}[/]  {escape(state.message)}", highlight=False, soft_wrap=True)
+        return str(state.name)
+    _show(console, report)
+    return str(report["verdict"])
+
+
+def _show(console: Console, report: dict[str, Any]) -> None:
+    if report["drift"] and report["drift"]["parts"]:
+        console.print()
+        console.print(drift_table(report["drift"]))
     console.print()
     console.print(summary_table(report))
     console.print()
@@ -38,8 +68,3 @@ def run_optimize(recipe: Recipe, output: str, fresh: bool, console: Console) -> 
     console.print(
         f"report  {report['folder']}/report.html\nmodel   {report['folder']}/model", soft_wrap=True, highlight=False
     )
-    return str(report["verdict"])
-
-
-# Prefect returns the state for `return_state=True`, which its types do not say of a flow that returns one itself.
-_flow: Any = optimize

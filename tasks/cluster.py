@@ -24,7 +24,7 @@ from configs.delivery import ComputeSettings
 from tasks import errors
 from tasks.desk import Desk
 from tasks.errors import HoneError, PreflightError, TrainingError
-from tasks.share import share_of
+from tasks.share import share_of, worker_resources
 
 if TYPE_CHECKING:  # torch and ray take seconds to import, and a run that finds everything finished needs neither
     from tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
@@ -116,7 +116,8 @@ def shutdown() -> None:
 
 
 def cluster_resources(compute: ComputeSettings) -> dict[str, Any]:
-    """What there is and what each worker gets: address, nodes, cpus, gpus, workers, cpus_per_worker, gpus_per_worker.
+    """What there is and what each worker gets: address, nodes, cpus, gpus, workers, cpus_per_worker, gpus_per_worker,
+    memory_per_worker (GiB, 0: as much as there is).
 
     Raises:
         PreflightError: when the cluster cannot be reached, or lacks what compute asks for.
@@ -133,6 +134,7 @@ def cluster_resources(compute: ComputeSettings) -> dict[str, Any]:
         "workers": compute.workers,
         "cpus_per_worker": share_of(nodes, compute),
         "gpus_per_worker": compute.gpus_per_worker,
+        "memory_per_worker": compute.memory_per_worker,
     }
 
 
@@ -237,7 +239,6 @@ def _fit(desk: Any, compute: ComputeSettings, cpus: float, folder: str) -> None:
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 
-    resources = {"CPU": cpus} | ({"GPU": compute.gpus_per_worker} if compute.gpus_per_worker else {})
     shared_gpu = 0 < compute.gpus_per_worker < 1 and compute.workers > 1  # NCCL wants a GPU for each worker
     run_config: Any = RunConfig(
         name="hone",
@@ -250,7 +251,9 @@ def _fit(desk: Any, compute: ComputeSettings, cpus: float, folder: str) -> None:
         train_loop_config={"desk": desk, "threads": max(1, int(cpus))},
         torch_config=TorchConfig(backend="gloo" if shared_gpu else None),
         scaling_config=ScalingConfig(
-            num_workers=compute.workers, use_gpu=compute.gpus_per_worker > 0, resources_per_worker=resources
+            num_workers=compute.workers,
+            use_gpu=compute.gpus_per_worker > 0,
+            resources_per_worker=worker_resources(compute, cpus),
         ),
         run_config=run_config,
     ).fit()

@@ -207,6 +207,8 @@ class Placement(Contract):
     """Nodes that ran, by provider."""
     operators: dict[str, dict[str, int]]
     """How many of each operator, by provider."""
+    names: dict[str, list[str]] = {}
+    """Names of those nodes, by provider."""
     fallback: list[str]
     """Names of the nodes that ran elsewhere than on the first provider asked for."""
 
@@ -320,9 +322,51 @@ class ChampionAnswers(StageResult):
     """Of its files."""
     artifact: Artifact | None = None
     """`logits/champion.npy`, rows as in the test split."""
+    old_artifact: Artifact | None = None
+    """Where it learned from other data: what it and this run's model answer on its own test split, less the rows that
+    this run's model has learned from, as `labels.npy`, `logits/champion.npy` and `logits/candidate.npy`."""
+    old_note: str = ""
+    """How many rows that left out, or why there are none."""
 
     def headline(self) -> str:
-        return f"{self.name} version {self.version}" if self.version else ""
+        if not self.version:
+            return ""
+        missing = f"; not on its own test rows: {self.old_note}" if self.old_note and not self.old_artifact else ""
+        return f"{self.name} version {self.version}{missing}"
+
+
+class DriftPart(Contract):
+    """One side of the data, before and now."""
+
+    name: str
+    """labels, length, vocabulary, unseen_words or answers."""
+    before: str
+    """What the champion learned from, in a few words."""
+    now: str
+    index: float
+    """Population stability index: 0 is no difference; above 0.2 is usually called a large one."""
+    test: str
+    """Two-sample test."""
+    p_value: float
+    """After Holm's correction over the parts: how often chance alone makes a difference as large."""
+    drifted: bool
+
+
+class DriftReport(StageResult):
+    """How the new data differ from what the champion learned from; no parts where there was nothing to compare."""
+
+    name: str = ""
+    version: str = ""
+    """The champion's."""
+    rows: dict[str, int] = {}
+    """Training rows looked at: before, now."""
+    parts: list[DriftPart] = []
+
+    def headline(self) -> str:
+        found = [part.name.replace("_", " ") for part in self.parts if part.drifted]
+        if not self.parts:
+            return ""
+        return f"{', '.join(found) or 'nothing'} drifted since version {self.version}"
 
 
 class Check(Contract):
@@ -383,12 +427,12 @@ class PromotionRecord(Contract):
     number: int
     """Place in the history, from 1."""
     name: str
-    action: Literal["promote", "rollback", "outside"]
-    """outside: somebody moved the alias without Hone."""
+    action: Literal["promote", "rollback", "outside", "refuse"]
+    """outside: somebody moved the alias without Hone; refuse: it was asked for, and a person said no or nothing."""
     from_version: str
     """Champion before; empty where there was none."""
     to_version: str
-    """Champion after; empty where the alias was removed."""
+    """Champion after; empty where the alias was removed. Of what was refused, the version that was up for it."""
     when: str
     """ISO 8601, UTC."""
     who: str
@@ -399,14 +443,17 @@ class PromotionRecord(Contract):
     """Digest of the evidence."""
     reason: str = ""
     """Given by a person; always there where a verdict was overridden."""
-    outcome: Literal["took effect", "lost", "under way", "interrupted"] = "took effect"
-    """lost: another change came between looking and writing; interrupted: its writer died before the alias moved."""
+    outcome: Literal["took effect", "lost", "under way", "interrupted", "refused"] = "took effect"
+    """lost: another change came between looking and writing; interrupted: its writer died before the alias moved;
+    refused: the champion is who it was."""
 
 
 class Promotion(StageResult):
     """Whether this run changed what is served."""
 
     change: PromotionRecord | None = None
+    waits: bool = False
+    """Whether a person is to decide."""
 
     def headline(self) -> str:
         if self.change is None:

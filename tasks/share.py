@@ -1,4 +1,4 @@
-"""How the cores and GPUs of a cluster are shared out among workers."""
+"""How the cores, GPUs and memory of a cluster are shared out among workers."""
 
 import math
 from collections.abc import Iterator
@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from configs.delivery import ComputeSettings
 from tasks.errors import PreflightError
 
+GIB = 1024**3
+
 
 def share_of(nodes: list[dict[str, float]], compute: ComputeSettings) -> float:
     """Cores that each worker is given: what compute says, else the most that all workers can have; below 1 where
     workers are more than cores.
 
     Args:
-        nodes: CPU and GPU of each node.
+        nodes: CPU, GPU and memory (bytes) of each node, as Ray counts them.
 
     Raises:
         PreflightError: when the workers do not fit on the nodes.
@@ -21,21 +23,34 @@ def share_of(nodes: list[dict[str, float]], compute: ComputeSettings) -> float:
     largest = math.floor(max((node.get("CPU", 0.0) for node in nodes), default=0.0))
     candidates = [float(wanted)] if wanted else [*map(float, range(largest, 0, -1)), *_fractions(compute.workers)]
     for cpus in candidates:
-        if sum(_fits(node, cpus, compute.gpus_per_worker) for node in nodes) >= compute.workers:
+        if sum(_fits(node, worker_resources(compute, cpus)) for node in nodes) >= compute.workers:
             return cpus
-    asked = f"{compute.workers} workers of {wanted or 'any number of'} CPUs and {compute.gpus_per_worker:g} GPUs each"
-    there = ", ".join(f"{node.get('CPU', 0.0):g} CPUs and {node.get('GPU', 0.0):g} GPUs" for node in nodes)
+    memory = compute.memory_per_worker
+    asked = f"{compute.workers} workers of {wanted or 'any number of'} CPUs and {compute.gpus_per_worker:g} GPUs" + (
+        f" and {memory:g} GiB of memory each" if memory else " each"
+    )
+    there = ", ".join(
+        f"{node.get('CPU', 0.0):g} CPUs and {node.get('GPU', 0.0):g} GPUs"
+        + (f" and {node.get('memory', 0.0) / GIB:.1f} GiB" if memory else "")
+        for node in nodes
+    )
     raise PreflightError(
         f"compute asks for {asked}, and the cluster has {len(nodes)} node(s) with {there or 'nothing'}: lower "
-        "compute.workers, compute.cpus_per_worker or compute.gpus_per_worker, or set RAY_ADDRESS to a larger cluster"
+        f"compute.workers, compute.cpus_per_worker{', compute.memory_per_worker' if memory else ''} or "
+        "compute.gpus_per_worker, or set RAY_ADDRESS to a larger cluster"
     )
 
 
-def _fits(node: dict[str, float], cpus: float, gpus: float) -> int:
+def worker_resources(compute: ComputeSettings, cpus: float) -> dict[str, float]:
+    """What one worker asks Ray for; what it does not need is not named."""
+    asked = {"CPU": cpus, "GPU": compute.gpus_per_worker, "memory": math.ceil(compute.memory_per_worker * GIB)}
+    return {name: amount for name, amount in asked.items() if amount}
+
+
+def _fits(node: dict[str, float], asked: dict[str, float]) -> int:
     """Workers that fit on a node."""
     slack = 1e-6
-    by_cpu = math.floor(node.get("CPU", 0.0) / cpus + slack)
-    return min(by_cpu, math.floor(node.get("GPU", 0.0) / gpus + slack)) if gpus else by_cpu
+    return min(math.floor(node.get(name, 0.0) / amount + slack) for name, amount in asked.items())
 
 
 def _fractions(workers: int) -> Iterator[float]:

@@ -1,20 +1,31 @@
-"""Asks the registered champion about this run's test split, so that the gate can hold the new model against it."""
+"""Asks the registered champion about this run's test split, and both models about the champion's own, so that the gate
+can hold the new model against it on the new data and on the old."""
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 from prefect import task
 
-from tasks import evidence, store, tracking
-from tasks.contracts import ChampionAnswers, ExportedModels, PreparedData
+from configs.recipe import Recipe
+from tasks import evidence, lineage, store, tracking
+from tasks.contracts import Artifact, ChampionAnswers, ExportedModels, PreparedData
 from tasks.stage import RunContext, Workshop, run_stage, skip_stage
 
+if TYPE_CHECKING:  # it needs torch, and a run that has no champion to ask does not
+    from tasks.model.text import Rows
+
 STAGE = "champion"
+Logits = npt.NDArray[np.float32]
 
 
 @task(name=STAGE, retries=0)
 def ask_champion(context: RunContext, data: PreparedData, exported: ExportedModels) -> ChampionAnswers:
-    """The champion's answers. Skipped where none is registered, where the recipe does not compare with it, and where it
-    is the very model that this run made."""
+    """The champion's answers; and where it learned from other data, its own and the new model's on its own test split.
+
+    Skipped where none is registered, where the recipe does not compare with it, and where it is the very model that
+    this run made."""
     recipe = context.recipe
     name = recipe.register_.model_name or recipe.name
     found = tracking.version_at(name, tracking.CHAMPION) if context.mlflow_run_id else None
@@ -25,29 +36,27 @@ def ask_champion(context: RunContext, data: PreparedData, exported: ExportedMode
         return ChampionAnswers(record=skip_stage(STAGE, f"{name} has no champion yet", ""))
     if digest == exported.models[-1].artifact.digest:
         return ChampionAnswers(record=skip_stage(STAGE, f"version {found.version} is this very model", ""))
-    version = found
+    version, candidate = found, exported.models[-1].artifact
+    old = lineage.OldData() if recipe.gate.old_data == "ignore" else lineage.data_of_version(found)
+    if old.data is not None and old.data.artifact.digest == data.artifact.digest:
+        old = lineage.OldData()
 
     def body(workshop: Workshop) -> dict[str, Any]:
-        from tasks.champion.answers import answer
         from tasks.model.text import read_split
 
-        test = read_split(store.open_artifact(data.artifact), "test")
+        now = store.open_artifact(data.artifact)
         folder = tracking.download(version, workshop.scratch / "champion")["model"]
-        logits = answer(
-            folder,
-            test,
-            data.labels,
-            max_length=recipe.model.max_length,
-            batch_size=recipe.evaluate.batch_size,
-            providers=recipe.export.providers,
-            threads=recipe.evaluate.threads,
-        )
+        logits = _ask(recipe, folder, read_split(now, "test"), data.labels)
         evidence.save_logits(workshop.folder / "answers", {STAGE: logits})
+        models = {STAGE: folder, "candidate": store.open_artifact(candidate)}
+        old_artifact, old_note = _on_old_data(recipe, old.data, now, models, workshop) if old.data else (None, old.note)
         return {
             "name": name,
             "version": version.version,
             "digest": digest,
             "artifact": workshop.artifact("answers", [data.artifact.digest]),
+            "old_artifact": old_artifact,
+            "old_note": old_note,
         }
 
     return run_stage(
@@ -62,7 +71,50 @@ def ask_champion(context: RunContext, data: PreparedData, exported: ExportedMode
             "export.providers": recipe.export.providers,
             "version": version.version,
         },
-        inputs={"data": data.artifact.digest, "champion": digest or version.source},
+        inputs={
+            "data": data.artifact.digest,
+            "champion": digest or version.source,
+            "old data": old.data.artifact.digest if old.data else old.note,
+            # On new data the evaluation asks the new model.
+            "candidate": candidate.digest if old.data else "",
+        },
         code=("model", "evidence.py"),
         libraries=("onnxruntime", "onnxruntime-gpu", "tokenizers", "transformers"),
+    )
+
+
+def _on_old_data(
+    recipe: Recipe, old: PreparedData, now: Path, models: dict[str, Path], workshop: Workshop
+) -> tuple[Artifact | None, str]:
+    """What the models, by name, answer on the test split of `old`, and how many of its rows were left out.
+
+    Args:
+        now: this run's data.
+    """
+    from tasks.champion.old import unlearned
+    from tasks.model.text import read_split
+
+    test = read_split(store.open_artifact(old.artifact), "test")
+    kept = unlearned(test, [read_split(now, split) for split in ("train", "validation")])
+    if not kept:
+        return None, f"the new model has learned from all {len(test):,} rows of the champion's own test split"
+    rows, folder = test.pick(kept), workshop.folder / "old"
+    answered = {name: _ask(recipe, model, rows, old.labels) for name, model in models.items()}
+    evidence.save(folder, rows.labels, answered, {})
+    left_out = len(test) - len(kept)
+    note = f"{left_out:,} of {len(test):,} rows left out, as the new model has learned from them" if left_out else ""
+    return workshop.artifact("old", [old.artifact.digest]), note
+
+
+def _ask(recipe: Recipe, folder: Path, rows: "Rows", labels: list[str]) -> Logits:
+    from tasks.champion.answers import answer
+
+    return answer(
+        folder,
+        rows,
+        labels,
+        max_length=recipe.model.max_length,
+        batch_size=recipe.evaluate.batch_size,
+        providers=recipe.export.providers,
+        threads=recipe.evaluate.threads,
     )

@@ -5,18 +5,14 @@ computes in and with each number of threads, and for every shape the best of the
 """
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from configs.delivery import EvaluateSettings
 from tasks.evaluate import machine
-from tasks.evaluate.latency import Timing, Turn, time_models
+from tasks.evaluate.latency import Timing, Turn
 from tasks.model.subject import Subject
-
-TRIAL_SAMPLES = 7
-TRIAL_SECONDS = 1.5
 
 
 @dataclass(frozen=True)
@@ -48,58 +44,35 @@ def configurations(teacher: Subject, provider: str, threads: int, folder: Path) 
     return [Configuration(teacher, most), Configuration(_halved(teacher, folder), most)]
 
 
-def choose(
-    found: Sequence[Configuration],
-    settings: EvaluateSettings,
-    providers: Sequence[str],
-    seed: int,
-    on_measured: Callable[[str], None],
-) -> dict[str, Configuration]:
-    """The best configuration for each cell, by a short trial of each in a process of its own."""
-    if len(found) == 1:
-        return dict.fromkeys(settings.cells, found[0])
-    turns = [
-        Turn(one.name, one.subject, one.threads, tuple(settings.cells), TRIAL_SAMPLES, TRIAL_SECONDS) for one in found
-    ]
-    tried = time_models(turns, 1, providers, seed, on_measured)
-    medians = {one: [median(cell) for cell in tried[one.name][0].milliseconds] for one in found}
-    return {cell: min(found, key=lambda one: medians[one][place]) for place, cell in enumerate(settings.cells)}
+def turns(name: str, found: Sequence[Configuration], cells: Sequence[str], samples: int, seconds: float) -> list[Turn]:
+    """What is to be timed: every configuration at every cell, in every round. A short trial beforehand would do with
+    less, and on a machine that is busy for a moment it would choose the wrong one to be compared with."""
+    return [Turn(f"{name}: {one.name}", one.subject, one.threads, tuple(cells), samples, seconds) for one in found]
 
 
-def turns(name: str, chosen: Mapping[str, Configuration], samples: int, seconds: float) -> list[Turn]:
-    """What is to be timed: each configuration that is best somewhere, at the cells where it is."""
-    return [
-        Turn(
-            f"{name}: {one.name}",
-            one.subject,
-            one.threads,
-            tuple(cell for cell, best in chosen.items() if best == one),
-            samples,
-            seconds,
+def merged(
+    name: str, found: Sequence[Configuration], timings: Mapping[str, Sequence[Timing]]
+) -> tuple[list[Timing], list[str]]:
+    """The rounds of the teacher as one model, every cell as the configuration ran it whose median over all rounds is
+    the lowest, and the names of those configurations by cell."""
+    rounds = {one.name: timings[f"{name}: {one.name}"] for one in found}
+    first = next(iter(rounds.values()))
+    cells = range(len(first[0].milliseconds))
+
+    def pooled(configuration: str, cell: int) -> float:
+        return median(call for timing in rounds[configuration] for call in timing.milliseconds[cell])
+
+    best = [min(rounds, key=lambda one: pooled(one, cell)) for cell in cells]
+    merged_rounds = [
+        replace(
+            first[number],
+            load_seconds=max(rounds[one][number].load_seconds for one in best),
+            peak_memory_bytes=max(rounds[one][number].peak_memory_bytes for one in best),
+            milliseconds=[rounds[best[cell]][number].milliseconds[cell] for cell in cells],
         )
-        for one in dict.fromkeys(chosen.values())
+        for number in range(len(first))
     ]
-
-
-def merged(name: str, chosen: Mapping[str, Configuration], timings: Mapping[str, Sequence[Timing]]) -> list[Timing]:
-    """The rounds of the teacher as one model: every cell as its best configuration ran it."""
-    by_name = {one.name: timings[f"{name}: {one.name}"] for one in dict.fromkeys(chosen.values())}
-    own_cells = {one: [cell for cell, best in chosen.items() if best.name == one] for one in by_name}
-    rounds = []
-    for number in range(len(next(iter(by_name.values())))):
-        here = {one: several[number] for one, several in by_name.items()}
-        first = next(iter(here.values()))
-        rounds.append(
-            replace(
-                first,
-                load_seconds=max(timing.load_seconds for timing in here.values()),
-                peak_memory_bytes=max(timing.peak_memory_bytes for timing in here.values()),
-                milliseconds=[
-                    here[best.name].milliseconds[own_cells[best.name].index(cell)] for cell, best in chosen.items()
-                ],
-            )
-        )
-    return rounds
+    return merged_rounds, best
 
 
 def _halved(teacher: Subject, folder: Path) -> Subject:

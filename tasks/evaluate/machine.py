@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import torch
 
 LIBRARIES = ("onnxruntime-gpu", "onnxruntime", "torch", "transformers", "tokenizers", "numpy", "scikit-learn")
 
 
 def hardware() -> dict[str, Any]:
     """What makes a latency measured elsewhere another number: processor, cores this process may use, GPUs, system."""
-    gpus = [torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())]
-    return {"cpu": _cpu_name(), "cores": cores(), "gpus": gpus, "system": f"{platform.system()} {platform.machine()}"}
+    return {
+        "cpu": _cpu_name(),
+        "cores": cores(),
+        "gpus": _gpu_names(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
 
 
 def versions() -> dict[str, str]:
@@ -59,6 +62,15 @@ def _children_seconds() -> float:
 def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _gpu_names() -> list[str]:
+    """Torch takes seconds to import, so it is asked only where the system has the device of a GPU."""
+    if not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/dxg").exists():
+        return []
+    import torch
+
+    return [torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())]
 
 
 def _cpu_name() -> str:

@@ -49,12 +49,15 @@ def read_profile(events: list[dict[str, object]], asked: list[str], got: list[st
             key = (str(facts.get("node_index", "")), name.removesuffix(_KERNEL))
             ran[key] = words.get(provider, provider), str(facts["op_name"])
     operators: dict[str, Counter[str]] = {}
-    for provider, operator in ran.values():
+    names: dict[str, list[str]] = {}
+    for (_, name), (provider, operator) in ran.items():
         operators.setdefault(provider, Counter())[operator] += 1
+        names.setdefault(provider, []).append(name or operator)
     return Placement(
         asked=asked,
         got=got,
         nodes={provider: kinds.total() for provider, kinds in operators.items()},
         operators={provider: dict(sorted(kinds.items())) for provider, kinds in operators.items()},
-        fallback=[name or ran[index, name][1] for index, name in ran if ran[index, name][0] != asked[0]],
+        names=names,
+        fallback=[name for provider, found in names.items() if provider != asked[0] for name in found],
     )

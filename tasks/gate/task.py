@@ -6,19 +6,22 @@ from prefect import task
 
 from tasks import evidence, store
 from tasks.contracts import ChampionAnswers, EvaluationReport, PreparedData, Verdict
-from tasks.gate import checks as demands
-from tasks.gate.quality import floor_check, predictions, quality_checks
-from tasks.gate.slices import slice_checks, slices_of
 from tasks.stage import RunContext, Workshop, run_stage
 
 
 @task(name="gate", retries=0)
 def decide(context: RunContext, data: PreparedData, report: EvaluationReport, champion: ChampionAnswers) -> Verdict:
     """Holds the evidence against the recipe: quality, paired, against the teacher and the champion, on the whole test
-    split and on its slices; speed, by its interval; size, placement, parity, and whether it serves."""
+    split and on its slices, and against the champion on its own; speed, by its interval; size, placement, parity, and
+    whether it serves."""
     recipe, settings = context.recipe, context.recipe.gate
 
     def body(workshop: Workshop) -> dict[str, Any]:
+        # Imported here: a run that finds this stage finished does without scipy and torch.
+        from tasks.gate import checks as demands
+        from tasks.gate.old_data import old_data_checks
+        from tasks.gate.quality import floor_check, predictions, quality_checks
+        from tasks.gate.slices import slice_checks, slices_of
         from tasks.model.text import read_split, word_counts
 
         folder = store.open_artifact(report.artifact)
@@ -30,6 +33,7 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
             others["champion"] = predictions(evidence.read_logits(store.open_artifact(champion.artifact), "champion"))
         found = demands.exact_checks(settings, report)
         found += quality_checks(labels, answered, others, settings, workshop.seed)
+        found += old_data_checks(settings, champion, workshop.seed)
         for spoilt in recipe.evaluate.robustness:
             pair = [
                 predictions(evidence.read_logits(folder, f"{name}+{spoilt}"))
@@ -74,7 +78,12 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
             "data.slice_columns": recipe.data.slice_columns,
         },
         # The evidence's digest covers every answer and every timing that the verdict is computed from.
-        inputs={"data": data.artifact.digest, "evaluation": report.artifact.digest, "champion": champion.digest},
+        inputs={
+            "data": data.artifact.digest,
+            "evaluation": report.artifact.digest,
+            "champion": champion.digest,
+            "old data": champion.old_artifact.digest if champion.old_artifact else champion.old_note,
+        },
         code=("evidence.py",),
         libraries=("scipy", "statsmodels", "numpy"),
     )

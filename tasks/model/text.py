@@ -37,6 +37,15 @@ class Rows:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def pick(self, places: Sequence[int]) -> "Rows":
+        """The rows at these places, in their order."""
+        return Rows(
+            texts=[self.texts[place] for place in places],
+            pairs=None if self.pairs is None else [self.pairs[place] for place in places],
+            labels=self.labels[list(places)],
+            slices={name: [values[place] for place in places] for name, values in self.slices.items()},
+        )
+
 
 @dataclass(frozen=True)
 class TokenizedText:

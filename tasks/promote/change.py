@@ -14,7 +14,7 @@ from tasks.contracts import PromotionRecord
 from tasks.errors import PreflightError, PromotionError
 from tasks.probe.probe import complaint, probe
 from tasks.promote import history
-from tasks.promote.history import DONE, History
+from tasks.promote.history import DONE, REFUSE, History
 from tasks.tracking import CHAMPION, Version
 
 PATIENCE_SECONDS = 10.0
@@ -67,6 +67,28 @@ def roll_back(name: str, who: str, reason: str = "") -> PromotionRecord:
     return _change("rollback", seen, wanted, who, reason.strip())
 
 
+def refuse(name: str, version: str, who: str, reason: str) -> PromotionRecord:
+    """Writes into the history that a version was up for it and shall not be the champion, who said so and why. The
+    champion stays as it is.
+
+    Raises:
+        PreflightError: when there is no such model or version.
+    """
+    wanted = find(name, version)
+    seen = _settled(name, who)
+    number = tracking.append_change(name, history.to_tags(_entry(REFUSE, seen, wanted, who, reason)))
+    return history.replay(name, tracking.changes(name)).record(number)
+
+
+def reconcile(name: str, who: str) -> list[PromotionRecord]:
+    """Writes into the history what was done to the champion without Hone, as in MLflow's own pages, and returns those
+    entries; none where history and alias agree, or there is no such model."""
+    if name not in tracking.model_names():
+        return []
+    known = tracking.changes(name)
+    return [record for record in _settled(name, who).records if record.number not in known]
+
+
 def records(name: str) -> list[PromotionRecord]:
     """The history of a model, the oldest first. Writes nothing: a move outside Hone that no promotion has recorded yet
     is told as if it were recorded now.
@@ -110,7 +132,26 @@ def _change(action: str, seen: History, wanted: Version, who: str, reason: str) 
         )
     _validate(wanted)
     _settled(wanted.name, who)  # so that a move outside Hone in the meantime is in the history, and wins
-    entry = PromotionRecord.model_validate(
+    number = tracking.append_change(wanted.name, history.to_tags(_entry(action, seen, wanted, who, reason)))
+    now = history.replay(wanted.name, tracking.changes(wanted.name))
+    if now.record(number).outcome == "lost":
+        first = next(
+            record
+            for record in reversed(now.records)
+            if record.number < number and record.outcome not in ("lost", "refused")
+        )
+        raise PromotionError(
+            f"{wanted.name}: version {first.to_version or 'none'} became the champion meanwhile (entry {first.number}, "
+            f"by {first.who}), so version {wanted.version} did not: look at `hone history {wanted.name}` and ask again "
+            "if it still should"
+        )
+    tracking.set_alias(wanted.name, CHAMPION, wanted.version)
+    tracking.mark_change(wanted.name, number, {DONE: _now()})
+    return now.record(number).model_copy(update={"outcome": "took effect"})
+
+
+def _entry(action: str, seen: History, wanted: Version, who: str, reason: str) -> PromotionRecord:
+    return PromotionRecord.model_validate(
         {
             "number": len(seen.records) + 1,
             "name": wanted.name,
@@ -120,23 +161,11 @@ def _change(action: str, seen: History, wanted: Version, who: str, reason: str) 
             "when": _now(),
             "who": who,
             "run_id": wanted.tags.get("hone.pipeline_run_id", ""),
-            "verdict": verdict,
+            "verdict": wanted.tags.get(VERDICT, ""),
             "evidence": wanted.tags.get("hone.evidence", ""),
             "reason": reason,
         }
     )
-    number = tracking.append_change(wanted.name, history.to_tags(entry))
-    now = history.replay(wanted.name, tracking.changes(wanted.name))
-    if now.record(number).outcome == "lost":
-        first = next(record for record in reversed(now.records) if record.number < number and record.outcome != "lost")
-        raise PromotionError(
-            f"{wanted.name}: version {first.to_version or 'none'} became the champion meanwhile (entry {first.number}, "
-            f"by {first.who}), so version {wanted.version} did not: look at `hone history {wanted.name}` and ask again "
-            "if it still should"
-        )
-    tracking.set_alias(wanted.name, CHAMPION, wanted.version)
-    tracking.mark_change(wanted.name, number, {DONE: _now()})
-    return now.record(number).model_copy(update={"outcome": "took effect"})
 
 
 def _validate(wanted: Version) -> None:

@@ -2,7 +2,7 @@
 
 Entries have one order, in which everybody reads them. Each names the champion that its writer saw (`from`) and the one
 it wants (`to`). It takes effect if the champion at its place in the order still is the one its writer saw, and is lost
-otherwise; so of several writers who saw the same, the first wins, and each can tell by reading.
+otherwise; so of several writers who saw the same, the first wins, and each can tell by reading. A refusal never does.
 
 The alias moves after the entry, and then the entry is marked done. An entry that another effective one follows before
 it was done was interrupted: its alias never moved.
@@ -25,7 +25,8 @@ FIELDS = {
     "reason": "hone.reason",
 }
 DONE = "hone.done"
-ACTIONS = ("promote", "rollback", "outside")
+REFUSE = "refuse"
+ACTIONS = ("promote", "rollback", "outside", REFUSE)
 UNKNOWN = "unknown"
 
 
@@ -84,8 +85,11 @@ def replay(name: str, entries: Mapping[int, Mapping[str, str]]) -> History:
             continue
         found = {field_name: tags.get(tag, "") for field_name, tag in FIELDS.items()}
         champion = last.to_version if last else ""
-        effective = found["from_version"] == champion
-        outcome = "lost" if not effective else "took effect" if DONE in tags else "under way"
+        refused = found["action"] == REFUSE
+        effective = found["from_version"] == champion and not refused
+        outcome = "took effect" if DONE in tags else "under way"
+        if not effective:
+            outcome = "refused" if refused else "lost"
         record = PromotionRecord.model_validate({"number": number, "name": name, "outcome": outcome, **found})
         records[number] = record
         if not effective:
@@ -111,7 +115,7 @@ def unrecorded(name: str, history: History, alias: str, when: str) -> PromotionR
     if open_ and alias == open_.from_version:
         what = f"{open_.action} {open_.from_version or 'none'} -> {open_.to_version or 'none'}"
         reason = f"entry {open_.number} ({what}) was interrupted before the alias moved"
-    elif not history.records:
+    elif history.last is None:
         reason = "the alias was there before the history began"
     else:
         reason = "the alias was removed outside Hone" if not alias else "the alias was moved outside Hone"

@@ -7,6 +7,7 @@ import time
 
 from prefect import task
 
+from configs.recipe import Recipe
 from tasks import progress, tracking
 from tasks.contracts import Promotion, PromotionRecord, RegisteredVersion, StageRecord, Verdict
 from tasks.errors import PromotionError
@@ -18,7 +19,8 @@ STAGE = "promote"
 
 @task(name=STAGE, retries=0)
 def promote_model(context: RunContext, registered: RegisteredVersion, verdict: Verdict) -> Promotion:
-    """Makes the registered version the champion, if `register.promote` is auto and nobody ever asked that of it before.
+    """Makes the registered version the champion, if `register.promote` is auto and nobody ever asked that of it before;
+    with approval, it waits for a person instead.
 
     Where that is refused, or another promotion came first, the run goes on and its report says so: the evidence stands,
     and the champion is the one it was, or the one that came first.
@@ -26,6 +28,12 @@ def promote_model(context: RunContext, registered: RegisteredVersion, verdict: V
     reason = _why_not(context, registered, verdict)
     if reason:
         return Promotion(record=skip_stage(STAGE, reason, registered.record.digest))
+    if context.recipe.register_.promote == "approval":
+        waits = (
+            f"register.promote is approval: version {registered.version} waits for a person, who may run "
+            f"`hone promote {registered.name} {registered.version}`"
+        )
+        return Promotion(record=skip_stage(STAGE, waits, registered.record.digest), waits=True)
     started = time.monotonic()
     progress.started(STAGE)
     with tracking.stage_run(context.mlflow_run_id, STAGE) as log:
@@ -48,6 +56,12 @@ def promote_model(context: RunContext, registered: RegisteredVersion, verdict: V
         log.result(result)
     progress.finished(result.record, result.headline())
     return result
+
+
+@task(name="reconcile", retries=0)
+def reconcile_champion(recipe: Recipe) -> list[PromotionRecord]:
+    """Writes into the history where somebody moved the champion without Hone, and returns those entries."""
+    return change.reconcile(recipe.register_.model_name or recipe.name, tracking.user())
 
 
 @task(name="promote version", retries=0)
@@ -76,4 +90,4 @@ def _why_not(context: RunContext, registered: RegisteredVersion, verdict: Verdic
 def _asked(record: PromotionRecord, version: str) -> bool:
     """Whether somebody asked before that the version be the champion. A change that a kill interrupted may be made
     again; of one that is under way, `change.promote` finds out which it is."""
-    return record.to_version == version and record.outcome in ("took effect", "lost")
+    return record.to_version == version and record.outcome in ("took effect", "lost", "refused")

@@ -9,6 +9,7 @@ from tasks.contracts import (
     ChampionAnswers,
     Contract,
     DistilledModel,
+    DriftReport,
     EvaluationReport,
     ExportedModels,
     PreparedData,
@@ -36,15 +37,18 @@ def build_report(
     registered: RegisteredVersion,
     promotion: Promotion,
     examples: dict[str, Any],
+    drift: DriftReport | None = None,
 ) -> dict[str, Any]:
     """The report. All of it survives `json.dumps(allow_nan=False)`: a number that is not finite becomes null.
 
     Args:
         models: what the training stages made, in their order; of those that were skipped only the record is told.
         examples: as `lost_and_won` gives them.
+        drift: of the run of `retrain`; None of `optimize`.
     """
     results: list[StageResult] = [
         data,
+        *([drift] if drift else []),
         *models,
         exported,
         evaluation,
@@ -78,7 +82,12 @@ def build_report(
         "handoffs": [_plain(handoff) for handoff in evaluation.handoffs],
         "serving": _plain(evaluation.serving) if evaluation.serving else None,
         "examples": examples,
-        "champion": {"name": champion.name, "version": champion.version or None},
+        "champion": {
+            "name": champion.name,
+            "version": champion.version or None,
+            **({"old_data": champion.old_note} if champion.old_note else {}),
+        },
+        "drift": _plain(drift) if drift else None,
         "registered": {key: value for key, value in _plain(registered).items() if key != "record"},
         "promotion": _plain(promotion.change) if promotion.change else None,
         "machine": evaluation.machine,

@@ -239,5 +239,6 @@ def standalone(svg: str) -> str:
     """A plot of this file for places without the page's style: in its light colours, on a background of its own."""
     for variable, colour in LIGHT.items():
         svg = svg.replace(f"var({variable})", colour)
-    style = f'xmlns="http://www.w3.org/2000/svg" style="background:{LIGHT["--paper"]}"'
+    names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    style = f'{names} style="background:{LIGHT["--paper"]}"'
     return svg.replace("<svg ", f"<svg {style} ", 1)

@@ -1,15 +1,17 @@
 """Tells what a run found out: in its output folder, in MLflow and in Prefect."""
 
+import base64
 import re
 from pathlib import Path
 from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_image_artifact, create_link_artifact, create_markdown_artifact
 
 from tasks import evidence, store, tracking
 from tasks.contracts import (
     ChampionAnswers,
+    DriftReport,
     EvaluationReport,
     ExportedModels,
     PreparedData,
@@ -19,9 +21,11 @@ from tasks.contracts import (
 )
 from tasks.report.build import StageModel, build_report
 from tasks.report.examples import lost_and_won
+from tasks.report.plots import accuracy_against_latency, learning_curves, standalone
 from tasks.report.summary import summary_markdown
 from tasks.report.write import write_report
 from tasks.stage import RunContext
+from tasks.tracking import pages
 
 
 @task(name="report", retries=0)
@@ -35,15 +39,16 @@ def publish_report(
     verdict: Verdict,
     registered: RegisteredVersion,
     promotion: Promotion,
+    drift: DriftReport | None = None,
 ) -> dict[str, Any]:
     """Writes `report.json`, `report.html` and `model/` into the output folder and returns the report.
 
     MLflow's run of the pipeline gets the same files, the verdict as a tag, and the selected model's numbers; Prefect
-    gets the table as an artifact.
+    gets the table, the plots and links to MLflow as artifacts.
     """
     examples = _examples(data, evaluation)
     report = build_report(
-        context, data, models, exported, evaluation, champion, verdict, registered, promotion, examples
+        context, data, models, exported, evaluation, champion, verdict, registered, promotion, examples, drift
     )
     folder = Path(context.output)
     selected = next(model for model in exported.models if model.name == verdict.selected)
@@ -61,12 +66,32 @@ def publish_report(
         )
         candidate = evaluation.candidate(evaluation.selected)
         log.metrics({**candidate.metrics, "speedup": candidate.speedup, "size_bytes": float(candidate.size_bytes)})
-    create_markdown_artifact(
-        summary_markdown(report),
-        key=f"{re.sub(r'[^a-z0-9]+', '-', context.recipe.name.lower())}-report",
-        description=f"{verdict.verdict}: {folder / 'report.html'}",
-    )
+    _show(report, registered)
     return report
+
+
+def _show(report: dict[str, Any], registered: RegisteredVersion) -> None:
+    """The table, the plots and the ways to MLflow, as artifacts of the flow run."""
+    prefix = re.sub(r"[^a-z0-9]+", "-", report["name"].lower())
+    about = f"{report['verdict']}: {report['folder']}/report.html"
+    create_markdown_artifact(summary_markdown(report), key=f"{prefix}-report", description=about)
+    plots = {"accuracy-against-latency": ("test accuracy against latency", accuracy_against_latency(report))}
+    for stage, svg in learning_curves(report).items():
+        plots[f"curves-{stage}"] = (f"learning curves of {stage}", svg)
+    for name, (text, svg) in plots.items():
+        if svg:
+            coded = base64.b64encode(standalone(svg).encode()).decode()
+            create_image_artifact(f"data:image/svg+xml;base64,{coded}", key=f"{prefix}-{name}", description=text)
+    links = {
+        "mlflow-run": (pages.run_page(report["mlflow_run_id"]), "the run in MLflow"),
+        "registry-version": (
+            pages.version_page(registered.name, registered.version),
+            f"{registered.name} version {registered.version} in MLflow's registry",
+        ),
+    }
+    for name, (link, text) in links.items():
+        if link:
+            create_link_artifact(link, link_text=text, key=f"{prefix}-{name}", description=text)
 
 
 def _examples(data: PreparedData, evaluation: EvaluationReport) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What MLflow keeps of a run. The only import of mlflow, and made when first needed, as it costs seconds."""
 
 from tasks.tracking.changes import HISTORY, append_change, changes, mark_change
+from tasks.tracking.past import PastRun, last_run, stage_result
 from tasks.tracking.registry import (
     CHALLENGER,
     CHAMPION,
@@ -22,6 +23,7 @@ __all__ = [
     "CHALLENGER",
     "CHAMPION",
     "HISTORY",
+    "PastRun",
     "StageLog",
     "Version",
     "append_change",
@@ -33,6 +35,7 @@ __all__ = [
     "download",
     "find_version",
     "get_version",
+    "last_run",
     "load",
     "log_model",
     "mark_change",
@@ -40,6 +43,7 @@ __all__ = [
     "pipeline_log",
     "pipeline_run",
     "set_alias",
+    "stage_result",
     "stage_run",
     "tracking_uri",
     "user",

@@ -1,5 +1,6 @@
 """The train stage: from a pretrained encoder and labelled text to the teacher."""
 
+from pathlib import Path
 from typing import Any
 
 from prefect import task
@@ -16,6 +17,9 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
     recipe = context.recipe
     encoder = resolve_source(recipe.model.source, recipe.model.revision)
     encoder_digest = store.folder_digest(encoder)
+    # A worker starts in another folder, from which a relative path leads elsewhere.
+    is_folder = Path(recipe.model.source).expanduser().is_dir()
+    model = recipe.model.model_copy(update={"source": str(encoder)}) if is_folder else recipe.model
 
     def body(workshop: Workshop) -> dict[str, Any]:
         cluster.start(recipe.compute)
@@ -29,7 +33,7 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
             settings=recipe.train,
             seed=workshop.seed,
             workdir=workshop.scratch / "training",
-            arguments=classification_arguments(recipe.model, data.labels, store.open_artifact(data.artifact)),
+            arguments=classification_arguments(model, data.labels, store.open_artifact(data.artifact)),
         )
         result = cluster.train(job, recipe.compute, workshop.on_event)
         store.copy_folder(result.best, workshop.folder / "checkpoint")

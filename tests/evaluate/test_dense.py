@@ -1,11 +1,8 @@
-import dataclasses
-
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 
-from configs.delivery import EvaluateSettings
 from tasks.evaluate import dense, machine
 from tasks.evaluate.latency import Timing
 
@@ -41,36 +38,28 @@ def two(tiny_subjects):
     return [dense.Configuration(tiny_subjects["onnxruntime"], threads) for threads in (1, 2)]
 
 
-def test_for_every_cell_the_faster_configuration_is_taken(two, monkeypatch):
-    settings = EvaluateSettings(cells=["1x4", "2x8"])
-    milliseconds = {"fp32, 1 thread": [[1.0], [9.0]], "fp32, 2 threads": [[2.0], [5.0]]}
-    monkeypatch.setattr(
-        dense,
-        "time_models",
-        lambda turns, *_: {turn.name: [Timing(["cpu"], 0.1, 1, milliseconds[turn.name])] for turn in turns},
-    )
-    chosen = dense.choose(two, settings, ["cpu"], 0, lambda note: None)
-    assert {cell: one.name for cell, one in chosen.items()} == {"1x4": "fp32, 1 thread", "2x8": "fp32, 2 threads"}
-
-
-def test_the_teacher_is_timed_where_each_configuration_is_best_and_put_together_again(two):
-    chosen = {"1x4": two[1], "1x8": two[0], "2x8": two[1]}
-    turns = dense.turns("teacher", chosen, samples=100, seconds=1e9)
+def test_every_configuration_is_timed_at_every_cell(two):
+    turns = dense.turns("teacher", two, ["1x4", "2x8"], samples=100, seconds=1e9)
     assert [(turn.name, turn.cells, turn.threads) for turn in turns] == [
+        ("teacher: fp32, 1 thread", ("1x4", "2x8"), 1),
         ("teacher: fp32, 2 threads", ("1x4", "2x8"), 2),
-        ("teacher: fp32, 1 thread", ("1x8",), 1),
     ]
-    base = Timing(["cpu"], 0.1, 10, [])
-    timings = {
-        turns[0].name: [dataclasses.replace(base, milliseconds=[[1.0], [3.0]])] * 2,
-        turns[1].name: [dataclasses.replace(base, load_seconds=0.4, milliseconds=[[2.0]])] * 2,
-    }
-    rounds = dense.merged("teacher", chosen, timings)
-    assert [one.milliseconds for one in rounds] == [[[1.0], [2.0], [3.0]]] * 2
-    assert rounds[0].load_seconds == 0.4
 
 
-def test_a_single_configuration_needs_no_trial(two, monkeypatch):
-    monkeypatch.setattr(dense, "time_models", None)
-    chosen = dense.choose(two[:1], EvaluateSettings(cells=["1x4"]), ["cpu"], 0, lambda note: None)
-    assert chosen == {"1x4": two[0]}
+def test_for_every_cell_the_configuration_counts_that_is_fastest_over_all_rounds(two):
+    def rounds(*cells_by_round, load=0.1):
+        return [Timing(["cpu"], load, 10, [list(cell) for cell in cells]) for cells in cells_by_round]
+
+    # With two threads the first round was disturbed; over all rounds they are faster at the second cell alone.
+    one = rounds(([1.0, 1.1], [9.0, 9.1]), ([1.0, 1.2], [9.0, 9.2]), ([1.1, 1.2], [9.0, 9.3]))
+    two_threads = rounds(([3.0, 3.1], [20.0, 21.0]), ([1.5, 1.6], [5.0, 5.1]), ([1.5, 1.7], [5.0, 5.2]), load=0.4)
+    merged, best = dense.merged(
+        "teacher", two, {"teacher: fp32, 1 thread": one, "teacher: fp32, 2 threads": two_threads}
+    )
+    assert best == ["fp32, 1 thread", "fp32, 2 threads"]
+    assert [timing.milliseconds for timing in merged] == [
+        [[1.0, 1.1], [20.0, 21.0]],
+        [[1.0, 1.2], [5.0, 5.1]],
+        [[1.1, 1.2], [5.0, 5.2]],
+    ]
+    assert merged[0].load_seconds == 0.4

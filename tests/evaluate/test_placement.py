@@ -77,5 +77,5 @@ def test_nodes_that_ran_elsewhere_than_on_the_first_provider_are_named() -> None
     }  # fmt: skip
     assert found.fallback == ["shape", "Gather", "rest"]
     assert read_profile(events, ["tensorrt", "cuda", "cpu"], ["cuda", "cpu"]).fallback == [
-        "shape", "product", "Gather", "MatMul", "rest",
+        "shape", "Gather", "product", "MatMul", "rest",
     ]  # fmt: skip

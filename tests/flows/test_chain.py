@@ -179,6 +179,24 @@ def test_a_changed_setting_reruns_what_depends_on_it_and_is_named(first: Run) ->
     assert stages["register"]["status"] == "skipped"
 
 
+def test_a_required_gpu_that_is_not_there_refuses_and_a_preferred_one_is_done_without(first: Run) -> None:
+    asked = run(
+        first.folder, first.folder / "recipe.yaml", "--set", "export.providers=[cuda, cpu]", "--set",
+        "gate.require_provider=cuda", "--set", "distill.method=none", "--set", "prune.method=none", "--set",
+        "quantize.method=none", output="cuda",
+    )  # fmt: skip
+    teacher = next(candidate for candidate in asked.report["candidates"] if candidate["name"] == "teacher")
+    if teacher["placement"]["got"][0] == "cuda":
+        pytest.skip("this machine has a GPU")
+    assert asked.code == 3
+    refused = [check for check in asked.report["checks"] if check["verdict"] == "REJECTED"]
+    assert [(check["name"], check["detail"]) for check in refused] == [
+        ("required_provider", "the session's providers are cpu")
+    ]
+    assert (teacher["provider"], teacher["placement"]["asked"]) == ("CPUExecutionProvider", ["cuda", "cpu"])
+    assert len(teacher["placement"]["fallback"]) == len(teacher["placement"]["names"]["cpu"]) > 10
+
+
 def test_a_run_that_fails_ends_with_1_and_says_why(first: Run) -> None:
     failed = run(first.folder, first.folder / "recipe.yaml", "--set", "evaluate.cells=[1x100]", output="failed")
     assert failed.code == 1

@@ -254,6 +254,36 @@ def test_a_move_outside_hone_is_shown_at_once_and_recorded_by_the_next_change(mo
     assert roll_back(name, "bob").to_version == "2"
 
 
+def test_a_move_outside_hone_is_recorded_by_the_next_run_once(model: Model) -> None:
+    name = model(2)
+    assert change.reconcile(name, "bob") == []
+    promote(name, "1", "alice")
+    assert change.reconcile(name, "bob") == []
+    tracking.set_alias(name, "champion", "2")
+    (noticed,) = change.reconcile(name, "bob")
+    assert (noticed.action, noticed.from_version, noticed.to_version) == ("outside", "1", "2")
+    assert noticed.reason == "the alias was moved outside Hone; noticed by bob"
+    assert change.reconcile(name, "bob") == []
+    assert len(tracking.changes(name)) == 2
+    assert champion(name) == "2"
+
+
+def test_there_is_nothing_to_reconcile_of_a_model_that_does_not_exist(storage: Path) -> None:
+    assert change.reconcile("nobody-yet", "bob") == []
+
+
+def test_a_refusal_is_in_the_history_and_the_champion_stays(model: Model) -> None:
+    name = model(2)
+    promote(name, "1", "alice")
+    refused = change.refuse(name, "2", "bob", "too slow")
+    assert records(name)[1:] == [refused]
+    assert (refused.who, refused.reason, refused.verdict, refused.outcome) == ("bob", "too slow", "ACCEPTED", "refused")
+    assert champion(name) == "1"
+    assert promote(name, "2", "carol", "it is not").number == 3
+    assert steps(name)[1:] == [("refuse", "1", "2", "refused"), ("promote", "1", "2", "took effect")]
+    assert roll_back(name, "carol").to_version == "1"
+
+
 def test_an_alias_that_somebody_removed_is_shown_and_can_be_restored(model: Model) -> None:
     name = model()
     promote(name, "1", "alice")

@@ -187,6 +187,15 @@ def test_an_alias_that_is_elsewhere_is_explained(written: list[dict[str, str]], 
     assert log(*written, to_tags(found) | {DONE: NOW}).champion == alias
 
 
+@given(entries, versions, versions, st.integers(0, 12))
+def test_a_refusal_is_told_and_changes_nothing(all_: list[dict[str, str]], before: str, up: str, place: int) -> None:
+    refused = [*all_[:place], entry("refuse", before, up, done=False), *all_[place:]]
+    with_it, without = log(*refused), log(*all_)
+    assert with_it.records[min(place, len(all_))].outcome == "refused"
+    assert [outcome for outcome in outcomes(with_it) if outcome != "refused"] == outcomes(without)
+    assert (with_it.champion, with_it.previous) == (without.champion, without.previous)
+
+
 def test_an_alias_that_is_where_it_should_be_needs_no_explanation() -> None:
     assert unrecorded("m", log(), "", NOW) is None
     assert unrecorded("m", log(*promoted("1", "2")), "2", NOW) is None

@@ -62,6 +62,28 @@ def test_what_may_not_be_promoted_is_skipped_with_the_reason(
     assert champion(made.recipe.name) == ""
 
 
+def test_with_approval_a_run_promotes_nothing_and_says_how_a_person_can(chain: MakeChain) -> None:
+    made = chain(register={"promote": "approval"})
+    name = made.recipe.name
+    waiting = run(made)
+    assert (waiting.waits, waiting.change, waiting.record.status) == (True, None, "skipped")
+    assert waiting.record.reason == (
+        f"register.promote is approval: version 1 waits for a person, who may run `hone promote {name} 1`"
+    )
+    assert not run(made, verdict="INCONCLUSIVE").waits
+    assert champion(name) == ""
+
+
+def test_what_was_refused_is_not_up_for_it_again(chain: MakeChain) -> None:
+    made = chain(register={"promote": "approval"})
+    run(made)
+    change.refuse(made.recipe.name, "1", "bob", "too slow")
+    again = run(made)
+    assert not again.waits
+    assert again.record.reason == "version 1 was up for it before: entry 1 of the history"
+    assert run(chain(**AUTO)).change is None
+
+
 def test_turning_auto_on_promotes_the_version_that_is_there(chain: MakeChain) -> None:
     run(chain())
     made = chain(**AUTO)

@@ -1,6 +1,6 @@
 import json
 
-from tasks.contracts import ChampionAnswers, Check, Curve, Promotion
+from tasks.contracts import ChampionAnswers, Check, Curve, DriftPart, DriftReport, Promotion, StageRecord
 from tasks.report.build import build_report
 from tasks.report.page import render_page
 from tasks.report.write import write_report
@@ -100,3 +100,19 @@ def test_the_page_needs_nothing_but_the_json(report, tmp_path):
     write_report(tmp_path / "second", read)
     first, second = (tmp_path / folder / "report.html" for folder in ("first", "second"))
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_drift_of_a_retraining_is_told_and_shown(results):
+    part = DriftPart(name="unseen_words", before="1%", now="9%", index=0.4, test="KS", p_value=0.0004, drifted=True)
+    record = StageRecord(name="drift", status="ran", reason="first run of this stage", seconds=1.0)
+    rows = {"before": 1000, "now": 1200}
+    drift = DriftReport(record=record, name="reviews", version="3", rows=rows, parts=[part])
+    champion = results["champion"].model_copy(update={"old_note": "nobody recalls them"})
+    report = build_report(**{**results, "champion": champion}, drift=drift)
+    assert [stage["name"] for stage in report["stages"]][:2] == ["data", "drift"]
+    assert report["drift"]["parts"][0]["now"] == "9%"
+    page = render_page(report)
+    assert "1,200 training rows held against 1,000 that reviews version 3 learned from" in page
+    assert "On its own test rows: nobody recalls them." in page
+    assert build_report(**results)["drift"] is None
+    assert "Drift of the data" not in render_page(build_report(**results))

@@ -24,7 +24,7 @@ from tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
 from tests.model.training_fixtures import make_job, make_mortal
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(900)]
-TWO = ComputeSettings(workers=2, max_failures=1)
+TWO = ComputeSettings(workers=2, max_failures=1, memory_per_worker=0.25)
 
 
 def curve(result: TrainingResult, name: str) -> Curve:
@@ -85,6 +85,13 @@ def test_one_crew_serves_job_after_job(folder: Path, undisturbed: TrainingResult
     assert files(again.best) == files(undisturbed.best)
 
 
+def test_the_memory_of_the_workers_is_taken_from_what_ray_has(folder: Path, undisturbed: TrainingResult) -> None:
+    import ray
+
+    taken = ray.cluster_resources()["memory"] - ray.available_resources()["memory"]
+    assert taken == 2 * 0.25 * 1024**3
+
+
 def test_an_error_of_the_learner_arrives_as_it_was_raised_and_the_crew_lives_on(
     folder: Path, undisturbed: TrainingResult
 ) -> None:
@@ -128,11 +135,21 @@ def test_workers_that_keep_dying_end_the_job_with_a_way_out(folder: Path) -> Non
         cluster.train(make_job(folder, "hopeless", epochs=200), TWO, kill_all)
 
 
-def test_what_the_cluster_lacks_is_said_before_anything_starts(folder: Path) -> None:
-    with pytest.raises(
-        PreflightError, match=r"compute asks for 2 workers of 1000 CPUs and 0 GPUs each, and the cluster has"
-    ):
-        cluster.train(job_of(folder, "too-large"), ComputeSettings(workers=2, cpus_per_worker=1000), nothing)
+@pytest.mark.parametrize(
+    ("compute", "asked"),
+    [
+        (ComputeSettings(workers=2, cpus_per_worker=1000), r"2 workers of 1000 CPUs and 0 GPUs each"),
+        (ComputeSettings(gpus_per_worker=16), r"1 workers of any number of CPUs and 16 GPUs each"),
+        (ComputeSettings(memory_per_worker=65_536), r"CPUs and 0 GPUs and 65536 GiB of memory each"),
+    ],
+)
+def test_what_the_cluster_lacks_is_said_within_a_minute_and_before_anything_starts(
+    folder: Path, compute: ComputeSettings, asked: str
+) -> None:
+    begun = time.monotonic()
+    with pytest.raises(PreflightError, match=rf"compute asks for .*{asked}, and the cluster has 1 node\(s\) with \d"):
+        cluster.train(job_of(folder, "too-large"), compute, nothing)
+    assert time.monotonic() - begun < 60
     assert not (folder / "too-large").exists()
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from configs.delivery import ComputeSettings
 from tasks.errors import PreflightError
-from tasks.share import share_of
+from tasks.share import GIB, share_of, worker_resources
 
-NODE = {"CPU": 8.0, "GPU": 2.0, "memory": 1e9}
+NODE = {"CPU": 8.0, "GPU": 2.0, "memory": 16.0 * GIB}
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,8 @@ NODE = {"CPU": 8.0, "GPU": 2.0, "memory": 1e9}
         ([{"CPU": 8.0}, {"CPU": 2.0}], ComputeSettings(workers=2), 4),
         ([NODE, NODE], ComputeSettings(workers=4, gpus_per_worker=1), 4),
         ([NODE], ComputeSettings(workers=4, gpus_per_worker=0.5), 2),
+        ([NODE], ComputeSettings(workers=4, memory_per_worker=4), 2),
+        ([{"CPU": 8.0, "memory": 4.0 * GIB}, NODE], ComputeSettings(workers=3, memory_per_worker=5.3), 2),
     ],
 )
 def test_each_worker_gets_the_most_that_all_can_have(
@@ -41,3 +43,19 @@ def test_workers_that_do_not_fit_are_an_error_that_says_what_is_there(compute: C
     message = rf"{re.escape(asked)}, and the cluster has 1 node\(s\) with 8 CPUs and 2 GPUs: lower compute\.workers"
     with pytest.raises(PreflightError, match=message):
         share_of([NODE], compute)
+
+
+def test_memory_that_no_node_has_is_an_error_that_says_how_much_there_is() -> None:
+    compute = ComputeSettings(workers=2, memory_per_worker=8.5)
+    message = (
+        r"2 workers of any number of CPUs and 0 GPUs and 8\.5 GiB of memory each, and the cluster has 1 node\(s\) with "
+        r"8 CPUs and 2 GPUs and 16\.0 GiB: lower compute\.workers, .*compute\.memory_per_worker"
+    )
+    with pytest.raises(PreflightError, match=message):
+        share_of([NODE], compute)
+
+
+def test_ray_is_asked_only_for_what_the_recipe_names() -> None:
+    assert worker_resources(ComputeSettings(), 3) == {"CPU": 3}
+    whole = ComputeSettings(gpus_per_worker=0.5, memory_per_worker=1.5)
+    assert worker_resources(whole, 2) == {"CPU": 2, "GPU": 0.5, "memory": 1.5 * GIB}

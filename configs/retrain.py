@@ -1,0 +1,23 @@
+"""When a model is trained again without anybody asking: retrain."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from configs.section import Section
+
+Event = Literal["hone.data.arrived", "hone.drift.detected"]
+
+
+class RetrainSettings(Section):
+    """What starts `retrain`, how often at most, and from when on data count as drifted."""
+
+    cron: str = Field("", pattern=r"^$|^\S+( \S+){4}$")
+    """When it looks whether its data changed: five fields in UTC, `0 3 * * *` is daily at 3; empty: on no schedule."""
+    on_events: list[Event] = []
+    """Events of Prefect that start it."""
+    cooldown_hours: float = Field(0.0, ge=0, le=8760)
+    """Hours after the end of a run within which changed data start none; such a trigger is dropped and says so."""
+    drift_index: float = Field(0.2, gt=0)
+    """Population stability index from which on a part of the data has drifted, where a two-sample test agrees. Reported
+    only."""

@@ -1,0 +1,183 @@
+"""Flows as deployments of Prefect: a run form for each recipe, in a work pool whose workers run them."""
+
+import importlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from configs.recipe import Recipe, RecipeError, load_recipe
+from flows.services.plan import POOL
+from flows.services.state import address_of
+from flows.triggers import set_death_watch, set_retrain_triggers
+from tasks.errors import PreflightError
+
+RECIPE_FLOWS = {"optimize": "flows.optimize.optimize", "retrain": "flows.retrain.retrain"}
+"""Flows that take a recipe, by the module path a worker imports: a deployment `FLOW/RECIPE` for each recipe."""
+MODEL_FLOWS = {"promote": "flows.promote.promote", "rollback": "flows.promote.rollback"}
+"""Flows that take a model's name: one deployment `FLOW/FLOW` each."""
+DEFAULT_FOLDER = Path("configs")
+
+
+def load_recipes(paths: list[Path]) -> list[Recipe]:
+    """The recipes named, or all of `configs/` below the current folder, which may be none.
+
+    Raises:
+        RecipeError: when one cannot be used, or two have the same name.
+    """
+    found: dict[str, Path] = {}
+    recipes = []
+    for path in paths or sorted(DEFAULT_FOLDER.glob("**/*.yaml")):
+        recipe = load_recipe(path)
+        if recipe.name in found:
+            raise RecipeError(
+                f"{path}: its name is '{recipe.name}', as is that of {found[recipe.name]}: a deployment is named after "
+                "its recipe, so give one of them another name"
+            )
+        found[recipe.name] = path
+        recipes.append(recipe)
+    return recipes
+
+
+def deploy(api: str, recipes: list[Recipe], directory: str = "") -> list[str]:
+    """Creates or updates the work pool and every deployment, and returns their names. Running it again changes nothing
+    but what changed in the recipes; deployments of recipes that are gone stay.
+
+    Args:
+        api: URL of Prefect's API.
+        directory: Where a worker runs the flows, so that relative paths of a recipe mean there what they mean here;
+            empty: the current folder.
+
+    Raises:
+        PreflightError: when Prefect gives no answer.
+    """
+    place, made = directory or str(Path.cwd()), []
+    with _client(api) as client:
+        _make_pool(client)
+        for recipe in recipes:
+            limit = _limit(client, f"model-{recipe.register_.model_name or recipe.name}")
+            parameters = {"recipe": recipe.model_dump(mode="json")}
+            for name, path in RECIPE_FLOWS.items():
+                schedules = _schedules(recipe) if name == "retrain" else []
+                number = _deployment(client, path, recipe.name, parameters, place, limit, schedules)
+                if name == "retrain":
+                    set_retrain_triggers(client, recipe, number)
+                made.append(f"{name}/{recipe.name}")
+        for name, path in MODEL_FLOWS.items():
+            _deployment(client, path, name, {}, place, _limit(client, "champion"), [])
+            made.append(f"{name}/{name}")
+        set_death_watch(client)
+    return made
+
+
+def form(flow: Any) -> dict[str, Any]:
+    """The schema of a flow's parameters, from which Prefect makes the run form and refuses wrong values. Sections of a
+    recipe are headed by their keys, as in the YAML, and not by the names of their types."""
+    from prefect.utilities.callables import parameter_schema
+
+    schema: dict[str, Any] = parameter_schema(flow).model_dump_for_openapi()
+    types = schema.get("definitions", {})
+    for key, section in types.get("Recipe", {}).get("properties", {}).items():
+        for reference in [section, *section.get("allOf", [])]:
+            if "$ref" in reference:
+                types[reference["$ref"].rpartition("/")[2]]["title"] = key
+    return schema
+
+
+def run_deploy(paths: list[Path], folder: str, directory: str, console: Console) -> str:
+    """Deploys to the server that PREFECT_API_URL names, else to that of `hone up`, and prints the deployments' names.
+
+    Returns:
+        DONE, or INVALID where there is no server or no recipe.
+    """
+    try:
+        recipes = load_recipes(paths)
+        if not recipes:
+            raise PreflightError(f"there is no recipe in {DEFAULT_FOLDER.absolute()}: name recipes as arguments")
+        api = os.environ.get("PREFECT_API_URL") or address_of(folder)
+        if not api:
+            raise PreflightError(
+                f"there is no Prefect server to deploy to: start one with `hone up`, name the folder of one that runs "
+                f"by --folder (now {folder}), or set PREFECT_API_URL"
+            )
+        for made in deploy(api, recipes, directory):
+            console.print(f"deployed {made}", markup=False, highlight=False)
+    except (PreflightError, RecipeError) as error:
+        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        return "INVALID"
+    return "DONE"
+
+
+def _deployment(
+    client: Any,
+    path: str,
+    name: str,
+    parameters: dict[str, Any],
+    directory: str,
+    limit: str,
+    schedules: list[dict[str, Any]],
+) -> str:
+    module, _, attribute = path.rpartition(".")
+    flow = getattr(importlib.import_module(module), attribute)
+    # As JSON, because Prefect's own client does not know of a limit that several deployments share.
+    answer = client.request(
+        "POST",
+        "/deployments/",
+        json={
+            "flow_id": str(client.create_flow(flow)),
+            "name": name,
+            "entrypoint": path,
+            "work_pool_name": POOL,
+            "description": flow.description,
+            "tags": ["hone"],
+            "parameters": parameters,
+            "parameter_openapi_schema": form(flow),
+            "enforce_parameter_schema": True,
+            "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": directory}}],
+            "global_concurrency_limit_id": limit,
+            "concurrency_options": {"collision_strategy": "ENQUEUE"},
+            "schedules": schedules,
+        },
+    )
+    return str(answer.json()["id"])
+
+
+def _schedules(recipe: Recipe) -> list[dict[str, Any]]:
+    """What `retrain.cron` asks for."""
+    cron = recipe.retrain.cron
+    return [{"schedule": {"cron": cron, "timezone": "UTC"}, "slug": "retrain", "active": True}] if cron else []
+
+
+def _limit(client: Any, of: str) -> str:
+    """The limit of one run at a time, shared by all deployments of the same `of`; others wait in the queue."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"hone-{of}")  # Prefect takes no % and no & in a name
+    client.upsert_global_concurrency_limit_by_name(name, 1)
+    return str(client.read_global_concurrency_limit_by_name(name).id)
+
+
+def _make_pool(client: Any) -> None:
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists
+    from prefect.workers.process import ProcessWorker
+
+    pool = WorkPoolCreate(name=POOL, type="process", base_job_template=ProcessWorker.get_default_base_job_template())
+    try:
+        client.create_work_pool(pool)
+    except ObjectAlreadyExists:
+        return
+
+
+@contextmanager
+def _client(api: str) -> Iterator[Any]:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY
+
+    with SyncPrefectClient(api, auth_string=PREFECT_API_AUTH_STRING.value(), api_key=PREFECT_API_KEY.value()) as client:
+        failure = client.api_healthcheck()
+        if failure is not None:
+            raise PreflightError(f"Prefect gives no answer at {api} ({failure}): start it, or correct PREFECT_API_URL")
+        yield client

@@ -1,0 +1,97 @@
+"""Starting the processes of a plan, and ending them with all that they started."""
+
+import contextlib
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+
+from flows.services.plan import Service, Site
+from flows.services.records import Record, forget, left_behind, process_of, read_records
+
+GRACE_SECONDS = 10.0
+"""For a flow run to tell Prefect and MLflow that it ends; then it is killed."""
+KILL_SECONDS = 5.0
+
+
+def start(service: Service, site: Site) -> Record:
+    """Starts a process in a session of its own, so that a terminal's Ctrl-C reaches only `hone up`."""
+    environment = {name: value for name, value in os.environ.items() if name not in service.without}
+    with service.log(site).open("wb") as log:
+        process = subprocess.Popen(
+            service.command,
+            env=environment | service.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    record = Record(service.name, process.pid, psutil.Process(process.pid).create_time(), service.port)
+    record.write(site.services)
+    return record
+
+
+def stop(services: Path) -> list[str]:
+    """Ends everything that was started from a folder, and returns the names of the services that still ran.
+
+    First the worker, so that its runs can tell the servers; what does not end by itself is killed. Only processes are
+    touched that were started from the folder, or by one that was.
+    """
+    records = read_records(services)
+    running = [record for record in records.values() if process_of(record, services) is not None]
+    first = [record for record in running if record.name == "worker"]
+    _end(_with_descendants(first, services), GRACE_SECONDS)
+    rest = [record for record in running if record.name != "worker"]
+    _end([*_with_descendants(rest, services), *left_behind(services)], GRACE_SECONDS)
+    _end(left_behind(services), 0.0)
+    forget(services)
+    return [record.name for record in running]
+
+
+def last_lines(path: Path, count: int = 12) -> str:
+    """The end of a log."""
+    try:
+        return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
+    except OSError:
+        return ""
+
+
+def _with_descendants(records: list[Record], services: Path) -> list[psutil.Process]:
+    found: list[psutil.Process] = []
+    for record in records:
+        process = process_of(record, services)
+        if process is not None:
+            with contextlib.suppress(psutil.Error):
+                found += [process, *process.children(recursive=True)]
+    return found
+
+
+def _end(processes: list[psutil.Process], grace: float) -> None:
+    """SIGTERM, and SIGKILL to those that are there after `grace` seconds."""
+    unique = list(dict.fromkeys(processes))
+    for process in unique if grace else []:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    deadline = time.monotonic() + grace
+    alive = [process for process in unique if _alive(process)]
+    while alive and time.monotonic() < deadline:
+        time.sleep(0.1)
+        alive = [process for process in alive if _alive(process)]
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    deadline = time.monotonic() + KILL_SECONDS
+    while any(_alive(process) for process in alive) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _alive(process: psutil.Process) -> bool:
+    """Whether it runs; a zombie that nobody has waited for does not. psutil tells a reused number apart."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(process.pid, os.WNOHANG)  # a child of this very process would stay a zombie
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

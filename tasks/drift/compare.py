@@ -1,0 +1,111 @@
+"""Two samples held against each other: how far apart they are, and whether chance alone could do that.
+
+The index says how much and the test says how sure. Few rows make a large index by chance; of many rows a test finds
+the smallest difference. So what has drifted is what both say.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import chi2_contingency, ks_2samp, permutation_test
+from statsmodels.stats.multitest import multipletests
+
+Numbers = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+CELLS = 10
+RESAMPLES = 499
+LEVEL = 0.01
+"""Chance that data without any drift are said to have some."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One comparison."""
+
+    index: float
+    """Population stability index."""
+    test: str
+    p_value: float
+
+
+def stability_index(before: Counts, now: Counts) -> float:
+    """Population stability index, the sum of (now - before) ln(now / before) over the cells' shares: 0 for equal
+    shares, the same with the two exchanged. Each cell counts half a row more, so that an empty one stays finite; cells
+    empty in both are left out.
+
+    Args:
+        before, now: [cells] counts.
+
+    Source: Yurdakul and Naranjo 2020, Statistical properties of the population stability index.
+    """
+    used = (before + now) > 0
+    old, new = before[used] + 0.5, now[used] + 0.5
+    p, q = old / old.sum(), new / new.sum()
+    return float(((q - p) * np.log(q / p)).sum())
+
+
+def compare_categories(before: Counts, now: Counts) -> Difference:
+    """Counts of the same categories [categories], by the chi-squared test of homogeneity."""
+    table = np.stack([before, now])
+    table = table[:, table.sum(axis=0) > 0]
+    p_value = float(chi2_contingency(table, correction=False).pvalue) if table.shape[1] > 1 else 1.0
+    return Difference(stability_index(before, now), "chi-squared", p_value)
+
+
+def compare_numbers(before: Numbers, now: Numbers, *, only_larger: bool = False) -> Difference:
+    """One number a row, by the Kolmogorov-Smirnov test; the index over the deciles of `before`.
+
+    Args:
+        only_larger: ask only whether the numbers have become larger.
+    """
+    old, new = _in_cells(before, now)
+    found = ks_2samp(before, now, alternative="greater" if only_larger else "two-sided", method="asymp")
+    return Difference(stability_index(old, new), "Kolmogorov-Smirnov", float(found.pvalue))
+
+
+def compare_columns(before: Numbers, now: Numbers) -> Difference:
+    """Several numbers a row [rows, columns]: the largest index, and the least p value after Holm's correction."""
+    columns = [compare_numbers(before[:, place], now[:, place]) for place in range(before.shape[1])]
+    p_value = min(holm([column.p_value for column in columns]))
+    return Difference(max(column.index for column in columns), "Kolmogorov-Smirnov", p_value)
+
+
+def compare_words(before: Counts, now: Counts, seed: int) -> Difference:
+    """How often each word occurs in each row [rows, words], by a permutation test of the index. Rows are exchanged, not
+    words, as the words of one row belong together."""
+    counts = np.concatenate([before, now])
+
+    def index(old: npt.NDArray[np.int64], new: npt.NDArray[np.int64]) -> float:
+        return stability_index(counts[old].sum(axis=0), counts[new].sum(axis=0))
+
+    places = np.arange(len(counts))
+    found = permutation_test(
+        (places[: len(before)], places[len(before) :]),
+        index,
+        permutation_type="independent",
+        alternative="greater",
+        n_resamples=RESAMPLES,
+        vectorized=False,
+        rng=np.random.default_rng(seed),
+    )
+    return Difference(float(found.statistic), "permutation", float(found.pvalue))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p values such that of all those below a level the chance of a single false one is at most that level.
+
+    Source: Holm 1979.
+    """
+    return [float(value) for value in multipletests(list(p_values), method="holm")[1]]
+
+
+def _in_cells(before: Numbers, now: Numbers) -> tuple[Counts, Counts]:
+    """Counts [cells] between the deciles of `before`, with a cell below its least value."""
+    inner = np.quantile(before, np.linspace(0, 1, CELLS + 1)[1:-1])
+    edges = np.unique(np.concatenate([[np.nextafter(before.min(), -np.inf)], inner]))
+    old, new = (
+        np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1) for values in (before, now)
+    )
+    return old, new

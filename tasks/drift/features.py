@@ -1,0 +1,41 @@
+"""What of a text is compared: its words."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+WORDS = 200
+_WORD = re.compile(r"\w+")
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, in small letters and without punctuation."""
+    return _WORD.findall(text.lower())
+
+
+def frequent(rows: Sequence[Sequence[str]], several: int = WORDS) -> list[str]:
+    """The words that occur most often; of equals the first by alphabet.
+
+    Args:
+        rows: the words of each row.
+    """
+    found = Counter(word for row in rows for word in row)
+    return [word for word, _ in sorted(found.items(), key=lambda item: (-item[1], item[0]))[:several]]
+
+
+def word_counts(rows: Sequence[Sequence[str]], vocabulary: Sequence[str]) -> npt.NDArray[np.int64]:
+    """How often each word of the vocabulary, and last any other word, occurs in each row [rows, words + 1]."""
+    place = {word: column for column, word in enumerate(vocabulary)}
+    counts = np.zeros((len(rows), len(vocabulary) + 1), dtype=np.int64)
+    for number, row in enumerate(rows):
+        for word in row:
+            counts[number, place.get(word, len(vocabulary))] += 1
+    return counts
+
+
+def unseen_shares(rows: Sequence[Sequence[str]], known: set[str]) -> npt.NDArray[np.float64]:
+    """Share of each row's words that are not known [rows]; 0 of a row without words."""
+    return np.array([sum(word not in known for word in row) / max(len(row), 1) for row in rows])

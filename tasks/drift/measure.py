@@ -1,0 +1,117 @@
+"""The sides of the data that are compared, and what each says in a few words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.contracts import DriftPart
+from tasks.drift.compare import (
+    LEVEL,
+    Difference,
+    compare_categories,
+    compare_columns,
+    compare_numbers,
+    compare_words,
+    holm,
+)
+from tasks.drift.features import frequent, unseen_shares, word_counts, words
+
+SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows of one side, and what the champion answers on rows of it that it has not learned from."""
+
+    texts: list[str]
+    """Training rows; of a pair, both texts in one."""
+    labels: list[str]
+    """Of each row, by name."""
+    held_out: list[str]
+    """Test rows."""
+    answers: npt.NDArray[np.float64] | None = None
+    """The champion's logits [test rows, its labels]; None where it was not asked."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    name: str
+    difference: Difference
+    before: str
+    now: str
+
+
+def measure(before: Sample, now: Sample, known: set[str], index: float, seed: int) -> list[DriftPart]:
+    """Labels, lengths, words, unseen words, and what the champion answers, each compared.
+
+    Args:
+        before: what the champion learned from.
+        known: every word of the champion's training rows. How often a row has a word that is not among them is held
+            against the same of the champion's own test rows, which have some too.
+        index: stability index from which on a part that the test finds different as well has drifted.
+    """
+    rows = [[words(text) for text in side.texts] for side in (before, now)]
+    lengths = [np.array([len(row) for row in side], dtype=np.float64) for side in rows]
+    unseen = [unseen_shares([words(text) for text in before.held_out], known), unseen_shares(rows[1], known)]
+    found = [
+        _labels(before.labels, now.labels),
+        _Found("length", compare_numbers(*lengths), *(f"{np.median(side):g} words" for side in lengths)),
+        _vocabulary(rows[0], rows[1], seed),
+        _Found(
+            "unseen_words",
+            compare_numbers(*unseen, only_larger=True),
+            *(f"{side.mean():.2%} of the words" for side in unseen),
+        ),
+    ]
+    if before.answers is not None and now.answers is not None:
+        found.append(_answers(before.answers, now.answers))
+    p_values = holm([one.difference.p_value for one in found])
+    return [
+        DriftPart(
+            name=one.name,
+            before=one.before,
+            now=one.now,
+            index=one.difference.index,
+            test=one.difference.test,
+            p_value=p_value,
+            drifted=one.difference.index >= index and p_value <= LEVEL,
+        )
+        for one, p_value in zip(found, p_values, strict=True)
+    ]
+
+
+def _labels(before: Sequence[str], now: Sequence[str]) -> _Found:
+    names = sorted({*before, *now})
+    counts = [np.array([list(side).count(name) for name in names], dtype=np.int64) for side in (before, now)]
+    shares = [side / side.sum() for side in counts]
+    # The labels whose share changed most tell more than all of them.
+    order = np.argsort(-np.abs(shares[1] - shares[0]), kind="stable")[:SHOWN]
+    told = [", ".join(f"{names[place]} {side[place]:.0%}" for place in order) for side in shares]
+    return _Found("labels", compare_categories(*counts), *told)
+
+
+def _vocabulary(before: list[list[str]], now: list[list[str]], seed: int) -> _Found:
+    chosen = frequent([*before, *now])
+    counts = [word_counts(side, chosen) for side in (before, now)]
+    shares = [side.sum(axis=0) / max(side.sum(), 1) for side in counts]
+    change = shares[1][:-1] - shares[0][:-1]
+    told = [
+        ", ".join(f"{chosen[place]} {side[place]:.1%}" for place in np.argsort(-np.abs(change), kind="stable")[:SHOWN])
+        for side in shares
+    ]
+    return _Found("vocabulary", compare_words(counts[0], counts[1], seed), *told)
+
+
+def _answers(before: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> _Found:
+    """Each label's logit less the row's mean, which is all that the softmax sees of it. Rounded, as the same text in
+    another batch has a logit that differs in the fourth digit."""
+    centred = [(logits - logits.mean(axis=1, keepdims=True)).round(1) for logits in (before, now)]
+    sure = [f"{_confidence(logits):.1%} sure on average" for logits in (before, now)]
+    return _Found("answers", compare_columns(*centred), *sure)
+
+
+def _confidence(logits: npt.NDArray[np.float64]) -> float:
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return float((1 / shifted.sum(axis=1)).mean())

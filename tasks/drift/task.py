@@ -1,0 +1,132 @@
+"""Compares the new data with what the champion learned from, before anything is trained."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+
+from tasks import lineage, store, tracking
+from tasks.contracts import DriftReport, PreparedData
+from tasks.drift.table import drift_markdown
+from tasks.stage import RunContext, Workshop, run_stage, skip_stage
+
+if TYPE_CHECKING:  # they need torch, and a run that has nothing to compare does not
+    from tasks.drift.measure import Sample
+    from tasks.model.text import Rows
+
+STAGE = "drift"
+ROWS = 5_000
+"""Rows of each side that are compared, and that the champion answers. They lie in the order of their hashes, so the
+first are a fair sample."""
+
+
+@task(name=STAGE, retries=0)
+def report_drift(context: RunContext, data: PreparedData) -> DriftReport:
+    """How this run's data differ from the champion's, as a table in MLflow and Prefect. Skipped where there is no
+    champion, where it learned from these very data, and where what it learned from is not there any more."""
+    report = _measured(context, data)
+    create_markdown_artifact(
+        drift_markdown(report.model_dump()),
+        key=f"{re.sub(r'[^a-z0-9]+', '-', context.recipe.name.lower())}-drift",
+        description=report.headline() or report.record.reason,
+    )
+    return report
+
+
+def _measured(context: RunContext, data: PreparedData) -> DriftReport:
+    recipe = context.recipe
+    name = recipe.register_.model_name or recipe.name
+    found = tracking.version_at(name, tracking.CHAMPION) if context.mlflow_run_id else None
+    if found is None:
+        return DriftReport(record=skip_stage(STAGE, f"{name} has no champion yet", ""))
+    version, old = found, lineage.data_of_version(found)
+    if old.data is None:
+        return DriftReport(record=skip_stage(STAGE, old.note, ""))
+    before = old.data
+    if before.artifact.digest == data.artifact.digest:
+        return DriftReport(record=skip_stage(STAGE, f"version {version.version} learned from these very data", ""))
+
+    def body(workshop: Workshop) -> dict[str, Any]:
+        from tasks.drift.features import words
+        from tasks.drift.measure import measure
+        from tasks.model.text import read_split
+
+        model = tracking.download(version, workshop.scratch / "champion")["model"]
+        folders = [store.open_artifact(side.artifact) for side in (before, data)]
+        learned = _sample(context, before, folders[0], model)
+        now = _sample(context, data, folders[1], model)
+        known = {word for text in _texts(read_split(folders[0], "train")) for word in words(text)}
+        parts = measure(learned, now, known, recipe.retrain.drift_index, workshop.seed)
+        return {
+            "name": name,
+            "version": version.version,
+            "rows": {"before": len(learned.texts), "now": len(now.texts)},
+            "parts": parts,
+        }
+
+    report = run_stage(
+        context,
+        STAGE,
+        DriftReport,
+        body,
+        settings={
+            "model.max_length": recipe.model.max_length,
+            "evaluate.batch_size": recipe.evaluate.batch_size,
+            "evaluate.threads": recipe.evaluate.threads,
+            "export.providers": recipe.export.providers,
+            "retrain.drift_index": recipe.retrain.drift_index,
+            "version": version.version,
+        },
+        inputs={
+            "data": data.artifact.digest,
+            "old data": before.artifact.digest,
+            "champion": version.tags.get("hone.model_digest", "") or version.source,
+        },
+        code=("model/text.py", "model/predict.py"),
+        libraries=("scipy", "statsmodels", "numpy", "onnxruntime", "onnxruntime-gpu"),
+    )
+    with tracking.pipeline_log(report.record.mlflow_run_id) as log:
+        log.text(drift_markdown(report.model_dump()), "drift.md")
+    return report
+
+
+def _sample(context: RunContext, data: PreparedData, folder: Path, model: Path) -> "Sample":
+    """What of one side is compared.
+
+    Args:
+        folder: where its splits lie.
+        model: the champion's folder.
+    """
+    from tasks.drift.measure import Sample
+    from tasks.model.predict import predict
+    from tasks.model.subject import Subject
+    from tasks.model.text import read_split
+
+    recipe = context.recipe
+    train, test = (_first(read_split(folder, split)) for split in ("train", "test"))
+    answers = predict(
+        Subject("champion", "champion", "onnxruntime", "", model, digest="", size_bytes=0, parameters=0),
+        test,
+        max_length=recipe.model.max_length,
+        batch_size=recipe.evaluate.batch_size,
+        providers=recipe.export.providers,
+        threads=recipe.evaluate.threads,
+    )
+    return Sample(
+        texts=_texts(train),
+        labels=[data.labels[label] for label in train.labels],
+        held_out=_texts(test),
+        answers=answers.astype(np.float64),
+    )
+
+
+def _first(rows: "Rows") -> "Rows":
+    return rows.pick(range(min(ROWS, len(rows))))
+
+
+def _texts(rows: "Rows") -> list[str]:
+    """Of a pair, both texts in one."""
+    return rows.texts if rows.pairs is None else [f"{a} {b}" for a, b in zip(rows.texts, rows.pairs, strict=True)]

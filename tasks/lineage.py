@@ -1,0 +1,42 @@
+"""What a run learned from, as MLflow recalls it: so that the next one can tell what is new."""
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from tasks import store, tracking
+from tasks.contracts import PreparedData
+from tasks.errors import DamagedArtifactError, UnsafeFileError
+from tasks.tracking import Version
+
+
+@dataclass(frozen=True)
+class OldData:
+    """What a registered version learned from."""
+
+    data: PreparedData | None = None
+    """Prepared splits that are there, unchanged; None where they are not."""
+    note: str = ""
+    """Why they are not."""
+
+
+def data_of_run(run_id: str) -> PreparedData | None:
+    """What the data stage of a pipeline run prepared; its files may be gone. None where MLflow does not know."""
+    found = tracking.stage_result(run_id, "data") if run_id else ""
+    try:
+        return PreparedData.model_validate_json(found) if found else None
+    except ValidationError:  # written by a version of Hone with other contracts
+        return None
+
+
+def data_of_version(version: Version) -> OldData:
+    """What a version learned from, if its files still are what they were."""
+    about = f"what {version.name} version {version.version} learned from"
+    found = data_of_run(version.tags.get("hone.pipeline_run_id", ""))
+    if found is None:
+        return OldData(note=f"MLflow does not recall {about}")
+    try:
+        store.open_artifact(found.artifact)
+    except (DamagedArtifactError, UnsafeFileError) as error:
+        return OldData(note=f"{about} is not there any more: {error}")
+    return OldData(found)

@@ -1,0 +1,27 @@
+"""Where a person sees it: the pages of an MLflow server. Records in a bare SQLite file have none."""
+
+from urllib.parse import quote, urlsplit
+
+from tasks.tracking import server
+
+
+def run_page(run_id: str) -> str:
+    """The page of a run; empty where no server has it."""
+    base = _base()
+    if not base or not run_id:
+        return ""
+    return f"{base}/#/experiments/{server.client().get_run(run_id).info.experiment_id}/runs/{run_id}"
+
+
+def version_page(name: str, version: str) -> str:
+    """The page of a version in the registry; empty where no server has it."""
+    base = _base()
+    return f"{base}/#/models/{quote(name, safe='')}/versions/{version}" if base and name and version else ""
+
+
+def _base() -> str:
+    """The server's address without a user and a password, which a link would give away."""
+    parts = urlsplit(server.tracking_uri())
+    if parts.scheme not in ("http", "https"):
+        return ""
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")

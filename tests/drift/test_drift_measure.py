@@ -1,0 +1,107 @@
+"""What is said of two sets of texts: nothing where they are alike, and the side that differs where one does."""
+
+import numpy as np
+import pytest
+
+from tasks.contracts import DriftPart
+from tasks.drift.features import frequent, unseen_shares, word_counts, words
+from tasks.drift.measure import Sample, measure
+from tasks.drift.table import drift_markdown
+from tests import tiny
+
+INDEX = 0.2
+
+
+def sample(seed: int, rows: int = 400, share_good: float | None = None, add: str = "") -> Sample:
+    """Sentences of the tiny corpus; their first half to learn from, the others held out."""
+    found = tiny.sentences(2 * rows, seed)
+    learned, held_out = found[:rows], found[rows:]
+    if share_good is not None:
+        good, bad = ([row for row in learned if row[1] == label] for label in ("good", "bad"))
+        several = len(bad) // 2
+        learned = [*good[: round(several * share_good)], *bad[: round(several * (1 - share_good))]]
+    draw = np.random.default_rng(seed)
+    sign = np.array([1.0 if label == "good" else -1.0 for _, label in held_out])
+    logit = sign * 2 + draw.normal(size=len(sign))
+    return Sample(
+        texts=[f"{text}{add}" for text, _ in learned],
+        labels=[label for _, label in learned],
+        held_out=[text for text, _ in held_out],
+        answers=np.stack([-logit, logit], axis=1),
+    )
+
+
+def parts_of(before: Sample, now: Sample) -> dict[str, DriftPart]:
+    known = {word for text in before.texts for word in words(text)}
+    return {part.name: part for part in measure(before, now, known, INDEX, seed=0)}
+
+
+def drifted(before: Sample, now: Sample) -> set[str]:
+    return {name for name, part in parts_of(before, now).items() if part.drifted}
+
+
+def test_two_draws_of_the_same_texts_have_not_drifted_and_every_side_is_told() -> None:
+    found = parts_of(sample(1), sample(2))
+    assert list(found) == ["labels", "length", "vocabulary", "unseen_words", "answers"]
+    assert not any(part.drifted for part in found.values())
+    assert all(part.index < INDEX for part in found.values())
+
+
+def test_other_shares_of_the_labels_are_found() -> None:
+    now = sample(2, share_good=0.9)
+    found = parts_of(sample(1), now)
+    assert found["labels"].drifted
+    assert "good 9" in found["labels"].now
+    assert not found["length"].drifted
+
+
+def test_longer_texts_of_known_words_are_found() -> None:
+    found = drifted(sample(1), sample(2, add=" the film is a story of its cast"))
+    assert {"length"} <= found
+    assert not found & {"labels", "unseen_words", "answers"}
+
+
+def test_words_that_the_champion_never_saw_are_found() -> None:
+    found = parts_of(sample(1), sample(2, add=" zany"))
+    assert found["unseen_words"].drifted
+    assert found["vocabulary"].drifted
+    assert "zany" in found["vocabulary"].now
+    assert found["unseen_words"].before.startswith("0.00%")
+
+
+def test_other_answers_of_the_champion_are_found() -> None:
+    before, now = sample(1), sample(2)
+    assert now.answers is not None
+    unsure = Sample(now.texts, now.labels, now.held_out, now.answers / 4)
+    assert drifted(before, unsure) == {"answers"}
+
+
+def test_a_logit_that_all_labels_share_is_no_other_answer() -> None:
+    before = sample(1)
+    assert before.answers is not None
+    raised = Sample(before.texts, before.labels, before.held_out, before.answers + 100)
+    assert parts_of(before, raised)["answers"].index < 0.01  # rounding moves a row or two
+
+
+def test_words_are_small_and_without_punctuation() -> None:
+    assert words("The film, it's SUPERB!") == ["the", "film", "it", "s", "superb"]
+
+
+def test_the_most_frequent_words_are_counted_in_each_row_and_the_others_together() -> None:
+    rows = [["b", "a", "b"], ["c"], []]
+    assert frequent(rows, 2) == ["b", "a"]
+    assert word_counts(rows, ["b", "a"]).tolist() == [[2, 1, 0], [0, 0, 1], [0, 0, 0]]
+    assert unseen_shares(rows, {"b"}).tolist() == pytest.approx([1 / 3, 1.0, 0.0])
+
+
+def test_the_table_has_a_row_for_each_part_and_survives_a_bar_in_a_word() -> None:
+    part = DriftPart(
+        name="unseen_words", before="a|b", now="5%", index=0.31, test="chi-squared", p_value=2e-9, drifted=True
+    )
+    report = {"parts": [part.model_dump()], "name": "m", "version": "3", "rows": {"before": 10, "now": 1200}}
+    table = drift_markdown(report)
+    assert "1,200 training rows held against 10 that m version 3 learned from" in table
+    assert r"| unseen words | a\|b | 5% | 0.310 | < 0.001 | yes |" in table
+    assert drift_markdown({"parts": [], "record": {"reason": "m has no champion yet"}}) == (
+        "Drift was not measured: m has no champion yet.\n"
+    )

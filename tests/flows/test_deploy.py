@@ -1,0 +1,378 @@
+"""`hone up` for real: its servers, the deployments, the run form in a browser, a run to its end, a run cancelled."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from configs.recipe import Recipe, RecipeError, load_recipe
+from flows.deploy import load_recipes
+from flows.services.plan import Ports, Site
+from flows.services.records import left_behind, read_records
+from tests import tiny
+from tests.flows import chromium
+
+pytestmark = pytest.mark.timeout(600)
+ROOT = Path(__file__).resolve().parents[2]
+SECTIONS = [name for name in Recipe.model_json_schema()["properties"] if name not in ("name", "seed")]
+RUN_SECONDS = 300.0
+
+
+@dataclass
+class Here:
+    """A running `hone up`, the folder that it was called in, and a person's tools."""
+
+    folder: Path
+    site: Site
+
+    def hone(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if name != "PREFECT_HOME"}
+        command = [sys.executable, "-m", "flows", *arguments]
+        environment |= {"PYTHONPATH": str(ROOT), "HOME": str(self.folder)}
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+
+    def up(self) -> subprocess.CompletedProcess[str]:
+        ports = self.site.ports
+        chosen = [f"--prefect-port={ports.prefect}", f"--mlflow-port={ports.mlflow}", f"--ray-port={ports.ray}"]
+        return self.hone("up", "--detach", *chosen)
+
+    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Prefect's API: status and answer."""
+        return _ask(f"{self.site.prefect_url}/api{path}", method, body)
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        status, found = self.ask("GET", f"/deployments/name/{name}")
+        assert status == 200, found
+        return found
+
+    def state(self, run_id: str) -> dict[str, Any]:
+        return self.ask("GET", f"/flow_runs/{run_id}")[1]["state"]
+
+    def artifacts(self, run_id: str) -> dict[str, dict[str, Any]]:
+        """Of one flow run, by key."""
+        wanted = {"artifacts": {"flow_run_id": {"any_": [run_id]}}}
+        return {found["key"]: found for found in self.ask("POST", "/artifacts/filter", wanted)[1] if found["key"]}
+
+    def tasks(self, run_id: str) -> list[str]:
+        """Names of the tasks of a flow run, in the order of their start."""
+        wanted = {"flow_runs": {"id": {"any_": [run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
+        return [found["name"].rpartition("-")[0] for found in self.ask("POST", "/task_runs/filter", wanted)[1]]
+
+    def champion(self) -> str:
+        """The version that MLflow's registry serves; empty where none is."""
+        query = f"{self.site.mlflow_url}/api/2.0/mlflow/registered-models/alias?name=tiny&alias=champion"
+        status, found = _ask(query)
+        return found["model_version"]["version"] if status == 200 else ""
+
+    def until(self, look: Callable[[], Any], seconds: float = RUN_SECONDS) -> Any:
+        """What `look` finds, as soon as it finds something."""
+        deadline = time.monotonic() + seconds
+        while not (found := look()):
+            assert time.monotonic() < deadline, (self.site.services / "worker.log").read_text()[-5000:]
+            time.sleep(0.5)
+        return found
+
+
+def _ask(url: str, method: str = "GET", body: Any = None) -> tuple[int, Any]:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            text = answer.read()
+            return answer.status, json.loads(text) if text else None
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
+    folder = tmp_path_factory.mktemp("up")
+    recipe = tiny.write_recipe(folder / "configs")
+    text = recipe.read_text().replace(f"{folder}/configs/corpus", "configs/corpus")  # relative, as a person would
+    text += "retrain: {cron: 0 3 * * *, on_events: [hone.data.arrived]}\n"
+    recipe.write_text(text.replace(str(folder / "configs" / "storage"), ".hone"))
+    found = Here(folder, Site(folder / ".hone", Ports(*_free_ports(3))))
+    try:
+        done = found.up()
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield found
+    finally:
+        found.hone("down")
+
+
+@pytest.fixture(scope="module")
+def submitted(here: Here, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A flow run that a person started from the form, with 5 epochs and a cosine in place of 6 and a line; where there
+    is no browser, as the form would."""
+    deployment = here.deployment("optimize/tiny")
+    if chromium.path():
+        with chromium.browser(tmp_path_factory.mktemp("profile")) as page:
+            _fill_in(page, here, deployment["id"])
+            assert {url.split("/")[2] for url in page.requested if url.startswith("http")} == {
+                here.site.prefect_url.removeprefix("http://")
+            }
+    else:
+        chosen = deployment["parameters"]
+        chosen["recipe"]["train"] |= {"epochs": 5, "decay": "cosine"}
+        here.ask("POST", f"/deployments/{deployment['id']}/create_flow_run", {"parameters": chosen})
+    wanted = {"deployments": {"id": {"any_": [deployment["id"]]}}}
+    [run] = here.until(lambda: here.ask("POST", "/flow_runs/filter", wanted)[1], 30)
+    return str(run["id"])
+
+
+@pytest.fixture(scope="module")
+def finished(here: Here, submitted: str) -> str:
+    """The same, at its end."""
+    here.until(lambda: here.state(submitted)["type"] in ("COMPLETED", "FAILED", "CRASHED"))
+    return submitted
+
+
+FIELD = """(section, label) => {
+  const named = (place, text) => [...place.querySelectorAll('.schema-form-property')].filter(
+    one => one.querySelector('.schema-form-property__label')?.innerText === `${text} (Optional)`);
+  const group = named(document, section).find(one => one.querySelector('.schema-form-property'));
+  return named(group, label)[0].querySelector('input, select');
+}"""
+
+
+def _fill_in(page: chromium.Page, here: Here, deployment: str) -> None:
+    page.open(f"{here.site.prefect_url}/deployments/deployment/{deployment}/run")
+    page.wait("document.body?.innerText.includes('Epochs')")
+    epochs, decay = f"({FIELD})('Train', 'Epochs')", f"({FIELD})('Train', 'Decay')"
+    page.wait(f"{epochs}.value === '6'")
+    time.sleep(1)  # what a person types before the page has settled is overwritten
+    page.fill(epochs, "5")
+    time.sleep(1)
+    page.run(f"(() => {{ const list = {decay}; list.value = 'cosine'; list.dispatchEvent(new Event('change', {{bubbles: true}})) }})()")  # fmt: skip  # noqa: E501
+    assert (page.run(f"{epochs}.value"), page.run(f"{decay}.value")) == ("5", "cosine")
+    if pictures := os.environ.get("HONE_PICTURES"):
+        page.run(f"{epochs}.scrollIntoView({{block: 'center'}})")
+        time.sleep(0.5)
+        page.picture(Path(pictures) / "form.png")
+    page.press("[...document.querySelectorAll('button')].find(one => one.innerText === 'Submit')")
+    page.wait("!location.pathname.endsWith('/run')")
+
+
+def test_recipes_of_one_name_are_refused_as_a_deployment_is_named_after_its_recipe(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        tiny.write_recipe(tmp_path / name)
+    with pytest.raises(RecipeError, match=r"b/recipe\.yaml: its name is 'tiny', as is that of .*a/recipe\.yaml"):
+        load_recipes([tmp_path / "a" / "recipe.yaml", tmp_path / "b" / "recipe.yaml"])
+
+
+def test_everything_is_healthy_and_listens_on_loopback_alone(here: Here) -> None:
+    shown = here.hone("status")
+    assert shown.returncode == 0, shown.stdout
+    assert shown.stdout.count("healthy") == 4
+    ours = [psutil.Process(record.pid) for record in read_records(here.site.services).values()]
+    ours += [below for process in ours for below in process.children(recursive=True)]
+    listening = [c.laddr[0] for one in ours for c in one.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+    assert len(listening) >= 3
+    assert {address.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
+
+
+def test_a_second_up_finds_it_running_and_starts_nothing(here: Here) -> None:
+    before = read_records(here.site.services)
+    done = here.up()
+    assert (done.returncode, "all of it runs already" in done.stdout) == (0, True)
+    other = here.hone("up", "--detach", "--prefect-port", "14203")
+    assert (other.returncode, "all of it runs already, on the ports" in other.stdout) == (2, True)
+    assert read_records(here.site.services) == before
+
+
+def test_deploying_again_keeps_the_deployments_and_takes_the_recipes_values(here: Here) -> None:
+    wanted = {"deployments": {}, "limit": 200}
+    before = {found["id"] for found in here.ask("POST", "/deployments/filter", wanted)[1]}
+    done = here.hone("deploy", f"--folder={here.site.folder}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = here.ask("POST", "/deployments/filter", wanted)[1]
+    assert {found["id"] for found in after} == before
+    assert {found["name"] for found in after} == {"tiny", "promote", "rollback"}
+    recipe = load_recipe(here.folder / "configs" / "recipe.yaml")
+    optimize = here.deployment("optimize/tiny")
+    assert optimize["parameters"] == {"recipe": recipe.model_dump(mode="json")}
+    assert optimize["work_pool_name"] == "hone"
+    assert optimize["global_concurrency_limit"]["limit"] == 1
+    assert optimize["concurrency_options"]["collision_strategy"] == "ENQUEUE"
+    assert (
+        optimize["global_concurrency_limit"]["id"] == here.deployment("retrain/tiny")["global_concurrency_limit"]["id"]
+    )
+
+
+def test_the_schedule_and_the_events_of_a_recipe_are_those_of_its_retrain_deployment(here: Here) -> None:
+    assert here.deployment("optimize/tiny")["schedules"] == []
+    [schedule] = here.deployment("retrain/tiny")["schedules"]
+    assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == ("0 3 * * *", "UTC")
+    names = sorted(found["name"] for found in here.ask("POST", "/automations/filter", {})[1])
+    assert names == ["hone: crashed where silent", "retrain/tiny on hone.data.arrived"]
+
+
+def test_the_form_has_the_sections_in_order_with_choices_bounds_and_descriptions(here: Here) -> None:
+    types = here.deployment("optimize/tiny")["parameter_openapi_schema"]["definitions"]
+    assert list(types["Recipe"]["properties"]) == ["name", "seed", *SECTIONS]
+    assert [types["DataSettings"]["title"], types["TrainSettings"]["title"]] == ["data", "train"]
+    train = types["TrainSettings"]["properties"]
+    assert train["decay"]["enum"] == ["linear", "cosine", "constant"]
+    assert (train["epochs"]["minimum"], train["epochs"]["maximum"]) == (0, 1000)
+    undescribed = [
+        f"{section}.{name}"
+        for section, schema in types.items()
+        for name, field in schema.get("properties", {}).items()
+        if not field.get("description") and "$ref" not in json.dumps(field)
+    ]
+    assert undescribed == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("epochs", -1, "recipe.train.epochs"),
+        ("decay", "square", "recipe.train.decay"),
+        ("epoch", 2, "epoch"),
+        ("batch_size", "many", "recipe.train.batch_size"),
+    ],
+)
+def test_a_wrong_value_is_refused_before_the_run_is_submitted(here: Here, key: str, value: Any, reason: str) -> None:
+    deployment = here.deployment("optimize/tiny")
+    ours = {"deployments": {"id": {"any_": [deployment["id"]]}}}
+    before = here.ask("POST", "/flow_runs/count", ours)[1]
+    deployment["parameters"]["recipe"]["train"][key] = value
+    body = {"parameters": deployment["parameters"]}
+    status, answer = here.ask("POST", f"/deployments/{deployment['id']}/create_flow_run", body)
+    assert status == 409
+    assert reason in answer
+    assert here.ask("POST", "/flow_runs/count", ours)[1] == before
+
+
+def test_what_a_person_fills_into_the_form_is_what_runs(here: Here, submitted: str) -> None:
+    if not chromium.path():
+        pytest.skip("no Chromium here: apt-get install chromium")
+    run = here.ask("GET", f"/flow_runs/{submitted}")[1]
+    expected = load_recipe(here.folder / "configs" / "recipe.yaml", ["train.epochs=5", "train.decay=cosine"])
+    assert run["parameters"]["recipe"] == expected.model_dump(mode="json")
+
+
+def test_the_run_ends_with_its_verdict_and_its_stages_are_tasks(here: Here, finished: str) -> None:
+    state = here.state(finished)
+    assert (state["type"], state["name"]) == ("COMPLETED", "ACCEPTED"), state["message"]
+    stages = ["data", "train", "distill", "prune", "quantize", "export", "evaluate", "gate", "register", "promote"]
+    assert [name for name in here.tasks(finished) if name in stages] == stages
+    assert (here.folder / "runs" / "tiny" / "report.html").exists()  # in the folder where `hone up` was called
+    assert here.champion() == "1"
+
+
+def test_the_run_shows_progress_the_table_the_plots_and_the_ways_to_mlflow(here: Here, finished: str) -> None:
+    found = here.artifacts(finished)
+    for stage in ("train", "distill", "prune", "quantize", "export", "evaluate"):
+        assert (found[f"{stage}-progress"]["type"], found[f"{stage}-progress"]["data"]) == ("progress", 100.0), stage
+    assert found["tiny-report"]["data"].startswith("# ACCEPTED")
+    for plot in ("accuracy-against-latency", "curves-train", "curves-quantize"):
+        assert found[f"tiny-{plot}"]["type"] == "image"
+        assert found[f"tiny-{plot}"]["data"].startswith("data:image/svg+xml;base64,")
+    report = json.loads((here.folder / "runs" / "tiny" / "report.json").read_text())
+    assert f"{here.site.mlflow_url}/#/experiments/" in found["tiny-mlflow-run"]["data"]
+    assert f"/runs/{report['mlflow_run_id']})" in found["tiny-mlflow-run"]["data"]
+    assert f"{here.site.mlflow_url}/#/models/tiny/versions/1" in found["tiny-registry-version"]["data"]
+
+
+def test_a_browser_shows_the_finished_run_and_its_artifacts(here: Here, finished: str, tmp_path: Path) -> None:
+    if not chromium.path():
+        pytest.skip("no Chromium here: apt-get install chromium")
+    with chromium.browser(tmp_path) as page:
+        page.open(f"{here.site.prefect_url}/runs/flow-run/{finished}")
+        page.wait("['ACCEPTED', 'Artifacts', 'Task Runs'].every(word => document.body?.innerText.includes(word))")
+        page.press("[...document.querySelectorAll('*')].filter(one => one.innerText?.trim() === 'Artifacts').at(-1)")
+        page.wait("document.body.innerText.toLowerCase().includes('tiny-accuracy-against-latency')")
+        if pictures := os.environ.get("HONE_PICTURES"):
+            time.sleep(2)
+            page.picture(Path(pictures) / "run.png")
+        report = here.artifacts(finished)["tiny-report"]["id"]
+        page.open(f"{here.site.prefect_url}/artifacts/artifact/{report}")
+        page.wait("['quantized', 'accuracy', 'speed-up'].every(word => document.body?.innerText.includes(word))")
+        plot = here.artifacts(finished)["tiny-accuracy-against-latency"]["id"]
+        page.open(f"{here.site.prefect_url}/artifacts/artifact/{plot}")
+        page.wait("[...document.images].some(one => one.src.startsWith('data:image/svg') && one.naturalWidth > 100)")
+
+
+def test_an_event_about_the_model_starts_retrain_which_finds_the_data_unchanged(here: Here, finished: str) -> None:
+    event = {
+        "id": str(uuid.uuid4()),
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": "hone.data.arrived",
+        "resource": {"prefect.resource.id": "hone.model.tiny"},
+    }
+    assert here.ask("POST", "/events", [event])[0] == 204
+    wanted = {
+        "deployments": {"id": {"any_": [here.deployment("retrain/tiny")["id"]]}},
+        "flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}}},
+    }
+    [run] = here.until(lambda: here.ask("POST", "/flow_runs/filter", wanted)[1], 120)
+    assert (run["state"]["name"], run["created_by"]["type"]) == ("UNCHANGED", "AUTOMATION")
+
+
+def test_cancelling_stops_the_workers_in_30_seconds_leaves_the_champion_and_lets_the_next_run_reuse_what_was_done(
+    here: Here, finished: str
+) -> None:
+    deployment, before = here.deployment("optimize/tiny"), here.champion()
+    long = deployment["parameters"]
+    long["recipe"]["train"]["epochs"] = 1000
+    run = here.ask("POST", f"/deployments/{deployment['id']}/create_flow_run", {"parameters": long})[1]["id"]
+    here.until(lambda: here.artifacts(run).get("train-progress") and _trainers(here))
+    assert here.ask("POST", f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})[0] == 201
+    here.until(lambda: not _trainers(here), 30)
+    here.until(lambda: here.state(run)["type"] == "CANCELLED", 60)
+    assert here.champion() == before
+    assert [name for name in here.tasks(run) if name in ("data", "train", "distill")] == ["data", "train"]
+    stages = here.folder / ".hone" / "stages"
+    assert len([one for one in (stages / "data").iterdir() if one.is_dir()]) == 1  # made by the first run, used by this
+
+
+def test_after_a_kill_status_names_what_is_gone_and_down_leaves_nothing(here: Here) -> None:
+    psutil.Process(read_records(here.site.services)["mlflow"].pid).kill()
+    here.until(lambda: "mlflow   not running" in here.hone("status").stdout, 30)
+    assert here.hone("status").returncode == 1
+    done = here.hone("down")
+    assert (done.returncode, done.stdout.strip()) == (0, "stopped prefect, ray, worker")
+    assert left_behind(here.site.services) == []
+    assert not any(str(here.site.services) in " ".join(one.info["cmdline"] or []) for one in _everything())
+
+
+def _everything() -> list[psutil.Process]:
+    return list(psutil.process_iter(["cmdline"]))
+
+
+def _trainers(here: Here) -> list[psutil.Process]:
+    below = psutil.Process(read_records(here.site.services)["ray"].pid).children(recursive=True)
+    found = []
+    for process in below:
+        try:
+            if "RayTrainWorker" in "".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found

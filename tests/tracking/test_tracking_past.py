@@ -1,0 +1,85 @@
+"""What earlier runs left: which came to a verdict last, and what their stages returned."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import lineage, store, tracking
+from tasks.contracts import PreparedData, StageRecord
+from tasks.tracking import Version, server
+
+pytestmark = pytest.mark.xdist_group("mlflow")
+
+RECORD = StageRecord(name="data", status="ran", reason="first run of this stage", seconds=1.0)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> PreparedData:
+    """Prepared data in a folder of the test's own."""
+    folder = tmp_path / "splits"
+    folder.mkdir()
+    (folder / "labels.json").write_text("[]")
+    return PreparedData(
+        record=RECORD,
+        artifact=store.describe(folder, ["sha256:a", "sha256:b"]),
+        content_digest="sha256:c",
+        labels=[],
+        rows={"train": 1},
+    )
+
+
+def run(name: str, verdict: str = "", data: PreparedData | None = None) -> str:
+    """A pipeline run that ended with this verdict, or with none."""
+    with tracking.pipeline_run(name, {}, {"hone.recipe": name}) as run_id:
+        if data is not None:
+            with tracking.stage_run(run_id, "data") as log:
+                log.result(data)
+        # The promote stage tells the verdict too, in a run of its own.
+        with tracking.stage_run(run_id, "promote") as log:
+            log.tags({"hone.verdict": "ACCEPTED"})
+        if verdict:
+            with tracking.pipeline_log(run_id) as log:
+                log.tags({"hone.verdict": verdict})
+    return run_id
+
+
+def version(**tags: str) -> Version:
+    return Version("m", "3", "models:/m-1", "", {f"hone.{name}": value for name, value in tags.items()})
+
+
+def test_the_last_run_is_the_newest_that_came_to_a_verdict_whatever_it_was(storage: Path) -> None:
+    assert tracking.last_run("past-verdicts") is None
+    run("past-verdicts", "ACCEPTED")
+    rejected = run("past-verdicts", "REJECTED")
+    run("past-verdicts")
+    with pytest.raises(RuntimeError), tracking.pipeline_run("past-verdicts", {}, {"hone.verdict": "ACCEPTED"}):
+        raise RuntimeError("stopped")
+    found = tracking.last_run("past-verdicts")
+    assert found is not None
+    assert (found.run_id, found.verdict) == (rejected, "REJECTED")
+    assert found.ended.timestamp() == pytest.approx(server.client().get_run(rejected).info.end_time / 1000, abs=1e-3)
+
+
+def test_what_a_run_learned_from_is_recalled_to_the_digests_of_its_source(storage: Path, data: PreparedData) -> None:
+    run_id = run("past-data", "ACCEPTED", data)
+    assert lineage.data_of_run(run_id) == data
+    assert lineage.data_of_version(version(pipeline_run_id=run_id)).data == data
+
+
+def test_data_that_are_gone_or_changed_are_told_and_not_used(storage: Path, data: PreparedData) -> None:
+    run_id = run("past-data", "ACCEPTED", data)
+    (store.local_path(data.artifact) / "labels.json").write_text("[1]")
+    found = lineage.data_of_version(version(pipeline_run_id=run_id))
+    assert found.data is None
+    assert "what m version 3 learned from is not there any more" in found.note
+
+
+@pytest.mark.parametrize("tags", [{}, {"pipeline_run_id": "0" * 32}])
+def test_a_version_whose_run_is_unknown_is_told(storage: Path, tags: dict[str, Any]) -> None:
+    found = lineage.data_of_version(version(**tags))
+    assert (found.data, found.note) == (None, "MLflow does not recall what m version 3 learned from")
+
+
+def test_a_run_without_that_stage_recalls_nothing(storage: Path) -> None:
+    assert lineage.data_of_run(run("past-data", "ACCEPTED")) is None
