@@ -1,11 +1,13 @@
 """What every test may count on: quiet offline engines whose state lies in the test session's own folder."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from flows.environment import prepare_environment
+from tasks.tracking import server
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -25,3 +27,12 @@ def _own_homes(session_folder: Path) -> None:
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     os.environ.pop("PREFECT_API_URL", None)
     os.environ.pop("RAY_ADDRESS", None)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _records_of_its_own() -> Iterator[None]:
+    """What a module tracked leads no other module to its records: connecting to MLflow leaves them in the environment,
+    where the next would take them for a person's wish."""
+    yield
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    server._Place.uri, server._Place.storage, server._Place.client = "", Path(), None
