@@ -3,13 +3,15 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, field_validator
 
 from configs.section import Section
 
 Provider = Literal["tensorrt", "cuda", "cpu"]
 QualityMetric = Literal["accuracy", "macro_f1", "precision", "recall"]
 Perturbation = Literal["typos", "case", "punctuation"]
+STORAGE_PATTERN = r"^(s3://[a-z0-9][a-z0-9.-]+(/[^/?#]+)*/?|file:///.+|[^:]+(:[^/:][^:]*)*)$"
+"""A bucket and a prefix in it, or a folder; no other scheme."""
 Cell = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*x[1-9]\d*$")]
 
 
@@ -135,8 +137,16 @@ class ComputeSettings(Section):
     """GiB of memory that each worker needs, so that Ray places it where they are free; 0 asks for none."""
     max_failures: int = Field(2, ge=0, le=100)
     """Deaths of a worker after which training gives up; it resumes from the last checkpoint until then."""
-    storage: str = Field(".hone", min_length=1)
-    """Folder of finished stages and, unless MLFLOW_TRACKING_URI says otherwise, of MLflow's records."""
+    storage: str = Field(".hone", min_length=1, json_schema_extra={"pattern": STORAGE_PATTERN})
+    """Folder of finished stages and, unless MLFLOW_TRACKING_URI says otherwise, of MLflow's records; all workers have
+    to see it. Or s3://BUCKET/PREFIX, which they reach instead, with MLflow on a server."""
+
+    @field_validator("storage")
+    @classmethod
+    def _known_storage(cls, value: str) -> str:
+        if not re.search(STORAGE_PATTERN, value):
+            raise ValueError(f"compute.storage = '{value}': give a folder, or a bucket as s3://BUCKET/PREFIX")
+        return value
 
 
 def parse_cell(cell: str) -> tuple[int, int]:

@@ -155,6 +155,7 @@ def deploy(
     recipes: Annotated[
         list[Path] | None, typer.Argument(metavar="[RECIPE]...", help="Default: configs/*.yaml.")
     ] = None,
+    set_: Overrides = None,
     folder: Folder = ".hone",
     directory: Annotated[str, typer.Option(help="Folder the worker runs in; default the current one.")] = "",
 ) -> None:
@@ -164,7 +165,7 @@ def deploy(
     """
     from flows.deploy import run_deploy
 
-    raise typer.Exit(EXIT[run_deploy(recipes or [], folder, directory, Console())])
+    raise typer.Exit(EXIT[run_deploy(recipes or [], set_ or [], folder, directory, Console())])
 
 
 def _load(recipe: Path, overrides: list[str] | None) -> Recipe:

@@ -23,8 +23,8 @@ MODEL_FLOWS = {"promote": "flows.promote.promote", "rollback": "flows.promote.ro
 DEFAULT_FOLDER = Path("configs")
 
 
-def load_recipes(paths: list[Path]) -> list[Recipe]:
-    """The recipes named, or all of `configs/` below the current folder, which may be none.
+def load_recipes(paths: list[Path], overrides: list[str] | None = None) -> list[Recipe]:
+    """The recipes named, or all of `configs/` below the current folder, which may be none; each with the overrides.
 
     Raises:
         RecipeError: when one cannot be used, or two have the same name.
@@ -32,7 +32,7 @@ def load_recipes(paths: list[Path]) -> list[Recipe]:
     found: dict[str, Path] = {}
     recipes = []
     for path in paths or sorted(DEFAULT_FOLDER.glob("**/*.yaml")):
-        recipe = load_recipe(path)
+        recipe = load_recipe(path, overrides)
         if recipe.name in found:
             raise RecipeError(
                 f"{path}: its name is '{recipe.name}', as is that of {found[recipe.name]}: a deployment is named after "
@@ -88,14 +88,14 @@ def form(flow: Any) -> dict[str, Any]:
     return schema
 
 
-def run_deploy(paths: list[Path], folder: str, directory: str, console: Console) -> str:
+def run_deploy(paths: list[Path], overrides: list[str], folder: str, directory: str, console: Console) -> str:
     """Deploys to the server that PREFECT_API_URL names, else to that of `hone up`, and prints the deployments' names.
 
     Returns:
         DONE, or INVALID where there is no server or no recipe.
     """
     try:
-        recipes = load_recipes(paths)
+        recipes = load_recipes(paths, overrides)
         if not recipes:
             raise PreflightError(f"there is no recipe in {DEFAULT_FOLDER.absolute()}: name recipes as arguments")
         api = os.environ.get("PREFECT_API_URL") or address_of(folder)

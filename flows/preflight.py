@@ -2,14 +2,13 @@
 
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 from rich.console import Console
 
 from configs.delivery import parse_cell
 from configs.recipe import Recipe
-from tasks import cache, cluster, tracking
-from tasks.errors import HoneError, PreflightError
+from tasks import cache, cluster, storage, tracking
+from tasks.errors import HoneError, PreflightError, StorageError
 
 DISK_BYTES = 2 * 10**9
 """Room for the checkpoints, teacher outputs and ONNX files of one run of a small encoder."""
@@ -46,7 +45,7 @@ def check_providers(recipe: Recipe) -> str:
 
 def check_tracking(recipe: Recipe) -> str:
     """MLflow answers where the records are to go."""
-    return tracking.check(_storage(recipe))
+    return tracking.check(storage.folder_of(recipe.compute.storage))
 
 
 def check_cluster(recipe: Recipe) -> str:
@@ -58,21 +57,29 @@ def check_cluster(recipe: Recipe) -> str:
     return (
         f"{there['address']}, {there['nodes']} node(s), {there['cpus']:g} CPUs, {there['gpus']:g} GPUs: "
         f"{there['workers']} worker(s) of {there['cpus_per_worker']:g} CPUs and {there['gpus_per_worker']:g} GPUs"
+        + (f" and {there['memory_per_worker']:g} GiB" if there["memory_per_worker"] else "")
     )
 
 
-def check_disk(recipe: Recipe) -> str:
-    """The storage has room."""
-    place = _storage(recipe)
+def check_storage(recipe: Recipe) -> str:
+    """The storage answers, if it is a bucket, and the disk below it, or below its mirror, has room."""
+    place = storage.folder_of(recipe.compute.storage)
+    try:
+        answer = storage.check(recipe.compute.storage)
+    except StorageError as error:
+        raise PreflightError(str(error)) from error
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
     if free < DISK_BYTES:
         raise PreflightError(
-            f"compute.storage is {recipe.compute.storage} with {free / 1e9:.1f} GB free, and a run needs "
-            f"{DISK_BYTES / 1e9:.0f} GB: make room, or set compute.storage to a folder elsewhere"
+            f"compute.storage is {recipe.compute.storage} with {free / 1e9:.1f} GB free"
+            + (f" in its mirror, {place}" if answer else "")
+            + f", and a run needs {DISK_BYTES / 1e9:.0f} GB: make room, or set "
+            + ("HONE_MIRROR" if answer else "compute.storage")
+            + " to a folder elsewhere"
         )
-    return f"{free / 1e9:.0f} GB free"
+    return f"{free / 1e9:.0f} GB free" + (f"; {answer}" if answer else "")
 
 
 CHECKS: dict[str, Callable[[Recipe], str]] = {
@@ -80,7 +87,7 @@ CHECKS: dict[str, Callable[[Recipe], str]] = {
     "providers": check_providers,
     "MLflow": check_tracking,
     "Ray": check_cluster,
-    "disk": check_disk,
+    "storage": check_storage,
 }
 
 
@@ -91,8 +98,9 @@ def preflight(recipe: Recipe) -> None:
     Raises:
         HoneError: of the first that does not hold.
     """
-    trained = cache.Shelf(_storage(recipe), "train", recipe.name).previous() is not None
-    for name in ("providers", "disk") if trained else ("data and model", "providers", "disk"):
+    check_storage(recipe)
+    trained = cache.Shelf(storage.folder_of(recipe.compute.storage), "train", recipe.name).previous() is not None
+    for name in ("providers",) if trained else ("data and model", "providers"):
         CHECKS[name](recipe)
 
 
@@ -121,7 +129,3 @@ def _check_cells(recipe: Recipe, positions: int | None) -> None:
             f"evaluate.cells has {', '.join(longer)}, but {recipe.model.source} reads at most {positions} tokens: "
             "leave them out, e.g. --set 'evaluate.cells=[1x16, 1x32]'"
         )
-
-
-def _storage(recipe: Recipe) -> Path:
-    return Path(recipe.compute.storage).expanduser().resolve()

@@ -1,7 +1,6 @@
 """Is there something new to learn? Then once more through the chain, held against the champion that is served."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from prefect import flow, task
@@ -11,7 +10,7 @@ from configs.recipe import Recipe
 from flows.approval import ask_person
 from flows.optimize import chain
 from flows.run import pipeline
-from tasks import lineage, tracking
+from tasks import lineage, storage, tracking
 from tasks.data.source import source_digests
 from tasks.data.task import prepare_data
 from tasks.drift.task import report_drift
@@ -39,7 +38,7 @@ def retrain(recipe: Recipe, output: str = "", force: bool = False) -> State[dict
         output: Folder of the report and the selected model; empty: runs/ and the recipe's name.
         force: Go through the chain even where the data are unchanged or the last run is recent.
     """
-    tracking.configure(Path(recipe.compute.storage).expanduser().resolve())
+    tracking.configure(storage.folder_of(recipe.compute.storage))
     reconcile_champion(recipe)
     nothing_to_do = None if force else look(recipe)
     if nothing_to_do:

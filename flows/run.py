@@ -9,7 +9,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import FlowRunContext
 
 from configs.recipe import Recipe
-from tasks import cluster, progress, tracking, version
+from tasks import cluster, progress, storage, tracking, version
 from tasks.contracts import StageRecord
 from tasks.stage import RunContext
 
@@ -17,9 +17,9 @@ from tasks.stage import RunContext
 @contextmanager
 def pipeline(recipe: Recipe, output: str, fresh: bool) -> Iterator[RunContext]:
     """Opens the run's MLflow run and yields what its stages need to know; Ray, if a stage started it, stops with it."""
-    storage = Path(recipe.compute.storage).expanduser().resolve()
+    place = storage.folder_of(recipe.compute.storage)
     folder = Path(output or f"runs/{recipe.name}").expanduser().resolve()
-    tracking.configure(storage)
+    tracking.configure(place)
     flow_run = FlowRunContext.get()
     tags = {"hone.recipe": recipe.name, "hone.code_version": version.code_version()}
     if flow_run is not None and flow_run.flow_run is not None:
@@ -29,7 +29,7 @@ def pipeline(recipe: Recipe, output: str, fresh: bool) -> Iterator[RunContext]:
             tracking.pipeline_run(recipe.name, recipe.model_dump(mode="json"), tags) as run_id,
             progress.listening(ProgressArtifacts()),
         ):
-            yield RunContext(recipe=recipe, output=str(folder), storage=str(storage), fresh=fresh, mlflow_run_id=run_id)
+            yield RunContext(recipe=recipe, output=str(folder), storage=str(place), fresh=fresh, mlflow_run_id=run_id)
     finally:
         cluster.shutdown()
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tasks import storage
 from tasks.store import write_text
 
 TASKS = Path(__file__).resolve().parent
@@ -78,10 +79,14 @@ def explain(before: Ingredients | None, now: Ingredients) -> str:
 
 
 class Shelf:
-    """The finished results of one stage: `<key>/` holds the files, `<key>/result.json` the contract."""
+    """The finished results of one stage: `<key>/` holds the files, `<key>/result.json` the contract.
 
-    def __init__(self, storage: Path, stage: str, owner: str) -> None:
-        self._folder = storage / "stages" / stage
+    Args:
+        place: folder of all stages (`RunContext.storage`); what it mirrors, if anything, is asked and told.
+    """
+
+    def __init__(self, place: Path, stage: str, owner: str) -> None:
+        self._folder = place / "stages" / stage
         self._latest = self._folder / f"latest-{owner}.json"
 
     def place(self, key: str) -> Path:
@@ -94,20 +99,28 @@ class Shelf:
 
     def find(self, key: str) -> dict[str, Any] | None:
         """The contract of a finished result, as plain values; None where there is none."""
-        file = self.place(key) / "result.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        file = self.place(key) / storage.MARKER
+        if not storage.fetch(file):
+            if not file.is_file():
+                return None
+            storage.send(file.parent)  # finished here, and killed before all of it was sent
+        contract: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return contract
 
     def previous(self) -> Ingredients | None:
         """Ingredients of the owner's result before this one."""
-        return json.loads(self._latest.read_text(encoding="utf-8")) if self._latest.is_file() else None
+        return json.loads(self._latest.read_text(encoding="utf-8")) if storage.fetch(self._latest) else None
 
     def remember(self, ingredients: Ingredients) -> None:
         """Records what the owner's newest result was made of."""
         write_text(self._latest, json.dumps(ingredients, indent=1, sort_keys=True))
+        storage.send(self._latest)
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
-        """One process at a time makes a result; a second waits and finds it. The kernel frees a dead one's lock."""
+        """One process of this machine at a time makes a result; a second waits and finds it. The kernel frees a dead
+        one's lock. Two machines that share a bucket may both make a result: the one sent last is kept, and as readers
+        check digests, nobody takes a mixture of the two for either."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / f"{key}.lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)

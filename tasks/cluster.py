@@ -5,13 +5,15 @@ Starting Ray Train's processes takes longer than many a training: each of them i
 worker that dies takes the group down, Ray starts it again, and the job goes on from its last epoch.
 
     driver: train(job) ──► foreman ──► workers: loop.run(job) ──► files in job.workdir ──► driver: on_event, result
+
+Files go through a disk that all of them see or, where compute.storage is a bucket, through that (`tasks.model.parcel`).
 """
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
-import shutil
 import socket
 import tempfile
 import threading
@@ -21,13 +23,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.delivery import ComputeSettings
-from tasks import errors
+from tasks import errors, storage
 from tasks.desk import Desk
-from tasks.errors import HoneError, PreflightError, TrainingError
+from tasks.errors import HoneError, PreflightError, StorageError, TrainingError
 from tasks.share import share_of, worker_resources
 
 if TYPE_CHECKING:  # torch and ray take seconds to import, and a run that finds everything finished needs neither
     from tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
+    from tasks.model.parcel import Parcel
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -66,7 +69,8 @@ def train(
     """Trains a job on Ray workers and returns what came of it; at once, if its folder already holds the result.
 
     Args:
-        job: `make_learner` has to be importable by the workers; `workdir` has to be a folder that all of them see.
+        job: `make_learner` has to be importable by the workers; `workdir` has to be a folder that all of them see, or
+            in the mirror of a bucket that all of them reach.
         on_event: called here, in this thread, for what rank 0 tells while it trains.
 
     Raises:
@@ -74,15 +78,25 @@ def train(
         TrainingError: when workers died more often than `compute.max_failures`, or the loss is not finite.
         HoneError: whatever else the learner raises on purpose, such as a ModelError.
     """
-    from tasks.model.events import Follower
+    from tasks.model.events import EVENTS, Follower
     from tasks.model.loop import job_digest, read_result
+    from tasks.model.parcel import Inbox, pack
     from tasks.model.resume import has_point
 
-    follower = Follower(job.workdir / "events.jsonl", on_event)
+    parcel, inbox = pack(job), Inbox(job.workdir)
+    job = dataclasses.replace(job, identity=parcel.job.identity)
+    follower = Follower(job.workdir / EVENTS, on_event)
+
+    def look() -> None:
+        inbox.events()
+        follower.look()
+
+    inbox.state()
     if read_result(job) is None:
         if not has_point(job.workdir, job_digest(job)):  # another job's events are not this one's
-            (job.workdir / "events.jsonl").unlink(missing_ok=True)
-        start(compute).carry_out(job, follower.look)
+            storage.remove(job.workdir / EVENTS)
+        start(compute).carry_out(parcel, look)
+    inbox.result()
     follower.look()
     result = read_result(job)
     if result is None:
@@ -148,7 +162,8 @@ class _Crew:
 
     def __init__(self, compute: ComputeSettings) -> None:
         self._compute = compute
-        self._folder = ""
+        self._folder: Path | None = None
+        """What Ray Train keeps of its run; other nodes have to see it."""
         self._opened: Future[tuple[Any, Any]] = Future()
         """The foreman, and the reference of his `fit`, which is ready only when the workers have ended."""
         threading.Thread(target=self._open, name="ray-crew", daemon=True).start()
@@ -158,7 +173,7 @@ class _Crew:
         same = compute.model_copy(update={"storage": self._compute.storage}) == self._compute
         return same and not self._ended()
 
-    def carry_out(self, job: "TrainingJob", look: Callable[[], None]) -> None:
+    def carry_out(self, parcel: "Parcel", look: Callable[[], None]) -> None:
         """Has a job done, calling `look` meanwhile."""
         foreman, fit = self._opened.result()
         import ray
@@ -166,7 +181,7 @@ class _Crew:
 
         ready: list[Any] = []
         try:
-            number = ray.get(foreman.offer.remote(cloudpickle.dumps(job)))
+            number = ray.get(foreman.offer.remote(cloudpickle.dumps(parcel)))
             outcome = foreman.outcome.remote(number)
             while not ready:
                 ready, _ = ray.wait([outcome, fit], timeout=LOOK_SECONDS)
@@ -192,7 +207,9 @@ class _Crew:
         if self._opened.exception() is None:
             with contextlib.suppress(ray.exceptions.RayError):
                 ray.kill(self._opened.result()[0])
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder:
+            with contextlib.suppress(StorageError):  # what is left there does no harm
+                storage.remove(self._folder)
 
     def _ended(self) -> bool:
         if not self._opened.done():
@@ -214,35 +231,37 @@ class _Crew:
         import ray
 
         share = share_of(_nodes(), self._compute)
-        if os.environ.get("RAY_ADDRESS"):  # other nodes have to see it
-            self._folder = str(Path(self._compute.storage).resolve() / f"ray-{os.getpid()}")
+        if os.environ.get("RAY_ADDRESS"):
+            self._folder = storage.folder_of(self._compute.storage) / f"ray-{os.getpid()}"
         else:
-            self._folder = tempfile.mkdtemp(prefix="hone-ray-")
+            self._folder = Path(tempfile.mkdtemp(prefix="hone-ray-"))
         actor: Any = ray.remote(num_cpus=0, runtime_env={"env_vars": ENVIRONMENT})(Foreman)
         foreman = actor.remote()
-        return foreman, foreman.fit.remote(self._compute, share, self._folder)
+        return foreman, foreman.fit.remote(self._compute, share, storage.uri_of(self._folder))
 
 
 class Foreman(Desk):
     """The desk, and beside it the one `fit` that keeps the workers alive. It is a process of its own, so that Ray Train
     leaves the driver's signals and memory alone, and that all ends when it is killed."""
 
-    async def fit(self, compute: ComputeSettings, cpus: float, folder: str) -> None:
+    async def fit(self, compute: ComputeSettings, cpus: float, uri: str) -> None:
         """Runs the workers until they die more often than allowed."""
         import ray
 
         desk = ray.get_runtime_context().current_actor
-        await asyncio.to_thread(_fit, desk, compute, cpus, folder)
+        await asyncio.to_thread(_fit, desk, compute, cpus, uri)
 
 
-def _fit(desk: Any, compute: ComputeSettings, cpus: float, folder: str) -> None:
+def _fit(desk: Any, compute: ComputeSettings, cpus: float, uri: str) -> None:
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 
     shared_gpu = 0 < compute.gpus_per_worker < 1 and compute.workers > 1  # NCCL wants a GPU for each worker
+    bucket = uri.startswith(storage.SCHEME)
     run_config: Any = RunConfig(
         name="hone",
-        storage_path=folder,
+        storage_path=uri.removeprefix(storage.SCHEME) if bucket else str(storage.folder_of(uri)),
+        storage_filesystem=storage.filesystem() if bucket else None,
         worker_runtime_env={"env_vars": WORKER_ENVIRONMENT},
         failure_config=FailureConfig(max_failures=compute.max_failures, controller_failure_limit=compute.max_failures),
     )
@@ -270,6 +289,7 @@ def serve(config: dict[str, Any]) -> None:
     from ray.train.torch import get_device
 
     from tasks.model import checkpoint, loop  # before the first job is there: importing transformers takes a while
+    from tasks.model.parcel import unpacked
 
     threads, desk = config["threads"], config["desk"]
     torch.set_num_threads(threads)
@@ -280,7 +300,9 @@ def serve(config: dict[str, Any]) -> None:
         while True:
             outcome = None
             try:
-                loop.run(cloudpickle.loads(ray.get(desk.take.remote(number))), rank, world_size, get_device())
+                parcel = cloudpickle.loads(ray.get(desk.take.remote(number)))
+                with unpacked(parcel, rank, world_size) as (job, keep):
+                    loop.run(job, rank, world_size, get_device(), keep)
             except HoneError as error:  # raised by all workers alike; any other error takes the group down
                 outcome = type(error).__name__, str(error)
             if rank == 0:

@@ -6,6 +6,7 @@
     │   └── ModelError       the encoder cannot be loaded, or does not fit the task
     ├── UnsafeFileError      a pickle, or code that a model repository wants to run
     ├── DamagedArtifactError a file is not what its digest says
+    ├── StorageError         the bucket that compute.storage names does not answer
     ├── TrainingError        the workers failed more often than allowed, or the loss is not finite
     ├── ExportError          the exported graph is not the model it was made from
     ├── MeasurementError     a process that was to measure a model died
@@ -38,6 +39,10 @@ class UnsafeFileError(HoneError):
 
 class DamagedArtifactError(HoneError):
     """A file is absent, or its content is not what its digest says."""
+
+
+class StorageError(HoneError):
+    """The bucket that compute.storage names does not answer, or refuses."""
 
 
 class TrainingError(HoneError):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from configs.recipe import Recipe
-from tasks import cache, progress, store, tracking
+from tasks import cache, progress, storage, store, tracking
 from tasks.contracts import Artifact, Contract, StageRecord, StageResult
 from tasks.errors import DamagedArtifactError
 
@@ -27,7 +27,7 @@ class RunContext(Contract):
     output: str
     """Absolute folder of the report and the selected model."""
     storage: str
-    """Absolute folder of finished stages."""
+    """Absolute folder of finished stages; the mirror of a bucket, where compute.storage is one (see `storage`)."""
     fresh: bool = False
     """Ignore finished stages."""
     mlflow_run_id: str = ""
@@ -118,9 +118,10 @@ def run_stage(
                 result = result_type(record=record, **fields)
                 log.result(result)
             # Not as pydantic writes it: that turns infinity, which a failed comparison may measure, into null.
-            store.write_text(workshop.folder / "result.json", json.dumps(result.model_dump(mode="json"), indent=1))
+            store.write_text(workshop.folder / storage.MARKER, json.dumps(result.model_dump(mode="json"), indent=1))
             store.replace_folder(workshop.folder, workshop.final)
-            shutil.rmtree(shelf.workshop(key), ignore_errors=True)
+            storage.send(workshop.final)
+            storage.remove(shelf.workshop(key))
         shelf.remember(ingredients)
     progress.finished(record, result.headline())
     return result.model_copy(update={"record": record})
@@ -164,8 +165,8 @@ def _reuse(
 
 def _open_workshop(context: RunContext, shelf: cache.Shelf, key: str, name: str, log: tracking.StageLog) -> Workshop:
     room = shelf.workshop(key)
-    if context.fresh and room.exists():
-        shutil.rmtree(room)
+    if context.fresh:
+        storage.remove(room)
     folder, scratch = room / "result", room / "scratch"
     if folder.exists():
         shutil.rmtree(folder)

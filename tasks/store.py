@@ -3,10 +3,9 @@
 import hashlib
 import os
 import shutil
-import urllib.parse
-import urllib.request
 from pathlib import Path
 
+from tasks import storage
 from tasks.contracts import Artifact
 from tasks.errors import DamagedArtifactError, UnsafeFileError
 
@@ -30,7 +29,7 @@ def folder_digest(folder: Path) -> str:
 def describe(folder: Path, made_from: list[str], final: Path | None = None) -> Artifact:
     """The artifact in a folder; `final` is where it will lie once it is renamed into place."""
     return Artifact(
-        uri=(final or folder).resolve().as_uri(),
+        uri=storage.uri_of(final or folder),
         digest=folder_digest(folder),
         made_from=made_from,
         size_bytes=sum(path.stat().st_size for path in _files(folder)),
@@ -38,21 +37,21 @@ def describe(folder: Path, made_from: list[str], final: Path | None = None) -> A
 
 
 def local_path(artifact: Artifact) -> Path:
-    """Where an artifact lies on this machine, unchecked."""
-    parsed = urllib.parse.urlparse(artifact.uri)
-    if parsed.scheme != "file":
-        raise DamagedArtifactError(f"{artifact.uri}: only file: storage is readable here")
-    return Path(urllib.request.url2pathname(parsed.path))
+    """Where an artifact lies on this machine, or will once it is fetched; unchecked."""
+    return storage.folder_of(artifact.uri)
 
 
 def open_artifact(artifact: Artifact) -> Path:
-    """Where an artifact lies, once its content is checked against its digest.
+    """Where an artifact lies, once its content is checked against its digest. One that a bucket has is fetched, unless
+    it is here already.
 
     Raises:
         DamagedArtifactError: when a file is absent or differs.
         UnsafeFileError: when a pickle lies among the files.
     """
     folder = local_path(artifact)
+    if storage.is_mirror(folder):
+        storage.fetch(folder, unless=lambda here: here.is_dir() and folder_digest(here) == artifact.digest)
     if not folder.is_dir():
         raise DamagedArtifactError(f"{folder}: absent, though {artifact.digest} is recorded there; run with --fresh")
     refuse_pickles(folder)

@@ -29,6 +29,22 @@ def _own_homes(session_folder: Path) -> None:
     os.environ.pop("RAY_ADDRESS", None)
 
 
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The bucket `team` in a store whose protocol is a folder's; `make test-servers` has a real one. `s3://team/x` is
+    `<bucket>/x`, and this machine's mirrors lie in `<tmp_path>/mirror`."""
+    from pyarrow import fs
+
+    from tasks import storage
+
+    (tmp_path / "store" / "team").mkdir(parents=True)
+    monkeypatch.setenv("HONE_MIRROR", str(tmp_path / "mirror"))
+    monkeypatch.setattr(
+        storage, "filesystem", lambda: fs.SubTreeFileSystem(str(tmp_path / "store"), fs.LocalFileSystem())
+    )
+    return tmp_path / "store" / "team"
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _records_of_its_own() -> Iterator[None]:
     """What a module tracked leads no other module to its records: connecting to MLflow leaves them in the environment,

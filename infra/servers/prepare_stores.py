@@ -1,7 +1,8 @@
-"""Makes what the servers expect to find: a PostgreSQL database for each of them, and the bucket of MLflow's artifacts.
+"""Makes what the servers expect to find: a PostgreSQL database for each of them, and the bucket of artifacts and
+stages.
 
 Run before them, as often as one likes: what is there already stays as it is. Reads POSTGRES_HOST (HOST:PORT),
-POSTGRES_USER, POSTGRES_PASSWORD, HONE_BUCKET, MLFLOW_S3_ENDPOINT_URL and AWS_*.
+POSTGRES_USER, POSTGRES_PASSWORD, HONE_BUCKET, and AWS_ENDPOINT_URL and the other AWS_*.
 """
 
 import os
@@ -38,7 +39,7 @@ def make_bucket() -> None:
     """Creates the bucket unless it is there, and sees that it can be written: MLflow would try for many minutes."""
     import boto3
 
-    store = boto3.client("s3", endpoint_url=os.environ.get("MLFLOW_S3_ENDPOINT_URL"))
+    store = boto3.client("s3")
     wanted = os.environ["HONE_BUCKET"]
     if wanted not in {bucket["Name"] for bucket in store.list_buckets()["Buckets"]}:
         store.create_bucket(Bucket=wanted)

@@ -9,6 +9,8 @@ from tasks.contracts import Curve
 from tasks.model.learner import TrainingEvent
 from tasks.store import write_text
 
+EVENTS = "events.jsonl"
+
 
 class EventLog:
     """The file, as rank 0 writes it."""

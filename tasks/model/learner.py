@@ -74,7 +74,9 @@ class TrainingJob:
     workdir: Path
     """Durable folder of this job: a worker that starts again, also in a later run, resumes from what lies there."""
     arguments: dict[str, Any] = field(default_factory=dict)
-    """What `make_learner` needs, such as folders; plain values and paths."""
+    """What `make_learner` needs: plain values, and folders as paths."""
+    identity: str = ""
+    """What tells it from other jobs, where that was decided before its folders got other paths; see `job_digest`."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -19,22 +20,34 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tasks.errors import HoneError, TrainingError
-from tasks.model.events import EventLog, curves
+from tasks.model.events import EVENTS, EventLog, curves
 from tasks.model.learner import Learner, TrainingEvent, TrainingJob, TrainingResult
 from tasks.model.optimizer import arithmetic, learning_rate, make_optimizer, make_scaler
-from tasks.model.resume import read_point, write_point
+from tasks.model.resume import point_name, read_point, write_point
 from tasks.model.text import bucketed_batches, make_batch, sequential_batches
+from tasks.storage import MARKER
 from tasks.store import replace_folder, write_text
 
 POINTS = 200  # of a loss curve, at most, beside one at the end of each epoch
 PULSE_SECONDS = 1.0  # a sign of life where the points are further apart
 EVALUATION_BATCH = 64
+BEST = "best"
 
 
-def run(job: TrainingJob, rank: int = 0, world_size: int = 1, device: torch.device | None = None) -> None:
+def run(
+    job: TrainingJob,
+    rank: int = 0,
+    world_size: int = 1,
+    device: torch.device | None = None,
+    keep: Callable[[str], None] = lambda _name: None,
+) -> None:
     """Trains a job to its end, from wherever its folder says it is. One worker's part of it.
 
     With more than one worker, a default process group has to be there. The result is what `read_result` reads.
+
+    Args:
+        keep: told by rank 0 the name of each file and folder in `job.workdir` that is new, where that folder itself
+            does not outlive the worker.
 
     Raises:
         TrainingError: when the loss is not finite: on every worker at the same step.
@@ -42,25 +55,38 @@ def run(job: TrainingJob, rank: int = 0, world_size: int = 1, device: torch.devi
     """
     if read_result(job) is not None:
         return
-    _Run(job, rank, world_size, device or torch.device("cpu")).to_the_end()
+    _Run(job, rank, world_size, device or torch.device("cpu"), keep).to_the_end()
 
 
 def read_result(job: TrainingJob) -> TrainingResult | None:
     """What came of a job; None while it is not finished, or where another job has left its result."""
-    path = job.workdir / "result.json"
+    path = job.workdir / MARKER
     content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if content.get("job") != job_digest(job):
         return None
     return TrainingResult(
-        best=job.workdir / "best",
+        best=job.workdir / BEST,
         validation_accuracy=content["validation_accuracy"],
         validation_loss=content["validation_loss"],
-        curves=curves(job.workdir / "events.jsonl"),
+        curves=curves(job.workdir / EVENTS),
     )
+
+
+def raise_together(problem: HoneError | None, world_size: int) -> None:
+    """Raises on every worker what one of them has met: one that went on alone would wait for the others."""
+    problems: list[HoneError | None] = [problem]
+    if world_size > 1:
+        problems = [None] * world_size
+        dist.all_gather_object(problems, problem)
+    for found in problems:
+        if found is not None:
+            raise found
 
 
 def job_digest(job: TrainingJob) -> str:
     """Tells jobs apart, so that none goes on from what another one left in its folder."""
+    if job.identity:
+        return job.identity
     maker = f"{job.make_learner.__module__}.{job.make_learner.__qualname__}"
     content = [maker, job.settings.model_dump(mode="json"), job.seed, job.arguments]
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -69,8 +95,10 @@ def job_digest(job: TrainingJob) -> str:
 class _Run:
     """The state of one worker's loop."""
 
-    def __init__(self, job: TrainingJob, rank: int, world_size: int, device: torch.device) -> None:
-        self.job, self.settings = job, job.settings
+    def __init__(
+        self, job: TrainingJob, rank: int, world_size: int, device: torch.device, keep: Callable[[str], None]
+    ) -> None:
+        self.job, self.settings, self.keep = job, job.settings, keep
         self.rank, self.world_size, self.device = rank, world_size, device
         job.workdir.mkdir(parents=True, exist_ok=True)
         _seed(job.seed)
@@ -89,7 +117,7 @@ class _Run:
             self.module = DistributedDataParallel(self.learner.module, forward_sync_buffers=False)
         rows = len(self.learner.rows_of(1))
         self.total_steps = self.settings.epochs * -(-rows // self.settings.batch_size)
-        self.log = EventLog(job.workdir / "events.jsonl") if rank == 0 else None
+        self.log = EventLog(job.workdir / EVENTS) if rank == 0 else None
         self.pending: list[tuple[int, Tensor]] = []
         self.names: list[str] = []
         self.last_told = time.monotonic()
@@ -114,10 +142,11 @@ class _Run:
                 "validation_accuracy": counters.best_accuracy,
                 "validation_loss": counters.best_loss,
             }
-            write_text(self.job.workdir / "result.json", json.dumps(result))
+            write_text(self.job.workdir / MARKER, json.dumps(result))
+            self.keep(MARKER)
 
     def _make_learner(self) -> Learner:
-        """All workers get their learner, or all of them an error: one that went on alone would wait for the others."""
+        """All workers get their learner, or all of them an error."""
         problem: HoneError | None = None
         learner: Learner | None = None
         try:
@@ -128,13 +157,7 @@ class _Run:
                 )
         except HoneError as error:
             problem = error
-        problems: list[HoneError | None] = [problem]
-        if self.world_size > 1:
-            problems = [None] * self.world_size
-            dist.all_gather_object(problems, problem)
-        for found in problems:
-            if found is not None:
-                raise found
+        raise_together(problem, self.world_size)
         if learner is None:
             raise TrainingError("no learner was made")
         return learner
@@ -229,6 +252,7 @@ class _Run:
             self._tell({"validation_accuracy": accuracy, "validation_loss": loss}, note)
             if counters.epoch:
                 write_point(self.job.workdir, counters, self.learner.module, self.optimizer)
+                self.keep(point_name(counters.epoch))
 
     @torch.no_grad()
     def _validate(self) -> tuple[float, float]:
@@ -249,15 +273,17 @@ class _Run:
         return correct / count, loss / count
 
     def _save_best(self) -> None:
-        beside = self.job.workdir / "best.new"
+        beside = self.job.workdir / f"{BEST}.new"
         shutil.rmtree(beside, ignore_errors=True)
         self.learner.save(beside)
-        replace_folder(beside, self.job.workdir / "best")
+        replace_folder(beside, self.job.workdir / BEST)
+        self.keep(BEST)
 
     def _tell(self, values: dict[str, float], note: str) -> None:
         if self.log is not None:
             self.log.append(TrainingEvent(self.counters.step, self.total_steps, values, note))
             self.last_told = time.monotonic()
+            self.keep(EVENTS)
 
 
 def _seed(*parts: int) -> None:

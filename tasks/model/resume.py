@@ -13,6 +13,8 @@ from tasks.errors import DamagedArtifactError
 from tasks.store import file_digest
 
 FILES = ("model.safetensors", "optimizer.safetensors")
+COUNTERS = "counters.json"
+POINT = "resume-"
 
 
 @dataclass
@@ -37,18 +39,18 @@ class Counters:
 
 def write_point(workdir: Path, counters: Counters, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Writes `resume-<epoch>` beside the last one and renames it in; then the last one goes."""
-    name = f"resume-{counters.epoch}"
+    name = point_name(counters.epoch)
     beside = workdir / f"{name}.new"
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     for file, tensors in zip(FILES, (_tensors(module), _moments(module, optimizer)), strict=True):
         save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, beside / file)
     digests = {file: file_digest(beside / file) for file in FILES}
-    (beside / "counters.json").write_text(json.dumps({"digests": digests, **asdict(counters)}), encoding="utf-8")
+    (beside / COUNTERS).write_text(json.dumps({"digests": digests, **asdict(counters)}), encoding="utf-8")
     if (workdir / name).exists():
         shutil.rmtree(workdir / name)
     beside.rename(workdir / name)
-    for other in workdir.glob("resume-*"):
+    for other in workdir.glob(f"{POINT}*"):
         if other.name != name:
             shutil.rmtree(other)
 
@@ -63,7 +65,7 @@ def read_point(workdir: Path, job: str, module: nn.Module, optimizer: torch.opti
         DamagedArtifactError: when a file is not what it was when it was written.
     """
     point = _newest(workdir)
-    content = json.loads((point / "counters.json").read_text(encoding="utf-8")) if point else {}
+    content = json.loads((point / COUNTERS).read_text(encoding="utf-8")) if point else {}
     if point is None or content["job"] != job:
         return Counters(job=job)
     digests = content.pop("digests")
@@ -82,15 +84,20 @@ def read_point(workdir: Path, job: str, module: nn.Module, optimizer: torch.opti
     return Counters(**content)
 
 
+def point_name(epoch: int) -> str:
+    """Name of the point after an epoch, in the job's folder."""
+    return f"{POINT}{epoch}"
+
+
 def has_point(workdir: Path, job: str) -> bool:
     """Whether the job would go on from a point in this folder."""
     point = _newest(workdir)
-    return point is not None and json.loads((point / "counters.json").read_text(encoding="utf-8"))["job"] == job
+    return point is not None and json.loads((point / COUNTERS).read_text(encoding="utf-8"))["job"] == job
 
 
 def _newest(workdir: Path) -> Path | None:
-    points = [path for path in workdir.glob("resume-*") if path.name.removeprefix("resume-").isdigit()]
-    return max(points, key=lambda path: int(path.name.removeprefix("resume-")), default=None)
+    points = [path for path in workdir.glob(f"{POINT}*") if path.name.removeprefix(POINT).isdigit()]
+    return max(points, key=lambda path: int(path.name.removeprefix(POINT)), default=None)
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -26,17 +26,18 @@ from torch import Tensor
 from transformers import AutoConfig
 
 from configs.model import DistillSettings
-from tasks import cache, store
+from tasks import cache, storage, store
 from tasks.contracts import Artifact, Checkpoint
 from tasks.model.asking import Progress, Question, ask
 from tasks.model.text import Rows, read_split
 from tasks.model.token_file import TokenFile
 
+MANIFEST = "manifest.json"
 CODE = tuple(f"model/{name}.py" for name in ("asking", "augment", "token_file", "text", "checkpoint", "anatomy"))
 
 
 def prepare(
-    storage: Path,
+    place: Path,
     *,
     teacher: Artifact,
     data: Artifact,
@@ -49,6 +50,7 @@ def prepare(
     """The folder with all outputs of the teacher that the loss needs; what is there already is not computed again.
 
     Args:
+        place: folder of finished stages (`RunContext.storage`).
         layers: teacher layers whose hidden states are matched, counted from 0; unused where loss.hidden_weight is 0.
 
     Raises:
@@ -59,10 +61,12 @@ def prepare(
     ingredients = cache.gather(
         settings, {"teacher": teacher.digest, "data": data.digest}, CODE, ("torch", "transformers", "tokenizers")
     )
-    folder = storage / "teacher_outputs" / cache.key_of(ingredients)
+    folder = place / "teacher_outputs" / cache.key_of(ingredients)
     new = folder / "new"
     folder.mkdir(parents=True, exist_ok=True)
     with _lock(folder):
+        if not (folder / MANIFEST).is_file():
+            storage.fetch(folder)
         whole = _whole(folder)
         missing = [piece for piece in pieces(loss, layers) if piece not in whole]
         if missing:
@@ -82,7 +86,8 @@ def prepare(
                 (new / piece).replace(folder / piece)
             new.rmdir()
             manifest = {**facts, "digests": whole}
-            store.write_text(folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True))
+            store.write_text(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
+            storage.send(folder)
     return folder
 
 
@@ -102,14 +107,14 @@ def matched_layers(student: Checkpoint) -> list[int]:
     noted = student.notes.get("teacher_layers")
     if noted is not None:
         return [int(layer) for layer in noted]
-    return list(range(AutoConfig.from_pretrained(store.local_path(student.artifact)).num_hidden_layers))
+    return list(range(AutoConfig.from_pretrained(store.open_artifact(student.artifact)).num_hidden_layers))
 
 
 class TeacherOutputs:
     """Reads the outputs, a batch at a time."""
 
     def __init__(self, folder: Path) -> None:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         self._folder = folder
         self._logits: npt.NDArray[np.float32] = np.load(folder / "logits.npy")
         self._tokens = {
@@ -155,7 +160,7 @@ class TeacherOutputs:
 
 def _whole(folder: Path) -> dict[str, str]:
     """Digests of the files that are there and are what was written; a damaged one is computed again."""
-    manifest = folder / "manifest.json"
+    manifest = folder / MANIFEST
     if not manifest.is_file():
         return {}
     digests = json.loads(manifest.read_text(encoding="utf-8"))["digests"]
@@ -169,6 +174,6 @@ def _whole(folder: Path) -> dict[str, str]:
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
     """One process at a time computes; the kernel frees a dead one's lock."""
-    with (folder / "lock").open("w") as handle:
+    with folder.with_name(f"{folder.name}.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

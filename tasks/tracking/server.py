@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tasks.errors import PreflightError
+from tasks.storage import is_mirror, uri_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -133,6 +134,11 @@ def _check(uri: str) -> str:
 def _wanted_uri(storage: Path) -> str:
     own = f"sqlite:///{storage.resolve() / 'mlflow.db'}"
     asked = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if is_mirror(storage) and not asked.startswith("http"):
+        raise PreflightError(
+            f"MLFLOW_TRACKING_URI is '{asked}', and compute.storage is {uri_of(storage)}, a bucket, in which MLflow "
+            "cannot keep its records: set MLFLOW_TRACKING_URI to a server, such as http://mlflow:5000"
+        )
     # Connecting sets the variable to our own default, which must not pass for the person's wish in the next run.
     ours = asked == _Place.uri and asked == f"sqlite:///{_Place.storage / 'mlflow.db'}"
     return asked if asked and not ours else own

@@ -57,14 +57,17 @@ class ClassificationLearner:
         save_model(self.module.model, self.tokenizer, folder)
 
 
-def classification_arguments(model: ModelSettings, labels: list[str], data: Path) -> dict[str, Any]:
+def classification_arguments(
+    model: ModelSettings, labels: list[str], data: Path, encoder: Path | None = None
+) -> dict[str, Any]:
     """What `make_learner` needs, as `TrainingJob.arguments`.
 
     Args:
         labels: label names by id.
         data: folder of the prepared data.
+        encoder: folder that holds what `model.source` names; None where each worker finds that by its name.
     """
-    return {"model": model, "labels": labels, "data": data}
+    return {"model": model, "labels": labels, "data": data, "encoder": encoder}
 
 
 def make_learner(job: TrainingJob, device: torch.device) -> ClassificationLearner:
@@ -75,6 +78,8 @@ def make_learner(job: TrainingJob, device: torch.device) -> ClassificationLearne
         UnsafeFileError: when it would take a pickle or code of the model's own.
     """
     settings: ModelSettings = job.arguments["model"]
+    if job.arguments["encoder"] is not None:
+        settings = settings.model_copy(update={"source": str(job.arguments["encoder"])})
     model, tokenizer = load_pretrained(settings, job.arguments["labels"], job.seed)
     train, validation = (
         tokenize(tokenizer, read_split(job.arguments["data"], split), settings.max_length)

@@ -17,9 +17,8 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
     recipe = context.recipe
     encoder = resolve_source(recipe.model.source, recipe.model.revision)
     encoder_digest = store.folder_digest(encoder)
-    # A worker starts in another folder, from which a relative path leads elsewhere.
-    is_folder = Path(recipe.model.source).expanduser().is_dir()
-    model = recipe.model.model_copy(update={"source": str(encoder)}) if is_folder else recipe.model
+    # A package or a hub gives it to each worker; a folder of this machine has to be brought to them.
+    own = encoder if Path(recipe.model.source).expanduser().is_dir() else None
 
     def body(workshop: Workshop) -> dict[str, Any]:
         cluster.start(recipe.compute)
@@ -33,7 +32,7 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
             settings=recipe.train,
             seed=workshop.seed,
             workdir=workshop.scratch / "training",
-            arguments=classification_arguments(model, data.labels, store.open_artifact(data.artifact)),
+            arguments=classification_arguments(recipe.model, data.labels, store.open_artifact(data.artifact), own),
         )
         result = cluster.train(job, recipe.compute, workshop.on_event)
         store.copy_folder(result.best, workshop.folder / "checkpoint")

@@ -97,6 +97,11 @@ def test_overrides_are_yaml_and_win_over_the_file(recipe_file: Path) -> None:
         ("train.epochs=-1", r"train\.epochs = -1: input should be greater than or equal to 0"),
         ("train.precision=int4", r"train\.precision = 'int4': input should be 'fp32', 'bf16' or 'fp16'"),
         ("evaluate.cells=[1-16]", r"evaluate\.cells\.0 = '1-16'"),
+        (
+            "compute.storage=gs://team/hone",
+            r"compute\.storage = 'gs://team/hone': give a folder, or .* s3://BUCKET/PREFIX",
+        ),
+        ("compute.storage=s3://", r"compute\.storage = 's3://': give a folder, or a bucket"),
         ("train.epochs", r"--set train\.epochs: write it as section\.key=value"),
         ("name.x=1", r"--set name\.x=1: name is 't' and has no keys of its own"),
         ("train.epochs=[", r"the value is not YAML"),

@@ -14,6 +14,7 @@ def hone(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "flows", *arguments]
     root = Path(__file__).resolve().parents[2]
     environment = {"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin", "HOME": str(folder), "HF_HUB_OFFLINE": "1"}
+    environment["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"  # nothing listens there
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
@@ -48,6 +49,7 @@ def test_a_wrong_setting_ends_with_2_and_writes_nothing(recipe: Path, override: 
         ("model.source=package:no_such_package/model", "no_such_package"),
         ("model.max_length=4096", "4096"),
         ("evaluate.cells=[1x16, 1x65]", "evaluate.cells has 1x65"),
+        ("compute.storage=s3://team/hone", "s3://team/hone/written-and-deleted-by-hone-check cannot be"),
     ],
 )
 def test_what_is_not_there_ends_with_2_before_anything_is_trained(recipe: Path, override: str, message: str) -> None:
@@ -61,7 +63,7 @@ def test_check_shows_every_part_and_writes_nothing(recipe: Path) -> None:
     before = {path for path in recipe.parent.rglob("*") if ".ray" not in path.parts}
     done = hone(recipe.parent, "check", str(recipe))
     assert done.returncode == 0, done.stdout + done.stderr
-    for part in ("data and model", "providers", "MLflow", "Ray", "disk"):
+    for part in ("data and model", "providers", "MLflow", "Ray", "storage"):
         assert f"✓ {part}" in done.stdout
     assert not (recipe.parent / "storage").exists()
     assert {path for path in before if path.suffix == ".db"} == set()

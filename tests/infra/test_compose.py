@@ -87,16 +87,26 @@ def test_nothing_is_heard_beyond_loopback(name: str) -> None:
 
 
 def test_only_whoever_needs_the_stores_can_reach_them() -> None:
-    assert COMPOSE["networks"]["stores"] == {"internal": True}
-    inside = {name for name, service in SERVICES.items() if "stores" in service["networks"]}
-    assert inside == {"postgres", "s3", "prepare", "prefect-server", "mlflow"}
+    assert COMPOSE["networks"] == {"stores": {"internal": True}, "objects": {"internal": True}, "cluster": {}}
+    inside = {
+        network: {name for name, service in SERVICES.items() if network in service["networks"]}
+        for network in ("stores", "objects")
+    }
+    assert inside["stores"] == {"postgres", "prepare", "prefect-server", "mlflow"}
+    assert inside["objects"] == {"s3", "prepare", "mlflow", "prefect-worker", "ray-head", "ray-worker"}
+
+
+def test_a_ray_node_has_no_disk_in_common_with_the_worker_and_the_keys_of_the_store() -> None:
+    for name in ("ray-head", "ray-worker"):
+        assert not SERVICES[name].get("volumes")
+        assert {"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= set(SERVICES[name]["environment"])
 
 
 def test_what_has_to_survive_lies_in_named_volumes() -> None:
     mounted = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
     assert mounted == set(COMPOSE["volumes"]) == {"postgres", "s3", "hone"}
     shared = {name for name, service in SERVICES.items() if "hone:/var/lib/hone" in service.get("volumes", [])}
-    assert shared == {"ray-head", "ray-worker", "prefect-worker"}
+    assert shared == {"prefect-worker"}
 
 
 def test_secrets_are_on_no_command_line() -> None:

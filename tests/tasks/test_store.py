@@ -6,7 +6,7 @@ import pytest
 
 from tasks import store
 from tasks.contracts import Artifact
-from tasks.errors import DamagedArtifactError, UnsafeFileError
+from tasks.errors import DamagedArtifactError, StorageError, UnsafeFileError
 
 
 @pytest.fixture
@@ -52,8 +52,8 @@ def test_a_pickle_is_refused_by_name(folder: Path, name: str) -> None:
         store.open_artifact(store.describe(folder, []))
 
 
-def test_storage_that_is_not_a_folder_is_refused() -> None:
-    with pytest.raises(DamagedArtifactError, match="only file: storage is readable here"):
+def test_storage_of_another_kind_is_refused() -> None:
+    with pytest.raises(StorageError, match="'ftp://host/x' is neither a folder nor s3://BUCKET/PREFIX"):
         store.local_path(Artifact(uri="ftp://host/x", digest="", size_bytes=0))
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from tasks import tracking
 from tasks.errors import PreflightError
+from tasks.storage import folder_of
 from tasks.tracking import server
 
 pytestmark = pytest.mark.xdist_group("mlflow")
@@ -38,6 +39,17 @@ def test_the_environment_names_another_place_and_our_own_default_is_no_such_wish
     assert tracking.configure(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     assert tracking.configure(tmp_path) == "http://127.0.0.1:5000"
+
+
+def test_a_bucket_takes_no_records_so_a_server_has_to(bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror = folder_of("s3://team/hone")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(
+        PreflightError, match=r"MLFLOW_TRACKING_URI is '', and compute.storage is s3://team/hone, a bucket"
+    ):
+        tracking.configure(mirror)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert tracking.configure(mirror) == "http://127.0.0.1:5000"
 
 
 def test_a_kill_and_two_processes_at_once_leave_one_whole_database(tmp_path: Path) -> None:

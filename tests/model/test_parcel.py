@@ -1,0 +1,123 @@
+"""A job travels through the bucket to machines that see nothing of each other's disks, and so does what comes back."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks import storage
+from tasks.contracts import Artifact
+from tasks.errors import DamagedArtifactError
+from tasks.model.events import EVENTS
+from tasks.model.learner import TrainingJob
+from tasks.model.loop import job_digest, read_result, run
+from tasks.model.parcel import Inbox, Parcel, pack, unpacked
+from tests.model.training_fixtures import make_job
+
+Machines = Callable[[str], Path]
+
+
+@pytest.fixture
+def machine(bucket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machines:
+    """Sits down at a machine and returns its mirror of s3://team/hone."""
+
+    def sit(name: str) -> Path:
+        monkeypatch.setenv("HONE_MIRROR", str(tmp_path / name))
+        return storage.folder_of("s3://team/hone")
+
+    return sit
+
+
+def job_in(scratch: Path, tmp_path: Path) -> TrainingJob:
+    """Data of a finished stage, an encoder that lies outside of the mirror, and a folder to train in."""
+    made = make_job(tmp_path / "own", epochs=3)
+    data = scratch.parent.parent / "data" / "k"
+    shutil.copytree(tmp_path / "own" / "data-160", data)
+    storage.send(data)
+    arguments = made.arguments | {"data": data, "encoder": Path(made.arguments["model"].source)}
+    return TrainingJob(made.make_learner, made.settings, made.seed, scratch / "training", arguments)
+
+
+def work(parcel: Parcel, until: str = "") -> list[str]:
+    """One worker's life; it ends when it has sent the file `until`. Returns what it sent."""
+    sent: list[str] = []
+    with unpacked(parcel, rank=0, world_size=1) as (job, keep):
+
+        def told(name: str) -> None:
+            keep(name)
+            sent.append(name)
+            if name == until:
+                raise KeyboardInterrupt
+
+        try:
+            run(job, keep=told)
+        except KeyboardInterrupt:
+            assert until
+    return sent
+
+
+def test_where_workers_see_the_folder_the_parcel_is_the_job(tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    assert pack(job) == Parcel(job)
+    with unpacked(Parcel(job), rank=0, world_size=1) as (same, keep):
+        keep("anything")
+    assert same is job
+
+
+def test_folders_travel_as_artifacts_and_the_job_is_the_same_on_every_machine(
+    machine: Machines, tmp_path: Path
+) -> None:
+    job = job_in(machine("driver") / "train.partial" / "scratch", tmp_path)
+    parcel = pack(job)
+    assert parcel.uri == "s3://team/hone/train.partial/scratch/training"
+    found = {name: value for name, value in parcel.job.arguments.items() if isinstance(value, Artifact)}
+    assert set(found) == {"data", "encoder"}
+    assert found["data"].uri == "s3://team/hone/data/k"
+    assert found["encoder"].uri.startswith("s3://team/hone/train.partial/scratch/inputs/")
+    mirror = machine("worker")
+    with unpacked(parcel, rank=0, world_size=1) as (there, _keep):
+        assert there.arguments["data"] == mirror / "data" / "k"
+        assert there.arguments["encoder"].is_relative_to(mirror)
+        assert job_digest(there) == job_digest(parcel.job)
+    assert not there.workdir.exists()
+
+
+def test_what_differs_from_what_was_sent_is_refused(machine: Machines, bucket: Path, tmp_path: Path) -> None:
+    parcel = pack(job_in(machine("driver") / "train.partial" / "scratch", tmp_path))
+    (bucket / "hone" / "data" / "k" / "train.parquet").write_bytes(b"something else")
+    machine("worker")
+    with pytest.raises(DamagedArtifactError, match=r"train|k: its content is"), unpacked(parcel, 0, 1):
+        pass
+
+
+def test_a_successor_on_another_machine_goes_on_and_the_driver_gets_the_same_model(
+    machine: Machines, bucket: Path, tmp_path: Path
+) -> None:
+    undisturbed = make_job(tmp_path / "own", epochs=3)
+    run(undisturbed)
+    driver = machine("driver")
+    job = job_in(driver / "train.partial" / "scratch", tmp_path)
+    parcel, inbox = pack(job), Inbox(job.workdir)
+
+    machine("first")
+    assert "resume-2" not in work(parcel, until="resume-1")
+    machine("driver")
+    inbox.events()
+    told = (job.workdir / EVENTS).read_text().splitlines()
+    machine("second")
+    assert "resume-1" not in work(parcel)
+
+    machine("driver")
+    inbox.result()
+    here = TrainingJob(**{**vars(job), "identity": parcel.job.identity})
+    result, expected = read_result(here), read_result(undisturbed)
+    assert result is not None
+    assert expected is not None
+    assert (result.best / "model.safetensors").read_bytes() == (expected.best / "model.safetensors").read_bytes()
+    assert [(curve.name, curve.steps) for curve in result.curves] == [
+        (curve.name, curve.steps) for curve in expected.curves
+    ]
+    assert told == (job.workdir / EVENTS).read_text().splitlines()[: len(told)]
+    assert [path.name for path in (bucket / "hone/train.partial/scratch/training").glob("resume-*")] == ["resume-3"]
+    assert not list(job.workdir.glob("resume-*/*.safetensors"))  # gigabytes that the driver has no use for
