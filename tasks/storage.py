@@ -25,8 +25,8 @@ from urllib.request import url2pathname
 from tasks.errors import StorageError
 
 SCHEME = "s3://"
-MARKER = "result.json"
-"""Sent last of a folder: where it is, all of the folder is."""
+MARKER, COUNTERS = "result.json", "counters.json"
+"""Of a stage or a training that is finished, and of a point to resume from. Sent last: where one is, all of it is."""
 LOCKS = ".locks"  # no bucket's name begins with a dot
 CONNECT_SECONDS, REQUEST_SECONDS, ATTEMPTS = 5, 60, 4
 
@@ -63,13 +63,13 @@ def send(path: Path) -> None:
 
 
 def put(source: Path, uri: str) -> None:
-    """Puts a file, or a whole folder in place of whatever the bucket has under its name, `result.json` last."""
+    """Puts a file, or a whole folder in place of whatever the bucket has under its name, markers last."""
     with _reached(uri) as (bucket, key):
         if source.is_file():
             _copy(source, key, to=bucket)
             return
         _delete(bucket, key)
-        for child in sorted(source.iterdir(), key=lambda path: path.name == MARKER):
+        for child in sorted(source.iterdir(), key=lambda path: path.name in (MARKER, COUNTERS)):
             _copy(child, f"{key}/{child.name}", to=bucket)
 
 

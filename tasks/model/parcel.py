@@ -8,6 +8,7 @@ the job's folder as it is, a parcel is the job and nothing else.
 
 import dataclasses
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,11 +19,11 @@ from typing import Any
 
 from tasks import storage, store
 from tasks.contracts import Artifact
-from tasks.errors import HoneError
+from tasks.errors import HoneError, PreflightError, StorageError
 from tasks.model.events import EVENTS
 from tasks.model.learner import TrainingJob
 from tasks.model.loop import BEST, job_digest, raise_together
-from tasks.model.resume import COUNTERS, POINT
+from tasks.model.resume import POINT
 
 EVENT_SECONDS = 1.5
 """Between two looks at a bucket's events, and between two times they are sent there."""
@@ -55,10 +56,13 @@ def unpacked(parcel: Parcel, rank: int, world_size: int) -> Iterator[tuple[Train
     """The job with its folders on the worker's machine, and what `loop.run` tells of new files.
 
     Raises:
-        StorageError: when the bucket does not answer a worker; on every worker, as the others would wait for it.
-        DamagedArtifactError: when it has other files than were sent; likewise.
+        PreflightError: when a folder is to be seen by all machines, and this one does not see it.
+        StorageError: when the bucket does not answer this worker.
+        DamagedArtifactError: when it has other files than were sent.
+    All of them on every worker, as the others would wait for the one that met it.
     """
     if not parcel.uri:
+        raise_together(_unseen(parcel.job), world_size)
         yield parcel.job, lambda _name: None
         return
     with tempfile.TemporaryDirectory(prefix="hone-job-") as folder:
@@ -85,7 +89,7 @@ class Inbox:
         """Brings what tells how far the job is."""
         if self._away:
             shutil.rmtree(self._workdir, ignore_errors=True)
-            storage.fetch_files(self._workdir, {EVENTS, COUNTERS, storage.MARKER})
+            storage.fetch_files(self._workdir, {EVENTS, storage.COUNTERS, storage.MARKER})
 
     def events(self) -> None:
         """Brings what rank 0 has told since the last time, if that is a while ago."""
@@ -111,14 +115,19 @@ class _Outbox:
         """Events may wait, but not longer than anything after them."""
         if name == EVENTS and time.monotonic() - self._sent < EVENT_SECONDS:
             return
-        for file in dict.fromkeys([EVENTS, name]):
-            if (self._folder / file).exists():
-                storage.put(self._folder / file, f"{self._uri}/{file}")
+        try:
+            for file in dict.fromkeys([EVENTS, name]):
+                if (self._folder / file).exists():
+                    storage.put(self._folder / file, f"{self._uri}/{file}")
+            if name.startswith(POINT):
+                for other in storage.children(self._uri) - {name}:
+                    if other.startswith(POINT):
+                        storage.delete(f"{self._uri}/{other}")
+        except StorageError as error:
+            # No HoneError, for those are raised by all workers at once, and the others would wait for this one: its
+            # death takes the group down, and the next one resumes.
+            raise ConnectionError(str(error)) from error
         self._sent = time.monotonic()
-        if name.startswith(POINT):
-            for other in storage.children(self._uri) - {name}:
-                if other.startswith(POINT):
-                    storage.delete(f"{self._uri}/{other}")
 
 
 def _sent(folder: Path, scratch: Path) -> Artifact:
@@ -128,6 +137,17 @@ def _sent(folder: Path, scratch: Path) -> Artifact:
     if place.is_relative_to(scratch):
         storage.put(folder, artifact.uri)
     return artifact
+
+
+def _unseen(job: TrainingJob) -> PreflightError | None:
+    folders = [job.workdir.parent, *(value for value in job.arguments.values() if isinstance(value, Path))]
+    absent = next((folder for folder in folders if not folder.exists()), None)
+    if absent is None:
+        return None
+    return PreflightError(
+        f"{absent}: the Ray node {socket.gethostname()} does not see it: set compute.storage to a folder that all "
+        "nodes see, or to a bucket, s3://BUCKET/PREFIX"
+    )
 
 
 def _opened(value: Any) -> Any:

@@ -10,10 +10,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tasks.errors import DamagedArtifactError
+from tasks.storage import COUNTERS
 from tasks.store import file_digest
 
 FILES = ("model.safetensors", "optimizer.safetensors")
-COUNTERS = "counters.json"
 POINT = "resume-"
 
 
@@ -96,8 +96,10 @@ def has_point(workdir: Path, job: str) -> bool:
 
 
 def _newest(workdir: Path) -> Path | None:
-    points = [path for path in workdir.glob(f"{POINT}*") if path.name.removeprefix(POINT).isdigit()]
-    return max(points, key=lambda path: int(path.name.removeprefix(POINT)), default=None)
+    """The last one that is whole: of what came out of a bucket, a worker may have died while it sent it."""
+    points = [path.parent for path in workdir.glob(f"{POINT}*/{COUNTERS}")]
+    numbered = [path for path in points if path.name.removeprefix(POINT).isdigit()]
+    return max(numbered, key=lambda path: int(path.name.removeprefix(POINT)), default=None)
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import pytest
 
 from tasks import storage
 from tasks.contracts import Artifact
-from tasks.errors import DamagedArtifactError
+from tasks.errors import DamagedArtifactError, PreflightError, StorageError
 from tasks.model.events import EVENTS
 from tasks.model.learner import TrainingJob
 from tasks.model.loop import job_digest, read_result, run
@@ -65,6 +65,32 @@ def test_where_workers_see_the_folder_the_parcel_is_the_job(tmp_path: Path) -> N
     assert same is job
 
 
+def test_a_store_that_fails_in_training_is_no_error_that_all_workers_share(
+    machine: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the worker dies, the group with it, and its successor resumes; see `tasks.cluster.serve`."""
+    parcel = pack(job_in(machine("driver") / "train.partial" / "scratch", tmp_path))
+
+    def fail(source: Path, uri: str) -> None:
+        raise StorageError(f"{uri}: gone")
+
+    machine("worker")
+    with unpacked(parcel, rank=0, world_size=1) as (job, keep):
+        monkeypatch.setattr(storage, "put", fail)
+        with pytest.raises(ConnectionError, match=r"training/events\.jsonl: gone"):
+            run(job, keep=keep)
+
+
+def test_a_node_that_does_not_see_the_folders_says_so_and_what_to_do(tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    parcel = Parcel(TrainingJob(**{**vars(job), "arguments": job.arguments | {"data": tmp_path / "elsewhere"}}))
+    with (
+        pytest.raises(PreflightError, match=r"elsewhere: the Ray node .* does not see it: .*s3://"),
+        unpacked(parcel, 0, 1),
+    ):
+        pass
+
+
 def test_folders_travel_as_artifacts_and_the_job_is_the_same_on_every_machine(
     machine: Machines, tmp_path: Path
 ) -> None:
@@ -105,6 +131,9 @@ def test_a_successor_on_another_machine_goes_on_and_the_driver_gets_the_same_mod
     machine("driver")
     inbox.events()
     told = (job.workdir / EVENTS).read_text().splitlines()
+    half = bucket / "hone/train.partial/scratch/training/resume-2"
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"half of a point: its worker died while it sent it")
     machine("second")
     assert "resume-1" not in work(parcel)
 
