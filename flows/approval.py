@@ -11,10 +11,12 @@ from prefect.states import Running
 from pydantic import Field
 
 from configs.recipe import Recipe
+from tasks import tracking
 from tasks.contracts import Promotion, PromotionRecord, RegisteredVersion
 from tasks.drift.table import drift_markdown
 from tasks.promote import change
 from tasks.report.summary import summary_markdown
+from tasks.tracking import pages
 
 POLL_SECONDS = 5
 NOBODY = "nobody"
@@ -62,10 +64,12 @@ def _decided(recipe: Recipe, version: RegisteredVersion, report: dict[str, Any])
 
 def evidence(version: RegisteredVersion, report: dict[str, Any]) -> str:
     """What the person sees above the form."""
-    champion = f"version {report['champion']['version']}" if report["champion"]["version"] else "none yet"
+    serving = tracking.version_at(version.name, tracking.CHAMPION)
+    run = pages.run_page(report["mlflow_run_id"])
     head = (
-        f"May **{version.name} version {version.version}** be the champion? It is {champion} now. "
-        f"The report is `{report['folder']}/report.html`."
+        f"May **{version.name} version {version.version}** be the champion? "
+        + (f"It is version {serving.version} now. " if serving else "There is none yet. ")
+        + ("The report is " + (f"with [the run in MLflow]({run})." if run else f"`{report['folder']}/report.html`."))
     )
     drift = [drift_markdown(report["drift"])] if report["drift"] else []
     return "\n\n".join([head, summary_markdown(report), *drift])

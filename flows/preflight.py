@@ -22,10 +22,12 @@ def check_data_and_model(recipe: Recipe) -> str:
     seen = preview(recipe.data)
     facts = check_model(recipe.model, list(seen.labels))
     _check_cells(recipe, facts["max_positions"])
+    bad = ", ".join(f"{kind.count:,} {kind.kind.replace('_', ' ')}" for kind in seen.bad_rows)
     rows = ", ".join(f"{count:,} {split}" for split, count in seen.rows.items())
     return (
-        f"{rows} rows{'' if seen.complete else ' looked at'}, {len(seen.labels)} labels; {facts['model_type']} of "
-        f"{facts['layers']} layers, {facts['parameters'] / 1e6:.1f} M parameters"
+        f"{rows} rows{'' if seen.complete else ' looked at'}{f' ({bad} left out)' if bad else ''}, "
+        f"{len(seen.labels)} labels; {facts['model_type']} of {facts['layers']} layers, "
+        f"{facts['parameters'] / 1e6:.1f} M parameters"
     )
 
 

@@ -29,6 +29,6 @@ def quieten() -> None:
 
 def complain(console: Console, error: HoneError) -> str:
     """Prints an error, and returns INVALID where the command named what is not there, or else FAILED."""
-    console.print(f"[red]{type(error).__name__}[/] ", end="")
+    console.print(f"[red]{type(error).__name__}:[/] ", end="")
     console.print(str(error), markup=False, highlight=False, soft_wrap=True)
     return "INVALID" if isinstance(error, PreflightError) else "FAILED"

@@ -46,6 +46,7 @@ def main() -> None:
         return
     if sys.version_info[:2] != (3, 11):
         sys.exit(f"Hone is locked for Python 3.11, and this is {sys.version.split()[0]}: run it with python3.11.")
+    print(f"installing the locked dependencies into {VENV}: some 3 GB, a minute or a few", flush=True)
     STAMP.unlink(missing_ok=True)
     if not (VENV / "bin" / "pip").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=True)

@@ -81,9 +81,9 @@ class PreparedData(StageResult):
     has_pairs: bool = False
 
     def headline(self) -> str:
-        bad = sum(kind.count for kind in self.bad_rows)
+        left_out = ", ".join(f"{bad.count:,} {bad.kind.replace('_', ' ')}" for bad in self.bad_rows)
         splits = ", ".join(f"{count:,} {split}" for split, count in self.rows.items())
-        return f"{splits}; {len(self.labels)} labels; {bad:,} rows left out"
+        return f"{splits}; {len(self.labels)} labels; left out: {left_out or 'nothing'}"
 
 
 class Curve(Contract):
@@ -310,7 +310,7 @@ class EvaluationReport(StageResult):
     def headline(self) -> str:
         chosen = self.candidate(self.selected)
         accuracy = f"{chosen.metrics['accuracy']:.4f}" if "accuracy" in chosen.metrics else "not measurable"
-        return f"{chosen.name}: accuracy {accuracy}, {chosen.speedup:.2f}x"
+        return f"{chosen.name}: accuracy {accuracy}, {chosen.speedup:.2f}×"
 
 
 class ChampionAnswers(StageResult):
@@ -418,7 +418,9 @@ class RegisteredVersion(StageResult):
     aliases: list[str] = []
 
     def headline(self) -> str:
-        return f"{self.name} version {self.version} ({', '.join(self.aliases)})" if self.version else ""
+        if not self.version:
+            return ""
+        return f"{self.name} version {self.version} ({', '.join(self.aliases) or 'without an alias'})"
 
 
 class PromotionRecord(Contract):

@@ -2,7 +2,7 @@
 
 labels.npy            int64 [rows]: the true labels of the test split
 logits/NAME.npy       float32 [rows, labels]: what a candidate answered, rows as in the split; NAME+typos and the like
-                      for texts that were spoilt
+                      for texts that were spoilt; NAME+alone one text at a time, not evaluate.batch_size together
 timings.json          {NAME: [one object for each round: providers, load_seconds, peak_memory_bytes,
                       milliseconds: every sample, by cell in the order of evaluate.cells]}
 forms.json            what every hand-off from one form to the next changed, and whether the model serves
@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 GOLDEN = "golden.json"
+ALONE = "alone"
+"""Where activations are quantised with one scale for a whole batch, an answer depends on its neighbours there."""
 
 
 def save(

@@ -15,7 +15,7 @@ from tasks.data.digest import content_digest, in_canonical_order
 from tasks.data.labels import name_labels, number_labels, sorted_values
 from tasks.data.rows import SPLITS, BadRowLog
 from tasks.data.source import Source
-from tasks.data.split import draw_per_label, split_off, without_duplicates, without_overlap
+from tasks.data.split import draw_per_label, missing_splits, split_off, without_duplicates, without_overlap
 from tasks.errors import DataError
 
 WRITTEN = pa.schema(
@@ -91,8 +91,7 @@ def _three_splits(
     splits: dict[str, pa.Table], labels: list[str], settings: DataSettings, seed: int, bad: BadRowLog
 ) -> dict[str, pa.Table]:
     splits = without_overlap(splits, bad)
-    shares = {"validation": settings.validation_fraction, "test": settings.test_fraction}
-    to_split_off = {name: share for name, share in shares.items() if name not in splits}
+    to_split_off = missing_splits(settings, splits)
     if to_split_off:
         splits["train"] = without_duplicates(splits["train"], "train", bad)
     splits = {split: in_canonical_order(table, labels) for split, table in splits.items()}

@@ -11,6 +11,7 @@ from tasks.data.clean import collect
 from tasks.data.labels import name_labels, number_labels, sorted_values
 from tasks.data.rows import BadRowLog
 from tasks.data.source import open_source
+from tasks.data.split import check_sizes, missing_splits
 from tasks.errors import DataError
 
 ROWS = 20_000  # of each split: read in a second, and enough for a wrong column or separator to show
@@ -56,7 +57,10 @@ def preview(settings: DataSettings, rows: int = ROWS) -> Preview:
         names = name_labels(values, settings.label_names, source.label_names())
     else:
         names = [source.label_names().get(value, value) for value in values]
-    counts = np.bincount(numbered["train"]["label"].to_numpy(), minlength=len(values))
+    train = numbered["train"]["label"].to_numpy()
+    if complete and (absent := missing_splits(settings, found)):
+        check_sizes(absent, train, names)
+    counts = np.bincount(train, minlength=len(values))
     return Preview(
         rows={split: len(collected.table) for split, collected in found.items()},
         labels={name: int(count) for name, count in zip(names, counts, strict=True)},

@@ -1,10 +1,13 @@
 """Three splits out of one, two or three that are given, with no text in two of them."""
 
+from collections.abc import Collection
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute
 
+from configs.data import DataSettings
 from tasks.data.digest import SEPARATOR
 from tasks.data.rows import SPLITS, BadRowLog
 from tasks.errors import DataError
@@ -59,6 +62,12 @@ def draw_per_label(table: pa.Table, rows: int, seed: int) -> pa.Table:
     return table.take(np.sort(np.concatenate(drawn))) if drawn else table
 
 
+def missing_splits(settings: DataSettings, given: Collection[str]) -> dict[str, float]:
+    """Shares of those splits that have to be split off training."""
+    shares = {"validation": settings.validation_fraction, "test": settings.test_fraction}
+    return {name: share for name, share in shares.items() if name not in given}
+
+
 def split_off(table: pa.Table, fractions: dict[str, float], labels: list[str], seed: int) -> dict[str, pa.Table]:
     """Splits rows off for each name in `fractions`, stratified by label; the rest is `train`. Their order stays.
 
@@ -71,8 +80,7 @@ def split_off(table: pa.Table, fractions: dict[str, float], labels: list[str], s
     from sklearn.model_selection import train_test_split
 
     label = table["label"].to_numpy()
-    sizes = {name: round(fraction * len(table)) for name, fraction in fractions.items()}
-    _check_sizes(sizes, label, labels)
+    sizes = check_sizes(fractions, label, labels)
     rest: NDArray[np.int64] = np.arange(len(table))
     splits = {}
     for name, size in sizes.items():
@@ -81,15 +89,25 @@ def split_off(table: pa.Table, fractions: dict[str, float], labels: list[str], s
     return {"train": table.take(np.sort(rest))} | splits
 
 
-def _check_sizes(sizes: dict[str, int], label: NDArray[np.int32], labels: list[str]) -> None:
+SHOWN = 5  # of the labels that are too rare
+
+
+def check_sizes(fractions: dict[str, float], label: NDArray[np.int32], labels: list[str]) -> dict[str, int]:
+    """Rows of each split that is to be split off.
+
+    Raises:
+        DataError: when a label has too few rows to stand in each split, or a split would be smaller than the labels.
+    """
+    sizes = {name: round(fraction * len(label)) for name, fraction in fractions.items()}
     counts = np.bincount(label, minlength=len(labels))
     needed = len(sizes) + 1
     rare = [f"{name} has {count}" for name, count in zip(labels, counts, strict=True) if count < needed]
     wanted = ", ".join(f"data.{name}" for name in sizes)
+    shown = ", ".join(rare[:SHOWN]) + (f" and {len(rare) - SHOWN:,} more" if len(rare) > SHOWN else "")
     if rare:
         raise DataError(
-            f"too few different texts of a label to split off {' and '.join(sizes)}: {', '.join(rare)}, and each label "
-            f"needs {needed}: add rows, remove the label, or give {wanted}"
+            f"too few different texts of a label to split off {' and '.join(sizes)}: {shown}, and each label needs "
+            f"{needed}: add rows, remove the label, see that data.label_column is the one meant, or give {wanted}"
         )
     small = {
         name: size for name, size in (sizes | {"train": len(label) - sum(sizes.values())}).items() if size < len(labels)
@@ -101,6 +119,7 @@ def _check_sizes(sizes: dict[str, int], label: NDArray[np.int32], labels: list[s
             f"of the {len(labels)} labels: add rows, raise the fractions "
             f"({', '.join(f'data.{name}_fraction' for name in sizes)}), or give {wanted}"
         )
+    return sizes
 
 
 def _keys(table: pa.Table) -> pa.ChunkedArray:

@@ -55,18 +55,18 @@ def measure(
     subjects = subjects_of(teacher, exported)
     check_cells(subjects, settings.cells)
     expected = (
-        len(subjects) + (len(subjects) + 1) * settings.rounds + len(exported.models) + 2 * len(settings.robustness) + 2
+        len(subjects) + (len(subjects) + 1) * settings.rounds + len(exported.models) + 2 * len(settings.robustness) + 3
     )
     steps = Steps(workshop, expected)
     data_folder = store.open_artifact(data.artifact)
     test, train = read_split(data_folder, "test"), read_split(data_folder, "train")
 
-    def answers(subject: Subject, rows: Rows) -> Logits:
+    def answers(subject: Subject, rows: Rows, batch_size: int = settings.batch_size) -> Logits:
         return predict(
             subject,
             rows,
             max_length=recipe.model.max_length,
-            batch_size=settings.batch_size,
+            batch_size=batch_size,
             providers=providers,
             threads=settings.threads,
         )
@@ -76,11 +76,12 @@ def measure(
         logits[subject.name] = answers(subject, test)
         steps.behind(f"{subject.name} on the test split")
     by_name = {subject.name: subject for subject in subjects}
-    spoilt = {}
+    otherwise = {f"{selected}+{evidence.ALONE}": answers(by_name[selected], test, batch_size=1)}
+    steps.behind(f"{selected}, one text at a time")
     for how in settings.robustness:
         rows = spoil(test, how, recipe.seed)
         for name in dict.fromkeys((selected, baseline)):
-            spoilt[f"{name}+{how}"] = answers(by_name[name], rows)
+            otherwise[f"{name}+{how}"] = answers(by_name[name], rows)
             steps.behind(f"{name} on {how}")
     tfidf = floor.fit(floor.one_text(train), train.labels, len(data.labels))
     logits["floor"] = tfidf.logits(floor.one_text(test))
@@ -105,7 +106,7 @@ def measure(
     background = load.share()
     timings["floor"] = [tfidf.time(settings, recipe.seed)]
     plain = {name: [asdict(timing) for timing in rounds] for name, rounds in timings.items()}
-    evidence.save(folder, test.labels, {**logits, **spoilt}, plain)
+    evidence.save(folder, test.labels, {**logits, **otherwise}, plain)
     described = candidates.describe_all(
         subjects,
         tfidf,

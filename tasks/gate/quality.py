@@ -91,10 +91,14 @@ def open_question(difference: Difference, margin: float, level: float) -> str:
     """Why it is open: what these rows can show, and how many would settle it."""
     needed = difference.rows_needed(margin, level)
     settle = (
-        f"about {needed:,} rows would settle it" if needed else "it lies on the margin, and no number would settle it"
+        f"about {needed:,} would settle it, one way or the other"
+        if needed
+        else "it lies on the margin, and no number would settle it"
     )
+    if not margin:
+        return f"{difference.rows:,} test rows do not tell the two apart; {settle}"
     shown = 100 * difference.smallest_margin(level)
-    return f"{difference.rows:,} rows show a margin of {shown:.2f} points at best; {settle}"
+    return f"{difference.rows:,} test rows can show a margin of {shown:.2f} points at best; {settle}"
 
 
 def _difference(

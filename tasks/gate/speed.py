@@ -2,6 +2,9 @@
 
 What varies is the process more than the call: a model timed in one process can be 20 % slower than in the next. So a
 draw first takes rounds with replacement, the same for both models as they ran side by side, and then calls within each.
+Few rounds vary too little among themselves, and their spread is itself uncertain: a bound lies further from the value
+than the bootstrap's by sqrt(R / (R - 1)) (Davison and Hinkley 1997, section 2.3) and by Student's t over the normal
+quantile.
 """
 
 from collections.abc import Sequence
@@ -9,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 Rounds = Sequence[Sequence[float]]
 """Milliseconds of every call of one cell, by round."""
@@ -23,14 +27,24 @@ class Measured:
     value: float
     draws: Numbers
     """[resamples], sorted."""
+    rounds: int
+    """Rounds that were drawn from. Of a single one it is not known how much the next would differ."""
 
     def low(self, level: float) -> float:
         """Lower one-sided confidence bound."""
-        return float(np.quantile(self.draws, level))
+        return self._bound(level, level)
 
     def high(self, level: float) -> float:
         """Upper one-sided confidence bound."""
-        return float(np.quantile(self.draws, 1 - level))
+        return self._bound(1 - level, level)
+
+    def _bound(self, share: float, level: float) -> float:
+        drawn = float(np.quantile(self.draws, share))
+        if self.rounds == 1 or not self.value:
+            return drawn
+        further = stats.t.ppf(1 - level, self.rounds - 1) / stats.norm.ppf(1 - level)
+        further *= np.sqrt(self.rounds / (self.rounds - 1))
+        return float(self.value * (drawn / self.value) ** further)
 
 
 def speedup(candidate: Sequence[Rounds], baseline: Sequence[Rounds], *, resamples: int, seed: int) -> Measured:
@@ -55,14 +69,15 @@ def speedup(candidate: Sequence[Rounds], baseline: Sequence[Rounds], *, resample
     for fast, slow in zip(candidate, baseline, strict=True):
         logs += np.log(_quantiles(slow, 0.5, taken, chance)) - np.log(_quantiles(fast, 0.5, taken, chance))
         value += float(np.log(np.median(np.concatenate(slow))) - np.log(np.median(np.concatenate(fast))))
-    return Measured(float(np.exp(value / len(candidate))), np.sort(np.exp(logs / len(candidate))))
+    return Measured(float(np.exp(value / len(candidate))), np.sort(np.exp(logs / len(candidate))), count)
 
 
 def percentile(cell: Rounds, share: float, *, resamples: int, seed: int) -> Measured:
     """A percentile of a cell's calls in milliseconds, such as the p95 for share = 0.95."""
     chance = np.random.default_rng(seed)
     taken = chance.integers(0, len(cell), (resamples, len(cell)))
-    return Measured(float(np.quantile(np.concatenate(cell), share)), np.sort(_quantiles(cell, share, taken, chance)))
+    value = float(np.quantile(np.concatenate(cell), share))
+    return Measured(value, np.sort(_quantiles(cell, share, taken, chance)), len(cell))
 
 
 def _quantiles(cell: Rounds, share: float, taken: npt.NDArray[np.int64], chance: np.random.Generator) -> Numbers:

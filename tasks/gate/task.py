@@ -12,8 +12,8 @@ from tasks.stage import RunContext, Workshop, run_stage
 @task(name="gate", retries=0)
 def decide(context: RunContext, data: PreparedData, report: EvaluationReport, champion: ChampionAnswers) -> Verdict:
     """Holds the evidence against the recipe: quality, paired, against the teacher and the champion, on the whole test
-    split and on its slices, and against the champion on its own; speed, by its interval; size, placement, parity, and
-    whether it serves."""
+    split, in batches and one text at a time, and on its slices, and against the champion on its own; speed, by its
+    interval; size, placement, parity, and whether it serves."""
     recipe, settings = context.recipe, context.recipe.gate
 
     def body(workshop: Workshop) -> dict[str, Any]:
@@ -34,6 +34,8 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
         found = demands.exact_checks(settings, report)
         found += quality_checks(labels, answered, others, settings, workshop.seed)
         found += old_data_checks(settings, champion, workshop.seed)
+        alone = predictions(evidence.read_logits(folder, f"{report.selected}+{evidence.ALONE}"))
+        found += quality_checks(labels, alone, {f"teacher, {evidence.ALONE}": teacher}, settings, workshop.seed)
         for spoilt in recipe.evaluate.robustness:
             pair = [
                 predictions(evidence.read_logits(folder, f"{name}+{spoilt}"))

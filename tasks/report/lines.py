@@ -13,6 +13,7 @@ class Line:
     """One check, or several that are alike."""
 
     verdict: str
+    """Empty of what is told and decides nothing."""
     name: str
     value: str = ""
     bound: str = ""
@@ -61,8 +62,10 @@ def told(checks: list[Check]) -> list[Line]:
 
 
 def told_slices(slices: list[Check]) -> list[Line]:
-    """The slices that decide; those that are accepted are one line."""
+    """The slices that decide, those that are accepted in one line; a line too where none decides."""
     deciding = [check for check in slices if check["decides"]]
+    if slices and not deciding:
+        return [Line("", f"no slice decides: all {len(slices)} have fewer rows than gate.min_slice_rows")]
     passed = [check for check in deciding if check["verdict"] == "ACCEPTED"]
     rest = [check_line(check) for check in deciding if check["verdict"] != "ACCEPTED"]
     if len(passed) < 2:

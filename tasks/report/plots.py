@@ -179,8 +179,8 @@ def _label_points(figure: Figure, axes: Axes, points: Sequence[tuple[str, float,
             label = _beside(axes, name, (x, y), side)
             box = label.get_window_extent(renderer)
             label.remove()
-            covered = sum(box.overlaps(other) for other in [*obstacles, *lines])
-            covered += sum(box.contains(*dot) for dot in dots)
+            covered = sum(box.overlaps(line) for line in lines) + 5 * sum(box.overlaps(text) for text in obstacles)
+            covered += 2 * sum(box.contains(*dot) for dot in dots)
             covered += 0 if frame.x0 <= box.x0 and box.x1 <= frame.x1 else 10
             if covered < least:
                 best, least = side, covered

@@ -8,7 +8,10 @@ from rich.table import Table
 from tasks.report import wording
 from tasks.report.lines import Line, told, told_slices
 
-COLOURS = {"ACCEPTED": "green", "REJECTED": "red", "INCONCLUSIVE": "yellow"}
+LATENCY = 3  # column of the table
+COLOURS = {"ACCEPTED": "green", "REJECTED": "red", "INCONCLUSIVE": "yellow", "": "dim"}
+BUSY = 0.05
+"""Share of the machine that others may take before it is said beside the speed-up."""
 
 
 def summary_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -47,26 +50,39 @@ def check_lines(report: dict[str, Any]) -> list[str]:
         shown.append(f"[{COLOURS[line.verdict]}]{wording.MARKS[line.verdict]}[/] {escape(line.text)}")
         if line.verdict != "ACCEPTED" and line.detail:
             shown.append(f"  [dim]{escape(line.detail)}[/]")
+        if note := _note(line, report):
+            shown.append(f"  [dim]{note}[/]")
     return shown
 
 
 def summary_markdown(report: dict[str, Any]) -> str:
-    """The verdict, the table and the checks, for Prefect and MLflow."""
+    """The verdict, the checks and the table, for Prefect and MLflow; narrow enough for the form above which it stands
+    when a person is asked."""
     heads, rows = summary_rows(report)
+    del heads[LATENCY]
     for candidate, row in zip(report["candidates"], rows, strict=True):
+        del row[LATENCY]
         if candidate["name"] == report["selected"]:
             row[0] = f"**{row[0]}**"
-    lines = _lines(report)
-    parts = [f"# {report['verdict']}: {report['selected']}", _markdown_table(heads, rows)]
-    if lines:
-        cells = [[line.name, line.value, line.bound, line.asked, line.verdict] for line in lines]
-        parts.append(_markdown_table(["check", "value", "bound", "asked", "verdict"], cells))
-    parts += [f"{line.name}: {line.detail}." for line in lines if line.verdict != "ACCEPTED" and line.detail]
-    return "\n\n".join(parts) + "\n"
+    checks = [
+        f"- {wording.MARKS[line.verdict]} {line.text}"
+        + (f". {line.detail}." if line.verdict != "ACCEPTED" and line.detail else "")
+        + (f" ({note})" if (note := _note(line, report)) else "")
+        for line in _lines(report)
+    ]
+    parts = [f"## {report['verdict']}: {report['selected']}", "\n".join(checks), _markdown_table(heads, rows)]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _lines(report: dict[str, Any]) -> list[Line]:
     return [*told(report["checks"]), *told_slices(report["slices"])]
+
+
+def _note(line: Line, report: dict[str, Any]) -> str:
+    """What else took the machine while it was timed, if that is worth a word."""
+    load = report["machine"].get("background_load") or 0.0
+    timed = line.check is not None and line.check["name"] in ("speedup", "p95")
+    return f"other processes took {wording.share(load, 0)} of the machine meanwhile" if timed and load > BUSY else ""
 
 
 def _markdown_table(heads: list[str], rows: list[list[str]]) -> str:

@@ -27,9 +27,14 @@ CHECKS = {
     "parity": "Parity",
     "serves": "Golden requests answered",
 }
-SPOILT = {"typos": "with typos", "case": "with changed case", "punctuation": "with changed punctuation"}
+SPOILT = {
+    "alone": "of one text at a time",
+    "typos": "with typos",
+    "case": "with changed case",
+    "punctuation": "with changed punctuation",
+}
 DIRECTIONS = {"at_least": "at least", "at_most": "at most", "above": "above"}
-MARKS = {"ACCEPTED": "✓", "REJECTED": "✗", "INCONCLUSIVE": "?"}
+MARKS = {"ACCEPTED": "✓", "REJECTED": "✗", "INCONCLUSIVE": "?", "": "–"}
 MISSING = "–"
 PREFERRED_CELL = (1, 32)
 SAMPLES_FOR_P99 = 300  # of which the slowest three lie beyond it
@@ -175,7 +180,10 @@ def check_demand(check: Check) -> str:
 
 def check_bound(check: Check) -> str:
     """The end of the interval that decides: `lower bound −1.31 at level 5%`, and of what is refused the other, which
-    does not reach the threshold either; empty of a value that has no interval."""
+    does not reach the threshold either; both of what is open; empty of a value that has no interval."""
+    if check.get("verdict") == "INCONCLUSIVE" and check.get("low") is not None and check.get("level") is not None:
+        low, high = (measured(check[end], check.get("unit", "")).removesuffix(" points") for end in ("low", "high"))
+        return f"between {low} and {high} at level {100 * check['level']:.2g}%"
     side = "high" if (check["direction"] == "at_most") != (check.get("verdict") == "REJECTED") else "low"
     bound, level = check.get(side), check.get("level")
     if bound is None or level is None:

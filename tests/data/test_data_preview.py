@@ -47,6 +47,12 @@ def test_a_split_without_rows_is_told(tmp_path: Path) -> None:
         preview(DataSettings(train=train, test=csv(tmp_path / "b.csv", [])))
 
 
+def test_labels_too_rare_to_split_are_told_before_anything_is_prepared(tmp_path: Path) -> None:
+    rows = [f"text {place},{place}" for place in range(40)]
+    with pytest.raises(DataError, match=r"0 has 1, 1 has 1, .* and 35 more, and each label needs 3"):
+        preview(DataSettings(train=csv(tmp_path / "a.csv", rows)))
+
+
 def test_the_docstring_corpus_is_looked_at_in_every_library() -> None:
     looked = preview(DataSettings(source="docstrings", libraries=["json", "email", "networkx"]))
     assert set(looked.labels) == {"json", "email", "networkx"}

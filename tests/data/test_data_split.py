@@ -115,6 +115,15 @@ def test_a_label_too_rare_to_split_is_named() -> None:
         split_off(rows, {"validation": 0.1, "test": 0.15}, ["a", "b", "c"], seed=0)
 
 
+def test_of_many_labels_that_are_too_rare_a_few_are_named() -> None:
+    rows = table([f"t{place}" for place in range(300)], list(range(300)))
+    with pytest.raises(
+        DataError, match=r"l4 has 1 and 295 more, .* see that data\.label_column is the one meant"
+    ) as told:
+        split_off(rows, {"validation": 0.1, "test": 0.15}, [f"l{place}" for place in range(300)], seed=0)
+    assert len(str(told.value)) < 400
+
+
 def test_a_split_smaller_than_the_labels_is_named() -> None:
     rows = table([f"t{place}" for place in range(12)], [0, 1, 2] * 4)
     with pytest.raises(

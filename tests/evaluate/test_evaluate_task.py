@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from configs.recipe import parse_recipe
-from tasks import progress, store
+from tasks import evidence, progress, store
 from tasks.contracts import (
     ChampionAnswers,
     Checkpoint,
@@ -205,6 +205,14 @@ def test_texts_are_spoilt_where_the_recipe_asks(run):
     assert {"distilled+typos", "teacher+typos"} <= names
 
 
+def test_the_selected_model_answers_one_text_at_a_time_too(run):
+    _, report, _ = run
+    folder = store.open_artifact(report.artifact)
+    alone, together = (evidence.read_logits(folder, f"distilled{how}") for how in ("+alone", ""))
+    assert alone.shape == together.shape
+    np.testing.assert_allclose(alone, together, atol=1e-4)  # fp32: neighbours do not matter
+
+
 def test_an_evaluation_is_reused_until_a_setting_or_the_machine_changes(run, inputs, monkeypatch):
     storage, report, _ = run
     again = evaluate_models.fn(context(storage), **inputs)
@@ -233,6 +241,7 @@ def test_the_gate_decides_on_what_was_measured(run, inputs):
     # The same model twice: no row tells them apart, and 60 rows do not show a margin of 2 points even so.
     assert found["accuracy_difference", "teacher"].value == 0.0
     assert found["accuracy_difference", "teacher"].verdict == "INCONCLUSIVE"
+    assert found["accuracy_difference", "teacher, alone"].rows == 60
     assert found["accuracy_difference", "teacher, typos"].rows == 60
     assert found["accuracy_above_floor", ""].verdict == "REJECTED"
     assert found["speedup", ""].verdict in ("REJECTED", "INCONCLUSIVE")  # three calls of each

@@ -73,6 +73,11 @@ class Page:
         self.run(f"(() => {{ const field = {element}; field.scrollIntoView(); field.focus(); field.select(); }})()")
         self.call("Input.insertText", text=value)
 
+    def choose(self, element: str, value: str) -> None:
+        """Chooses from the list that an expression finds."""
+        change = f"list.value = '{value}'; list.dispatchEvent(new Event('change', {{bubbles: true}}))"
+        self.run(f"(() => {{ const list = {element}; {change} }})()")
+
     def press(self, element: str) -> None:
         """Clicks what an expression finds, with a real mouse."""
         self.run(f"{element}.scrollIntoView({{block: 'center'}})")

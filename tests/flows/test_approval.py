@@ -84,7 +84,7 @@ def test_who_approves_makes_it_the_champion_and_stands_in_the_history(
         "promote", "alice", "it is better", "took effect",
     )  # fmt: skip
     assert f"May **{name} version 1** be the champion?" in shown
-    assert "# ACCEPTED: quantized" in shown
+    assert "## ACCEPTED: quantized" in shown
 
 
 def test_what_is_refused_changes_nothing_and_stands_in_the_history(

@@ -158,6 +158,9 @@ FIELD = """(section, label) => {
   const group = named(document, section).find(one => one.querySelector('.schema-form-property'));
   return named(group, label)[0].querySelector('input, select');
 }"""
+ANSWER = """label => [...document.querySelectorAll('.schema-form-property')]
+  .find(one => one.querySelector('.schema-form-property__label')?.innerText === label)
+  ?.querySelector('input, select, textarea')"""
 
 
 def _fill_in(page: chromium.Page, here: Here, deployment: str) -> None:
@@ -168,7 +171,7 @@ def _fill_in(page: chromium.Page, here: Here, deployment: str) -> None:
     time.sleep(1)  # what a person types before the page has settled is overwritten
     page.fill(epochs, "5")
     time.sleep(1)
-    page.run(f"(() => {{ const list = {decay}; list.value = 'cosine'; list.dispatchEvent(new Event('change', {{bubbles: true}})) }})()")  # fmt: skip  # noqa: E501
+    page.choose(decay, "cosine")
     assert (page.run(f"{epochs}.value"), page.run(f"{decay}.value")) == ("5", "cosine")
     if pictures := os.environ.get("HONE_PICTURES"):
         page.run(f"{epochs}.scrollIntoView({{block: 'center'}})")
@@ -290,7 +293,7 @@ def test_the_run_shows_progress_the_table_the_plots_and_the_ways_to_mlflow(here:
     found = here.artifacts(finished)
     for stage in ("train", "distill", "prune", "quantize", "export", "evaluate"):
         assert (found[f"{stage}-progress"]["type"], found[f"{stage}-progress"]["data"]) == ("progress", 100.0), stage
-    assert found["tiny-report"]["data"].startswith("# ACCEPTED")
+    assert found["tiny-report"]["data"].startswith("## ACCEPTED")
     for plot in ("accuracy-against-latency", "curves-train", "curves-quantize"):
         assert found[f"tiny-{plot}"]["type"] == "image"
         assert found[f"tiny-{plot}"]["data"].startswith("data:image/svg+xml;base64,")
@@ -317,6 +320,55 @@ def test_a_browser_shows_the_finished_run_and_its_artifacts(here: Here, finished
         plot = here.artifacts(finished)["tiny-accuracy-against-latency"]["id"]
         page.open(f"{here.site.prefect_url}/artifacts/artifact/{plot}")
         page.wait("[...document.images].some(one => one.src.startsWith('data:image/svg') && one.naturalWidth > 100)")
+
+
+def test_a_person_approves_above_the_evidence_and_the_version_is_served(
+    here: Here, finished: str, tmp_path: Path
+) -> None:
+    deployment = here.deployment("optimize/tiny")
+    asked = here.ask("GET", f"/flow_runs/{finished}")[1]["parameters"]
+    asked["recipe"]["register"]["promote"] = "approval"
+    asked["recipe"]["gate"]["level"] = 0.06  # another verdict: a version of its own
+    run = here.ask("POST", f"/deployments/{deployment['id']}/create_flow_run", {"parameters": asked})[1]["id"]
+    here.until(lambda: here.state(run)["type"] == "PAUSED")
+    assert here.champion() == "1"
+    if chromium.path():
+        with chromium.browser(tmp_path) as page:
+            _approve(page, here, run)
+    else:
+        word = {"decision": "approve", "who": "olga", "reason": "as good and faster"}
+        assert here.ask("POST", f"/flow_runs/{run}/resume", {"run_input": word})[0] == 201
+    here.until(lambda: here.state(run)["type"] in ("COMPLETED", "FAILED", "CRASHED"), 60)
+    state = here.state(run)
+    assert (state["name"], here.champion()) == ("ACCEPTED", "2"), state["message"]
+    told = here.hone("history", "tiny").stdout
+    assert "olga" in told
+    assert "as good and faster" in told
+
+
+def _approve(page: chromium.Page, here: Here, run: str) -> None:
+    page.open(f"{here.site.prefect_url}/runs/flow-run/{run}")
+    page.wait("document.body?.innerText.includes('Resume')")
+    page.press("[...document.querySelectorAll('button')].find(one => one.innerText.trim() === 'Resume')")
+    page.wait("document.body.innerText.includes('be the champion?')")
+    decision, who, reason = (f"({ANSWER})('{label}')" for label in ("Decision (Optional)", "Who", "Reason (Optional)"))
+    page.wait(f"{decision}?.value === 'refuse'")
+    for part in (
+        "tiny version 2",
+        "It is version 1 now",
+        "ACCEPTED: quantized",
+        "Speed-up over the best dense teacher",
+    ):
+        assert part in page.text()
+    time.sleep(1)  # as in the run form
+    page.choose(decision, "approve")
+    page.fill(who, "olga")
+    page.fill(reason, "as good and faster")
+    if pictures := os.environ.get("HONE_PICTURES"):
+        time.sleep(0.5)
+        page.picture(Path(pictures) / "approval.png")
+    page.press("[...document.querySelectorAll('button')].find(one => one.innerText === 'Submit')")
+    page.wait("!document.body.innerText.includes('be the champion?')")
 
 
 def test_an_event_about_the_model_starts_retrain_which_finds_the_data_unchanged(here: Here, finished: str) -> None:
