@@ -18,8 +18,12 @@ from tasks.errors import PreflightError
 
 RECIPE_FLOWS = {"optimize": "flows.optimize.optimize", "retrain": "flows.retrain.retrain"}
 """Flows that take a recipe, by the module path a worker imports: a deployment `FLOW/RECIPE` for each recipe."""
-MODEL_FLOWS = {"promote": "flows.promote.promote", "rollback": "flows.promote.rollback"}
-"""Flows that take a model's name: one deployment `FLOW/FLOW` each."""
+MODEL_FLOWS = {
+    "promote": "flows.promote.promote",
+    "rollback": "flows.promote.rollback",
+    "lapse": "flows.approval.lapse",
+}
+"""Flows that take a model's name, or a run that waits for a person: one deployment `FLOW/FLOW` each."""
 DEFAULT_FOLDER = Path("configs")
 
 
@@ -56,13 +60,13 @@ def deploy(api: str, recipes: list[Recipe], directory: str = "") -> list[str]:
         PreflightError: when Prefect gives no answer.
     """
     place, made = directory or str(Path.cwd()), []
-    with _client(api) as client:
+    with connected(api) as client:
         _make_pool(client)
         for recipe in recipes:
             limit = _limit(client, f"model-{recipe.register_.model_name or recipe.name}")
             parameters = {"recipe": recipe.model_dump(mode="json")}
             for name, path in RECIPE_FLOWS.items():
-                schedules = _schedules(recipe) if name == "retrain" else []
+                schedules = _schedules(client, recipe) if name == "retrain" else []
                 number = _deployment(client, path, recipe.name, parameters, place, limit, schedules)
                 if name == "retrain":
                     set_retrain_triggers(client, recipe, number)
@@ -146,10 +150,19 @@ def _deployment(
     return str(answer.json()["id"])
 
 
-def _schedules(recipe: Recipe) -> list[dict[str, Any]]:
-    """What `retrain.cron` asks for."""
+def _schedules(client: Any, recipe: Recipe) -> list[dict[str, Any]]:
+    """What `retrain.cron` asks for; a schedule that somebody has paused stays so."""
+    from prefect.exceptions import ObjectNotFound
+
     cron = recipe.retrain.cron
-    return [{"schedule": {"cron": cron, "timezone": "UTC"}, "slug": "retrain", "active": True}] if cron else []
+    if not cron:
+        return []
+    try:
+        known = client.read_deployment_by_name(f"retrain/{recipe.name}").schedules
+    except ObjectNotFound:
+        known = []
+    active = not known or any(schedule.active for schedule in known)
+    return [{"schedule": {"cron": cron, "timezone": "UTC"}, "slug": "retrain", "active": active}]
 
 
 def _limit(client: Any, of: str) -> str:
@@ -172,7 +185,12 @@ def _make_pool(client: Any) -> None:
 
 
 @contextmanager
-def _client(api: str) -> Iterator[Any]:
+def connected(api: str) -> Iterator[Any]:
+    """Prefect's client.
+
+    Raises:
+        PreflightError: when Prefect gives no answer.
+    """
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY
 

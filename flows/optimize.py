@@ -6,7 +6,7 @@ from prefect import flow
 from prefect.states import Completed, State
 
 from configs.recipe import Recipe
-from flows.approval import ask_person
+from flows.approval import ask_person, resumed
 from flows.run import pipeline
 from tasks.champion.task import ask_champion
 from tasks.contracts import DriftReport, PreparedData, Promotion, RegisteredVersion, Verdict
@@ -36,18 +36,20 @@ class Outcome(NamedTuple):
 @flow(name="optimize", flow_run_name="{recipe.name}")
 def optimize(recipe: Recipe, output: str = "", fresh: bool = False) -> State[dict[str, Any]]:
     """Record what was done to the champion without Hone, prepare the data, go through the chain, and ask a person where
-    the recipe says so.
+    the recipe says so; once they have answered, do as they say.
 
     Args:
         recipe: What to do. Sections in the order of the chain.
         output: Folder of the report and the selected model; empty: runs/ and the recipe's name.
         fresh: Ignore the finished stages of earlier runs.
     """
+    if said := resumed():
+        return said
     with pipeline(recipe, output, fresh) as context:
         reconcile_champion(recipe)
         data = prepare_data(context)
         outcome = chain(context, data)
-    decided = ask_person(recipe, outcome.version, outcome.promotion, outcome.report)
+    decided = ask_person(recipe, outcome.version, outcome.promotion, outcome.verdict, outcome.report)
     return Completed(
         name=outcome.verdict.verdict, message=f"{outcome.verdict.headline()}{decided}", data=outcome.report
     )

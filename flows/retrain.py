@@ -7,7 +7,7 @@ from prefect import flow, task
 from prefect.states import Completed, State
 
 from configs.recipe import Recipe
-from flows.approval import ask_person
+from flows.approval import ask_person, resumed
 from flows.optimize import chain
 from flows.run import pipeline
 from tasks import lineage, storage, tracking
@@ -31,13 +31,15 @@ def retrain(recipe: Recipe, output: str = "", force: bool = False) -> State[dict
     """Record what was done to the champion without Hone, look at the data source, and end at once where it is unchanged
     or the last run too recent. Otherwise prepare the data, report how they drifted from what the champion learned from,
     go through the chain of `optimize`, which holds the new model against the champion on the new test split and on the
-    champion's own, and ask a person where the recipe says so.
+    champion's own, and ask a person where the recipe says so; once they have answered, do as they say.
 
     Args:
         recipe: What to do. Sections in the order of the chain.
         output: Folder of the report and the selected model; empty: runs/ and the recipe's name.
         force: Go through the chain even where the data are unchanged or the last run is recent.
     """
+    if said := resumed():
+        return said
     tracking.configure(storage.folder_of(recipe.compute.storage))
     reconcile_champion(recipe)
     nothing_to_do = None if force else look(recipe)
@@ -47,7 +49,7 @@ def retrain(recipe: Recipe, output: str = "", force: bool = False) -> State[dict
         data = prepare_data(context)
         drift = report_drift(context, data)
         outcome = chain(context, data, drift)
-    decided = ask_person(recipe, outcome.version, outcome.promotion, outcome.report)
+    decided = ask_person(recipe, outcome.version, outcome.promotion, outcome.verdict, outcome.report)
     return Completed(
         name=outcome.verdict.verdict, message=f"{outcome.verdict.headline()}{decided}", data=outcome.report
     )
@@ -78,14 +80,14 @@ def pause(found: list[str], before: list[str], ended: datetime, now: datetime, c
         ended: when the last run ended.
     """
     if found == before:
-        return Pause(UNCHANGED, f"the data are those of the last run, which ended {_at(ended)}; --force runs anyway")
+        return Pause(UNCHANGED, f"the data are those of the last run, which ended {_at(ended)}; force runs anyway")
     again = ended + timedelta(hours=cooldown_hours)
     if now < again:
         return Pause(
             COOLING_DOWN,
             f"the data have changed, but the last run ended {_at(ended)} and retrain.cooldown_hours is "
             f"{cooldown_hours:g}: this trigger is dropped. The first one after {_at(again)} takes the data up, or "
-            "--force now",
+            "force now",
         )
     return None
 

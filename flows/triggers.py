@@ -69,6 +69,26 @@ def set_death_watch(client: Any) -> None:
     _set(client, wanted, True)
 
 
+def end_orphans(client: Any) -> list[str]:
+    """Ends the deployments' runs that an earlier start left running, or being cancelled: before any worker runs, nobody
+    runs them, and they would keep their model's queue waiting. The same run started again reuses what was finished.
+
+    Returns:
+        Their names.
+    """
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+    from prefect.client.schemas.objects import StateType
+    from prefect.states import Cancelled, Crashed
+
+    under_way = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+    wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=under_way)))
+    found = [run for run in client.read_flow_runs(flow_run_filter=wanted) if run.deployment_id is not None]
+    for run in found:
+        ending = Cancelled if run.state_type == StateType.CANCELLING else Crashed
+        client.set_flow_run_state(run.id, ending(message="its worker was stopped while it ran"), force=True)
+    return [run.name for run in found]
+
+
 def _set(client: Any, wanted: Any, there: bool) -> None:
     known = client.read_automations_by_name(wanted.name)
     if there and known:

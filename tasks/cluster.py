@@ -56,6 +56,7 @@ TOKEN_FILE = Path("~/.ray/auth_token")
 OBJECT_STORE_BYTES = 128 * 1024**2  # jobs are a few kilobytes, and data goes through files
 LOOK_SECONDS = 0.5
 PROBE_SECONDS = 5.0
+FAREWELL_SECONDS = 10.0
 
 _crew: "_Crew | None" = None
 _leave: threading.Event | None = None
@@ -194,19 +195,25 @@ class _Crew:
                 "ran out, lower batch_size or raise accumulate"
             ) from failure
         except BaseException:  # interrupted: the workers would go on with the job
-            self.end()
+            self.end(at_once=True)
             raise
         if error is not None:
             kind, message = error
             raise getattr(errors, kind)(message)
 
-    def end(self) -> None:
-        """Kills the foreman, and with him all that he started."""
+    def end(self, at_once: bool = False) -> None:
+        """Kills the foreman, and with him all that he started. On a cluster that stays, he first sends the workers home
+        unless it has to be at once: Ray Train ends a helper of 200 MB that way, and leaves it there when it is killed.
+        """
         import ray
 
         if self._opened.exception() is None:
+            foreman, fit = self._opened.result()
             with contextlib.suppress(ray.exceptions.RayError):
-                ray.kill(self._opened.result()[0])
+                if os.environ.get("RAY_ADDRESS") and not at_once:
+                    ray.get(foreman.close.remote())
+                    ray.wait([fit], timeout=FAREWELL_SECONDS)
+                ray.kill(foreman)
         if self._folder:
             with contextlib.suppress(StorageError):  # what is left there does no harm
                 storage.remove(self._folder)
@@ -300,7 +307,10 @@ def serve(config: dict[str, Any]) -> None:
         while True:
             outcome = None
             try:
-                parcel = cloudpickle.loads(ray.get(desk.take.remote(number)))
+                taken = ray.get(desk.take.remote(number))
+                if not taken:
+                    return
+                parcel = cloudpickle.loads(taken)
                 with unpacked(parcel, rank, world_size) as (job, keep):
                     loop.run(job, rank, world_size, get_device(), keep)
             except HoneError as error:  # raised by all workers alike; any other error takes the group down

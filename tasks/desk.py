@@ -18,6 +18,10 @@ class Desk:
             self._changed.notify_all()
             return len(self._jobs) - 1
 
+    async def close(self) -> None:
+        """No more jobs: whoever asks for the next one gets an empty one, and may go."""
+        await self.offer(b"")
+
     async def outcome(self, number: int) -> tuple[str, str] | None:
         """Waits for a job to end: None, or the kind and the message of the error that it ended with."""
         async with self._changed:
@@ -29,7 +33,7 @@ class Desk:
         return len(self._outcomes)
 
     async def take(self, number: int) -> bytes:
-        """Waits for a job."""
+        """Waits for a job; empty where there will be none."""
         async with self._changed:
             await self._changed.wait_for(lambda: len(self._jobs) > number)
             return self._jobs[number]

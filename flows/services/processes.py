@@ -19,7 +19,7 @@ KILL_SECONDS = 5.0
 def start(service: Service, site: Site) -> Record:
     """Starts a process in a session of its own, so that a terminal's Ctrl-C reaches only `hone up`."""
     environment = {name: value for name, value in os.environ.items() if name not in service.without}
-    with service.log(site).open("wb") as log:
+    with service.log(site).open("ab") as log:
         process = subprocess.Popen(
             service.command,
             env=environment | service.environment,

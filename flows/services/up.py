@@ -120,9 +120,14 @@ def _start(site: Site, recipes: list[Recipe], console: Console) -> None:
         for service in servers:
             processes.start(service, site)
         _await_healthy(servers, site)
-        from flows.deploy import deploy
+        from flows.deploy import connected, deploy
+        from flows.triggers import end_orphans
 
-        for made in deploy(site.client()["PREFECT_API_URL"], recipes):
+        api = site.client()["PREFECT_API_URL"]
+        with connected(api) as client:
+            for name in end_orphans(client):
+                console.print(f"{name} was running when its worker was stopped: it is ended now", highlight=False)
+        for made in deploy(api, recipes):
             console.print(f"deployed {made}", highlight=False)
         processes.start(worker, site)
         _await_healthy([worker], site)

@@ -83,6 +83,10 @@ def _why_not(context: RunContext, registered: RegisteredVersion, verdict: Verdic
         return f"the verdict is {verdict.verdict}"
     if not registered.version:
         return "nothing was registered"
+    serving = tracking.version_at(registered.name, tracking.CHAMPION)
+    asks = context.recipe.register_.promote == "approval"
+    if asks and serving is not None and serving.tags.get("hone.model_digest") == registered.record.digest:
+        return f"the champion, version {serving.version}, is this very model"
     before = next((one for one in change.records(registered.name) if _asked(one, registered.version)), None)
     return f"version {registered.version} was up for it before: entry {before.number} of the history" if before else ""
 

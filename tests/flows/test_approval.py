@@ -1,23 +1,23 @@
 """A person's word: the run pauses with the evidence, and what they say, or do not say, stands in the history."""
 
-import threading
-import time
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow
-from prefect.states import State
+from prefect.states import Completed, State
 
 from configs.recipe import Recipe, parse_recipe
-from flows import approval
-from flows.approval import Approval, ask_person
+from flows.approval import Approval, ask_person, lapse, resumed
 from flows.environment import prepare_prefect_database
 from flows.shell import no_heartbeat
-from tasks.contracts import Promotion, RegisteredVersion, StageRecord
+from tasks.contracts import Promotion, RegisteredVersion, StageRecord, Verdict
 from tasks.promote import change
+from tasks.tracking import server
 from tests.promote.conftest import champion, model, shared
 from tests.register.conftest import storage
 from tests.report.conftest import recipe, report, results
@@ -30,49 +30,64 @@ Model = Callable[..., str]
 RECORD = StageRecord(name="promote", status="skipped", reason="register.promote is approval", seconds=0.0)
 
 
-def recipe_of(name: str, hours: float = 1.0) -> Recipe:
-    register = {"promote": "approval", "approval_hours": hours}
-    return parse_recipe({"name": name, "data": {"train": "a.csv"}, "model": {"source": "a"}, "register": register})
+VERDICT = Verdict(record=RECORD, verdict="ACCEPTED", selected="quantized", checks=[])
+
+
+def recipe_of(name: str) -> Recipe:
+    register = {"promote": "approval", "approval_hours": 1.0}
+    compute = {"storage": str(server._Place.storage)}
+    return parse_recipe(
+        {"name": name, "data": {"train": "a.csv"}, "model": {"source": "a"}, "register": register, "compute": compute}
+    )
 
 
 @flow(name="asks")
-def asks(recipe: Recipe, version: str, report: dict[str, Any]) -> str:
-    """The end of a run."""
+def asks(recipe: Recipe, version: str, report: dict[str, Any]) -> State[Any]:
+    """A run from its first line, as a worker starts it: also once it is resumed."""
+    if said := resumed():
+        return said
     registered = RegisteredVersion(record=RECORD, name=recipe.name, version=version)
-    return ask_person(recipe, registered, Promotion(record=RECORD, waits=True), report)
+    told = ask_person(recipe, registered, Promotion(record=RECORD, waits=True), VERDICT, report)
+    return Completed(name="ACCEPTED", message=told)
 
 
-def deployed(recipe: Recipe, version: str, report: dict[str, Any], answer: dict[str, Any] | None) -> tuple[State, str]:
-    """The final state of a deployment's run whose form is answered so, and what stood above the form."""
+def suspended(client: SyncPrefectClient, recipe: Recipe, version: str, report: dict[str, Any]) -> tuple[Any, str]:
+    """The id of a deployment's run that waits, and what stands above its form."""
+    deployment = client.create_deployment(client.create_flow(asks), f"ask {recipe.name}")
+    run = client.create_flow_run_from_deployment(deployment)
+    start(client, run.id, recipe, version, report)
+    state = client.read_flow_run(run.id).state
+    assert state is not None
+    assert state.name == "Suspended"
+    keys = state.state_details.run_input_keyset
+    assert keys is not None
+    return run.id, client.read_flow_run_input(run.id, keys["description"])
+
+
+def start(client: SyncPrefectClient, run: Any, recipe: Recipe, version: str, report: dict[str, Any]) -> None:
+    parameters = {"recipe": recipe, "version": version, "report": report}
+    with contextlib.suppress(Pause):  # as Prefect's engine does in a worker's process
+        run_flow(asks, flow_run=client.read_flow_run(run), parameters=parameters, return_type="state")
+
+
+def deployed(
+    recipe: Recipe, version: str, report: dict[str, Any], answer: dict[str, Any], meanwhile: str = ""
+) -> tuple[State, str]:
+    """The final state of a deployment's run whose form is answered so, and what stood above the form; another version
+    may have become the champion meanwhile."""
     prepare_prefect_database()
-    shown: list[str] = []
     with get_client(sync_client=True) as client, no_heartbeat():
-        deployment = client.create_deployment(client.create_flow(asks), f"ask {recipe.name}")
-        parameters = {"recipe": recipe, "version": version, "report": report}
-        run = client.create_flow_run_from_deployment(deployment)
-        if answer is not None:
-            person = threading.Thread(target=_answer, args=(client, run.id, answer, shown))
-            person.start()
-        state = run_flow(asks, flow_run=run, parameters=parameters, return_type="state")
-        if answer is not None:
-            person.join()
-        return client.read_flow_run(run.id).state, "".join(shown) or str(state.data)
+        run, shown = suspended(client, recipe, version, report)
+        if meanwhile:
+            change.promote(recipe.name, meanwhile, "carol")
+        client.resume_flow_run(run, run_input=answer)
+        start(client, run, recipe, version, report)
+        state = client.read_flow_run(run).state
+        assert state is not None
+        return state, shown
 
 
-def _answer(client: SyncPrefectClient, run_id: Any, answer: dict[str, Any], shown: list[str]) -> None:
-    while not (state := client.read_flow_run(run_id).state) or not state.is_paused():
-        time.sleep(0.1)
-    key = state.state_details.run_input_keyset["description"]
-    while key not in {found.key for found in client.filter_flow_run_input(run_id, key, limit=1, exclude_keys=set())}:
-        time.sleep(0.1)
-    shown.append(client.read_flow_run_input(run_id, key))
-    client.resume_flow_run(run_id, run_input=answer)
-
-
-def test_who_approves_makes_it_the_champion_and_stands_in_the_history(
-    model: Model, report: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(approval, "POLL_SECONDS", 1)
+def test_who_approves_makes_it_the_champion_and_stands_in_the_history(model: Model, report: dict[str, Any]) -> None:
     name = model(1)
     state, shown = deployed(
         recipe_of(name), "1", report, {"decision": "approve", "who": "alice", "reason": "it is better"}
@@ -87,10 +102,7 @@ def test_who_approves_makes_it_the_champion_and_stands_in_the_history(
     assert "## ACCEPTED: quantized" in shown
 
 
-def test_what_is_refused_changes_nothing_and_stands_in_the_history(
-    model: Model, report: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(approval, "POLL_SECONDS", 1)
+def test_what_is_refused_changes_nothing_and_stands_in_the_history(model: Model, report: dict[str, Any]) -> None:
     name = model(2)
     change.promote(name, "1", "alice")
     state, _ = deployed(recipe_of(name), "2", report, {"decision": "refuse", "who": "bob", "reason": "too slow"})
@@ -102,10 +114,31 @@ def test_what_is_refused_changes_nothing_and_stands_in_the_history(
     )  # fmt: skip
 
 
+def test_who_approves_against_another_champion_than_they_were_shown_changes_nothing(
+    model: Model, report: dict[str, Any]
+) -> None:
+    name = model(2)
+    answer = {"decision": "approve", "who": "alice", "reason": "it is better"}
+    state, shown = deployed(recipe_of(name), "1", report, answer, meanwhile="2")
+    assert "There is none yet." in shown
+    assert champion(name) == "2"
+    entry = change.records(name)[-1]
+    assert (entry.action, entry.who, entry.outcome) == ("refuse", "alice", "refused")
+    assert entry.reason == "approved, but held against none, and the champion is version 2 by now"
+    assert entry.reason in str(state.message)
+
+
 def test_where_nobody_answers_nothing_changes_and_the_run_ends(model: Model, report: dict[str, Any]) -> None:
     name = model(1)
-    state, _ = deployed(recipe_of(name, 2 / 3600), "1", report, None)
-    assert state.is_completed()
+    prepare_prefect_database()
+    with get_client(sync_client=True) as client, no_heartbeat():
+        run, _ = suspended(client, recipe_of(name), "1", report)
+        lapse(str(run))
+        state = client.read_flow_run(run).state
+        assert state is not None
+        assert (state.name, state.type.value) == ("ACCEPTED", "COMPLETED")
+        assert "version 1 was not promoted: nobody decided within 1 hours" in str(state.message)
+        assert lapse(str(run), return_state=True).message == "a person decided, or the run has ended"
     assert champion(name) == ""
     (entry,) = change.records(name)
     assert (entry.action, entry.who, entry.outcome) == ("refuse", "nobody", "refused")
@@ -116,8 +149,10 @@ def test_without_a_server_the_run_does_not_wait_and_says_who_may_do_it(model: Mo
     name = model(1)
     registered = RegisteredVersion(record=RECORD, name=name, version="1")
     waiting = Promotion(record=RECORD, waits=True)
-    assert ask_person(recipe_of(name), registered, waiting, report) == f"; version 1 waits for `hone promote {name} 1`"
-    assert ask_person(recipe_of(name), registered, Promotion(record=RECORD), report) == ""
+    told = ask_person(recipe_of(name), registered, waiting, VERDICT, report)
+    assert told == f"; version 1 waits for `hone promote {name} 1`"
+    told = ask_person(recipe_of(name), registered, Promotion(record=RECORD), VERDICT, report)
+    assert told == "; not promoted: register.promote is approval"
     assert change.records(name) == []
 
 

@@ -60,6 +60,12 @@ class Here:
         assert status == 200, found
         return found
 
+    def run(self, deployment: str, parameters: dict[str, Any]) -> str:
+        """Starts one and returns its id."""
+        status, made = self.ask("POST", f"/deployments/{deployment}/create_flow_run", {"parameters": parameters})
+        assert status == 201, made
+        return str(made["id"])
+
     def state(self, run_id: str) -> dict[str, Any]:
         return self.ask("GET", f"/flow_runs/{run_id}")[1]["state"]
 
@@ -139,7 +145,7 @@ def submitted(here: Here, tmp_path_factory: pytest.TempPathFactory) -> str:
     else:
         chosen = deployment["parameters"]
         chosen["recipe"]["train"] |= {"epochs": 5, "decay": "cosine"}
-        here.ask("POST", f"/deployments/{deployment['id']}/create_flow_run", {"parameters": chosen})
+        here.run(deployment["id"], chosen)
     wanted = {"deployments": {"id": {"any_": [deployment["id"]]}}}
     [run] = here.until(lambda: here.ask("POST", "/flow_runs/filter", wanted)[1], 30)
     return str(run["id"])
@@ -215,7 +221,7 @@ def test_deploying_again_keeps_the_deployments_and_takes_the_recipes_values(here
     assert done.returncode == 0, done.stdout + done.stderr
     after = here.ask("POST", "/deployments/filter", wanted)[1]
     assert {found["id"] for found in after} == before
-    assert {found["name"] for found in after} == {"tiny", "promote", "rollback"}
+    assert {found["name"] for found in after} == {"tiny", "promote", "rollback", "lapse"}
     recipe = load_recipe(here.folder / "configs" / "recipe.yaml")
     optimize = here.deployment("optimize/tiny")
     assert optimize["parameters"] == {"recipe": recipe.model_dump(mode="json")}
@@ -225,6 +231,15 @@ def test_deploying_again_keeps_the_deployments_and_takes_the_recipes_values(here
     assert (
         optimize["global_concurrency_limit"]["id"] == here.deployment("retrain/tiny")["global_concurrency_limit"]["id"]
     )
+
+
+def test_a_schedule_that_a_person_paused_stays_so_when_the_recipe_is_deployed_again(here: Here) -> None:
+    deployment = here.deployment("retrain/tiny")
+    path = f"/deployments/{deployment['id']}/schedules/{deployment['schedules'][0]['id']}"
+    assert here.ask("PATCH", path, {"active": False})[0] == 204
+    assert here.hone("deploy", f"--folder={here.site.folder}").returncode == 0
+    [schedule] = here.deployment("retrain/tiny")["schedules"]
+    assert schedule["active"] is False
 
 
 def test_the_schedule_and_the_events_of_a_recipe_are_those_of_its_retrain_deployment(here: Here) -> None:
@@ -322,16 +337,24 @@ def test_a_browser_shows_the_finished_run_and_its_artifacts(here: Here, finished
         page.wait("[...document.images].some(one => one.src.startsWith('data:image/svg') && one.naturalWidth > 100)")
 
 
-def test_a_person_approves_above_the_evidence_and_the_version_is_served(
+def test_a_run_waits_for_a_person_through_a_restart_and_does_as_they_say_above_the_evidence(
     here: Here, finished: str, tmp_path: Path
 ) -> None:
     deployment = here.deployment("optimize/tiny")
     asked = here.ask("GET", f"/flow_runs/{finished}")[1]["parameters"]
     asked["recipe"]["register"]["promote"] = "approval"
-    asked["recipe"]["gate"]["level"] = 0.06  # another verdict: a version of its own
-    run = here.ask("POST", f"/deployments/{deployment['id']}/create_flow_run", {"parameters": asked})[1]["id"]
+    asked["recipe"]["quantize"]["method"] = "none"  # another model
+    run = here.run(deployment["id"], asked)
     here.until(lambda: here.state(run)["type"] == "PAUSED")
     assert here.champion() == "1"
+    asked["recipe"]["train"]["epochs"] = 1000
+    another = here.run(deployment["id"], asked)  # of the same model: it does not wait for a person's word
+    here.until(lambda: here.artifacts(another).get("train-progress") and _trainers(here))
+    assert here.hone("down").returncode == 0
+    restarted = here.up()
+    assert (restarted.returncode, "was running when its worker was stopped" in restarted.stdout) == (0, True)
+    assert here.state(another)["type"] == "CRASHED"
+    assert here.state(run)["name"] == "Suspended"
     if chromium.path():
         with chromium.browser(tmp_path) as page:
             _approve(page, here, run)
@@ -356,7 +379,7 @@ def _approve(page: chromium.Page, here: Here, run: str) -> None:
     for part in (
         "tiny version 2",
         "It is version 1 now",
-        "ACCEPTED: quantized",
+        "ACCEPTED: pruned",
         "Speed-up over the best dense teacher",
     ):
         assert part in page.text()
@@ -393,7 +416,7 @@ def test_cancelling_stops_the_workers_in_30_seconds_leaves_the_champion_and_lets
     deployment, before = here.deployment("optimize/tiny"), here.champion()
     long = deployment["parameters"]
     long["recipe"]["train"]["epochs"] = 1000
-    run = here.ask("POST", f"/deployments/{deployment['id']}/create_flow_run", {"parameters": long})[1]["id"]
+    run = here.run(deployment["id"], long)
     here.until(lambda: here.artifacts(run).get("train-progress") and _trainers(here))
     assert here.ask("POST", f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})[0] == 201
     here.until(lambda: not _trainers(here), 30)

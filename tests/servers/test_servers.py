@@ -188,6 +188,18 @@ def test_the_trainings_needed_nothing_of_the_workers_disk(done: Done) -> None:
     assert list(there.glob("teacher_outputs/*/logits.npy"))
 
 
+def test_the_cluster_keeps_no_process_of_a_run_that_has_ended(done: Done) -> None:
+    """Ray Train's helper among them, which outlives a controller that is killed."""
+    running = done.services.running
+    below = [child for name in ("ray-head", "ray-worker") for child in _below(running[name].pid)]
+    assert below
+    assert not [line for line in below if "RayTrainWorker" in line or "PlacementGroupCleaner" in line]
+
+
+def _below(pid: int) -> list[str]:
+    return [" ".join(child.cmdline()) for child in psutil.Process(pid).children(recursive=True) if child.is_running()]
+
+
 def test_another_worker_finds_every_stage_finished(done: Done) -> None:
     """As after the loss of the first one's disk, but for the recipe and its data."""
     shutil.rmtree(done.services.worker / "mirror")
