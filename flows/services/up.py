@@ -120,20 +120,24 @@ def _start(site: Site, recipes: list[Recipe], console: Console) -> None:
         for service in servers:
             processes.start(service, site)
         _await_healthy(servers, site)
-        from flows.deploy import connected, deploy
-        from flows.triggers import end_orphans
-
-        api = site.client()["PREFECT_API_URL"]
-        with connected(api) as client:
-            for name in end_orphans(client):
-                console.print(f"{name} was running when its worker was stopped: it is ended now", highlight=False)
-        for made in deploy(api, recipes):
-            console.print(f"deployed {made}", highlight=False)
+        _register(site.client()["PREFECT_API_URL"], recipes, console)
         processes.start(worker, site)
         _await_healthy([worker], site)
     except BaseException:
         processes.stop(site.services)
         raise
+
+
+def _register(api: str, recipes: list[Recipe], console: Console) -> None:
+    """Ends what an earlier start left running, and deploys the recipes."""
+    from flows.deploy import connected, deploy
+    from flows.triggers import end_orphans
+
+    with connected(api) as client:
+        for name in end_orphans(client):
+            console.print(f"{name} was running when its worker was stopped: it is ended now", highlight=False)
+    for made in deploy(api, recipes):
+        console.print(f"deployed {made}", highlight=False)
 
 
 def _await_healthy(services: list[Service], site: Site) -> None:
