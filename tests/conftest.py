@@ -12,6 +12,12 @@ from tasks.tracking import server
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 prepare_environment()
+LONG = {"test_chain", "test_deploy", "test_retrain", "test_quickstart", "test_cluster"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take minutes come first, so that none of them is left to one process at the end."""
+    items.sort(key=lambda item: Path(item.path).stem not in LONG)
 
 
 @pytest.fixture(scope="session")
