@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.decomposition import PCA
 
 from tasks.contracts import DriftPart
 from tasks.drift.compare import (
@@ -19,6 +20,7 @@ from tasks.drift.compare import (
 from tasks.drift.features import frequent, unseen_shares, word_counts, words
 
 SHOWN = 4
+COMPONENTS = 8
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Sample:
     """Test rows."""
     answers: npt.NDArray[np.float64] | None = None
     """The champion's logits [test rows, its labels]; None where it was not asked."""
+    embeddings: npt.NDArray[np.float64] | None = None
+    """What its last layer is given [test rows, width]; None where it was not asked."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class _Found:
 
 
 def measure(before: Sample, now: Sample, known: set[str], index: float, seed: int) -> list[DriftPart]:
-    """Labels, lengths, words, unseen words, and what the champion answers, each compared.
+    """Labels, lengths, words, unseen words, what the champion makes of a text and what it answers, each compared.
 
     Args:
         before: what the champion learned from.
@@ -65,6 +69,8 @@ def measure(before: Sample, now: Sample, known: set[str], index: float, seed: in
             *(f"{side.mean():.2%} of the words" for side in unseen),
         ),
     ]
+    if before.embeddings is not None and now.embeddings is not None:
+        found.append(_embeddings(before.embeddings, now.embeddings, seed))
     if before.answers is not None and now.answers is not None:
         found.append(_answers(before.answers, now.answers))
     p_values = holm([one.difference.p_value for one in found])
@@ -102,6 +108,15 @@ def _vocabulary(before: list[list[str]], now: list[list[str]], seed: int) -> _Fo
         for side in shares
     ]
     return _Found("vocabulary", compare_words(counts[0], counts[1], seed), *told)
+
+
+def _embeddings(before: npt.NDArray[np.float64], now: npt.NDArray[np.float64], seed: int) -> _Found:
+    """Their first principal components. As far as the two sides lie apart, the components lie along it."""
+    both = np.concatenate([before, now])
+    components = PCA(min(COMPONENTS, *both.shape), random_state=seed).fit(both)
+    centre = before.mean(axis=0)
+    told = [f"{np.linalg.norm(side - centre, axis=1).mean():.3g} from its centre" for side in (before, now)]
+    return _Found("embeddings", compare_columns(components.transform(before), components.transform(now)), *told)
 
 
 def _answers(before: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> _Found:

@@ -50,14 +50,16 @@ def _measured(context: RunContext, data: PreparedData) -> DriftReport:
         return DriftReport(record=skip_stage(STAGE, f"version {version.version} learned from these very data", ""))
 
     def body(workshop: Workshop) -> dict[str, Any]:
+        from tasks.drift.embed import write_embedder
         from tasks.drift.features import words
         from tasks.drift.measure import measure
         from tasks.model.text import read_split
 
         model = tracking.download(version, workshop.scratch / "champion")["model"]
+        embedder = write_embedder(model, workshop.scratch / "embedder")
         folders = [store.open_artifact(side.artifact) for side in (before, data)]
-        learned = _sample(context, before, folders[0], model)
-        now = _sample(context, data, folders[1], model)
+        learned = _sample(context, before, folders[0], model, embedder)
+        now = _sample(context, data, folders[1], model, embedder)
         known = {word for text in _texts(read_split(folders[0], "train")) for word in words(text)}
         parts = measure(learned, now, known, recipe.retrain.drift_index, workshop.seed)
         return {
@@ -93,12 +95,13 @@ def _measured(context: RunContext, data: PreparedData) -> DriftReport:
     return report
 
 
-def _sample(context: RunContext, data: PreparedData, folder: Path, model: Path) -> "Sample":
+def _sample(context: RunContext, data: PreparedData, folder: Path, model: Path, embedder: Path) -> "Sample":
     """What of one side is compared.
 
     Args:
         folder: where its splits lie.
         model: the champion's folder.
+        embedder: that of `write_embedder`.
     """
     from tasks.drift.measure import Sample
     from tasks.model.predict import predict
@@ -107,19 +110,23 @@ def _sample(context: RunContext, data: PreparedData, folder: Path, model: Path) 
 
     recipe = context.recipe
     train, test = (_first(read_split(folder, split)) for split in ("train", "test"))
-    answers = predict(
-        Subject("champion", "champion", "onnxruntime", "", model, digest="", size_bytes=0, parameters=0),
-        test,
-        max_length=recipe.model.max_length,
-        batch_size=recipe.evaluate.batch_size,
-        providers=recipe.export.providers,
-        threads=recipe.evaluate.threads,
+    answers, embeddings = (
+        predict(
+            Subject("champion", "champion", "onnxruntime", "", asked, digest="", size_bytes=0, parameters=0),
+            test,
+            max_length=recipe.model.max_length,
+            batch_size=recipe.evaluate.batch_size,
+            providers=recipe.export.providers,
+            threads=recipe.evaluate.threads,
+        ).astype(np.float64)
+        for asked in (model, embedder)
     )
     return Sample(
         texts=_texts(train),
         labels=[data.labels[label] for label in train.labels],
         held_out=_texts(test),
-        answers=answers.astype(np.float64),
+        answers=answers,
+        embeddings=embeddings,
     )
 
 
