@@ -69,11 +69,10 @@ def ask_person(
     run = _served()
     if run is None:
         return f"; version {version.version} waits for `hone promote {version.name} {version.version}`"
-    serving = tracking.version_at(version.name, tracking.CHAMPION)
     question = Question(
         name=version.name,
         version=version.version,
-        champion=serving.version if serving else "",
+        champion=_champion(version.name),
         verdict=verdict.verdict,
         headline=verdict.headline(),
         storage=recipe.compute.storage,
@@ -142,11 +141,10 @@ def evidence(question: Question, report: dict[str, Any]) -> str:
 def _done(question: Question, answer: Approval) -> PromotionRecord:
     if answer.decision == "refuse":
         return change.refuse(question.name, question.version, answer.who, answer.reason)
-    serving = tracking.version_at(question.name, tracking.CHAMPION)
-    if (serving.version if serving else "") != question.champion:
+    serving = _champion(question.name)
+    if serving != question.champion:
         reason = (
-            f"approved, but held against {_version(question.champion)}, and the champion is "
-            f"{_version(serving.version if serving else '')} by now"
+            f"approved, but held against {_version(question.champion)}, and the champion is {_version(serving)} by now"
         )
         return change.refuse(question.name, question.version, answer.who, reason)
     return change.promote(question.name, question.version, answer.who, answer.reason)
@@ -185,6 +183,12 @@ def _served() -> UUID | None:
     if context is None or context.flow_run is None or context.flow_run.deployment_id is None:
         return None
     return context.flow_run.id
+
+
+def _champion(name: str) -> str:
+    """The version that is served; empty where none is."""
+    serving = tracking.version_at(name, tracking.CHAMPION)
+    return serving.version if serving else ""
 
 
 def _version(version: str) -> str:

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from tasks import store, tracking
 from tasks.contracts import PreparedData
-from tasks.errors import DamagedArtifactError, UnsafeFileError
+from tasks.errors import DamagedArtifactError, StorageError, UnsafeFileError
 from tasks.tracking import Version
 
 
@@ -37,6 +37,6 @@ def data_of_version(version: Version) -> OldData:
         return OldData(note=f"MLflow does not recall {about}")
     try:
         store.open_artifact(found.artifact)
-    except (DamagedArtifactError, UnsafeFileError) as error:
+    except (DamagedArtifactError, StorageError, UnsafeFileError) as error:
         return OldData(note=f"{about} is not there any more: {error}")
     return OldData(found)

@@ -50,12 +50,16 @@ def open_artifact(artifact: Artifact) -> Path:
         UnsafeFileError: when a pickle lies among the files.
     """
     folder = local_path(artifact)
-    if storage.is_mirror(folder):
-        storage.fetch(folder, unless=lambda here: here.is_dir() and folder_digest(here) == artifact.digest)
+    if not folder.is_dir() and storage.is_mirror(folder):
+        _fetch(artifact, folder)
     if not folder.is_dir():
         raise DamagedArtifactError(f"{folder}: absent, though {artifact.digest} is recorded there; run with --fresh")
     refuse_pickles(folder)
     found = folder_digest(folder)
+    if found != artifact.digest and storage.is_mirror(folder):
+        _fetch(artifact, folder)
+        refuse_pickles(folder)
+        found = folder_digest(folder)
     if found != artifact.digest:
         raise DamagedArtifactError(
             f"{folder}: its content is {found}, not {artifact.digest} as recorded; run with --fresh"
@@ -102,6 +106,11 @@ def copy_folder(source: Path, destination: Path) -> None:
         shutil.rmtree(beside)
     shutil.copytree(source, beside)
     replace_folder(beside, destination)
+
+
+def _fetch(artifact: Artifact, folder: Path) -> None:
+    """Unless another process has done it by now: whoever reads there would lose its files."""
+    storage.fetch(folder, unless=lambda here: here.is_dir() and folder_digest(here) == artifact.digest)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.model.predict import predict
-from tasks.model.subject import Subject
+from tasks.model.subject import registered
 from tasks.model.text import Rows
 
 UNKNOWN = -60.0
@@ -29,8 +29,9 @@ def answer(
 
     A label that is new to it is never its answer; one that this run does not have any more is left out.
     """
-    champion = Subject("champion", "champion", "onnxruntime", "", folder, digest="", size_bytes=0, parameters=0)
-    own = predict(champion, rows, max_length=max_length, batch_size=batch_size, providers=providers, threads=threads)
+    own = predict(
+        registered(folder), rows, max_length=max_length, batch_size=batch_size, providers=providers, threads=threads
+    )
     names = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id2label"]
     place = {names[str(label)]: label for label in range(len(names))}
     matched = np.full((len(rows), len(labels)), UNKNOWN, dtype=np.float32)

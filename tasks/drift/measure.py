@@ -111,12 +111,14 @@ def _vocabulary(before: list[list[str]], now: list[list[str]], seed: int) -> _Fo
 
 
 def _embeddings(before: npt.NDArray[np.float64], now: npt.NDArray[np.float64], seed: int) -> _Found:
-    """Their first principal components. As far as the two sides lie apart, the components lie along it."""
+    """Their first principal components, in tenths of a standard deviation, as what a text becomes depends a little on
+    its batch. As far as the two sides lie apart, the components lie along it."""
     both = np.concatenate([before, now])
-    components = PCA(min(COMPONENTS, *both.shape), random_state=seed).fit(both)
+    components = PCA(min(COMPONENTS, *both.shape), whiten=True, random_state=seed).fit(both)
+    projected = [components.transform(side).round(1) for side in (before, now)]
     centre = before.mean(axis=0)
     told = [f"{np.linalg.norm(side - centre, axis=1).mean():.3g} from its centre" for side in (before, now)]
-    return _Found("embeddings", compare_columns(components.transform(before), components.transform(now)), *told)
+    return _Found("embeddings", compare_columns(*projected), *told)
 
 
 def _answers(before: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> _Found:

@@ -88,7 +88,7 @@ def _measured(context: RunContext, data: PreparedData) -> DriftReport:
             "champion": version.tags.get("hone.model_digest", "") or version.source,
         },
         code=("model/text.py", "model/predict.py"),
-        libraries=("scipy", "statsmodels", "numpy", "onnxruntime", "onnxruntime-gpu"),
+        libraries=("scipy", "statsmodels", "scikit-learn", "numpy", "onnxruntime", "onnxruntime-gpu"),
     )
     with tracking.pipeline_log(report.record.mlflow_run_id) as log:
         log.text(drift_markdown(report.model_dump()), "drift.md")
@@ -105,14 +105,14 @@ def _sample(context: RunContext, data: PreparedData, folder: Path, model: Path, 
     """
     from tasks.drift.measure import Sample
     from tasks.model.predict import predict
-    from tasks.model.subject import Subject
+    from tasks.model.subject import registered
     from tasks.model.text import read_split
 
     recipe = context.recipe
     train, test = (_first(read_split(folder, split)) for split in ("train", "test"))
     answers, embeddings = (
         predict(
-            Subject("champion", "champion", "onnxruntime", "", asked, digest="", size_bytes=0, parameters=0),
+            registered(asked),
             test,
             max_length=recipe.model.max_length,
             batch_size=recipe.evaluate.batch_size,

@@ -45,7 +45,7 @@ def pack(job: TrainingJob) -> Parcel:
         return Parcel(job)
     scratch = job.workdir.parent
     arguments = {
-        name: _sent(value, scratch) if isinstance(value, Path) else value for name, value in job.arguments.items()
+        name: _sent(value, name, scratch) if isinstance(value, Path) else value for name, value in job.arguments.items()
     }
     sent = dataclasses.replace(job, arguments=arguments)
     return Parcel(dataclasses.replace(sent, identity=job_digest(sent)), storage.uri_of(job.workdir))
@@ -130,9 +130,10 @@ class _Outbox:
         self._sent = time.monotonic()
 
 
-def _sent(folder: Path, scratch: Path) -> Artifact:
-    """A folder as an artifact of the bucket. What is outside of the mirror goes to the job's scratch."""
-    place = folder if storage.is_mirror(folder) else scratch / "inputs" / folder.name
+def _sent(folder: Path, name: str, scratch: Path) -> Artifact:
+    """A folder as an artifact of the bucket. What is outside of the mirror goes to the job's scratch, by its name among
+    the arguments."""
+    place = folder if storage.is_mirror(folder) else scratch / "inputs" / name
     artifact = store.describe(folder, [], final=place)
     if place.is_relative_to(scratch):
         storage.put(folder, artifact.uri)
