@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from configs.schedule import CRON_PATTERN, cron_problem
 from configs.section import Section
 
 Event = Literal["hone.data.arrived", "hone.drift.detected"]
@@ -12,7 +13,7 @@ Event = Literal["hone.data.arrived", "hone.drift.detected"]
 class RetrainSettings(Section):
     """What starts `retrain`, how often at most, and from when on data count as drifted."""
 
-    cron: str = Field("", pattern=r"^$|^\S+( \S+){4}$")
+    cron: str = Field("", json_schema_extra={"pattern": CRON_PATTERN})
     """When it looks whether its data changed: five fields in UTC, `0 3 * * *` is daily at 3; empty: on no schedule."""
     on_events: list[Event] = []
     """Events of Prefect that start it."""
@@ -21,3 +22,10 @@ class RetrainSettings(Section):
     drift_index: float = Field(0.2, gt=0)
     """Population stability index from which on a part of the data has drifted, where a two-sample test agrees. Reported
     only."""
+
+    @field_validator("cron")
+    @classmethod
+    def _comes_due(cls, value: str) -> str:
+        if problem := cron_problem(value):
+            raise ValueError(f"retrain.cron = '{value}': {problem}")
+        return value

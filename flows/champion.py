@@ -32,7 +32,7 @@ def run_promote(name: str, version: str, override: str, storage: str, console: C
         change.find(name, version)
         made = _embedded(promote, name, version, override, storage=storage)
     except HoneError as error:
-        return complain(console, error)
+        return complain(error)
     return _show(console, made)
 
 
@@ -49,7 +49,7 @@ def run_rollback(name: str, reason: str, storage: str, console: Console) -> str:
         change.records(name)
         made = _embedded(rollback, name, reason, storage=storage)
     except HoneError as error:
-        return complain(console, error)
+        return complain(error)
     return _show(console, made)
 
 
@@ -63,7 +63,7 @@ def run_history(name: str, storage: str, console: Console) -> str:
         tracking.configure_existing(Path(storage).expanduser())
         found = change.records(name)
     except HoneError as error:
-        return complain(console, error)
+        return complain(error)
     if not found:
         console.print(f"{name} never had a champion", markup=False, highlight=False)
         return "DONE"

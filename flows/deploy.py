@@ -13,6 +13,7 @@ from rich.console import Console
 from configs.recipe import Recipe, RecipeError, load_recipe
 from flows.services.plan import POOL
 from flows.services.state import address_of
+from flows.shell import complain
 from flows.triggers import set_death_watch, set_retrain_triggers
 from tasks.errors import PreflightError
 
@@ -111,8 +112,7 @@ def run_deploy(paths: list[Path], overrides: list[str], folder: str, directory: 
         for made in deploy(api, recipes, directory):
             console.print(f"deployed {made}", markup=False, highlight=False)
     except (PreflightError, RecipeError) as error:
-        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        return "INVALID"
+        return complain(error)
     return "DONE"
 
 

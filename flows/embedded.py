@@ -3,7 +3,7 @@
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from configs.recipe import Recipe
 from flows.environment import prepare_prefect_database
@@ -47,9 +47,9 @@ def _run(flow: Any, recipe: Recipe, output: str, anew: bool, console: Console) -
             state = flow(recipe, output, anew, return_state=True)
             report: dict[str, Any] = state.result()
     except HoneError as error:
-        return complain(console, error)
+        return complain(error)
     if not report:
-        console.print(f"[bold]{state.name}[/]  {escape(state.message)}", highlight=False, soft_wrap=True)
+        console.print(Text(str(state.name), "bold") + Text(f"  {state.message}"), soft_wrap=True)
         return str(state.name)
     _show(console, report)
     return str(report["verdict"])
@@ -64,7 +64,6 @@ def _show(console: Console, report: dict[str, Any]) -> None:
     console.print()
     for line in check_lines(report):
         console.print(line, highlight=False, soft_wrap=True)
-    console.print(f"\n[bold]{report['verdict']}[/]  {report['selected']}", highlight=False)
-    console.print(
-        f"report  {report['folder']}/report.html\nmodel   {report['folder']}/model", soft_wrap=True, highlight=False
-    )
+    console.print(Text(f"\n{report['verdict']}", "bold") + Text(f"  {report['selected']}"), soft_wrap=True)
+    where = f"report  {report['folder']}/report.html\nmodel   {report['folder']}/model"
+    console.print(where, markup=False, highlight=False, soft_wrap=True)

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 
 from rich.console import Console
+from rich.text import Text
 
 from configs.delivery import parse_cell
 from configs.recipe import Recipe
@@ -121,11 +122,10 @@ def run_check(recipe: Recipe, output: str, console: Console) -> str:
     checks = {**CHECKS, "output": lambda recipe: outputs.check(recipe.name, output)}
     for name, check in checks.items():
         try:
-            console.print(f"[green]✓[/] {name:<15} {check(recipe)}", highlight=False, soft_wrap=True)
+            console.print(Text("✓", "green") + Text(f" {name:<15} {check(recipe)}"), soft_wrap=True)
         except HoneError as error:
             outcome = "INVALID"
-            console.print(f"[red]✗[/] {name:<15} ", end="")
-            console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+            console.print(Text("✗", "red") + Text(f" {name:<15} {error}"), soft_wrap=True)
     return outcome
 
 

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from rich.console import Console
+from rich.text import Text
 
-from tasks.errors import HoneError, PreflightError
+from configs.recipe import RecipeError
+from tasks.errors import PreflightError
 
 
 @contextlib.contextmanager
@@ -27,8 +29,11 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", category=DeprecationWarning)
 
 
-def complain(console: Console, error: HoneError) -> str:
-    """Prints an error, and returns INVALID where the command named what is not there, or else FAILED."""
-    console.print(f"[red]{type(error).__name__}:[/] ", end="")
-    console.print(str(error), markup=False, highlight=False, soft_wrap=True)
-    return "INVALID" if isinstance(error, PreflightError) else "FAILED"
+def complain(error: Exception) -> str:
+    """Prints an error to stderr, as it is: what stands in brackets is the person's and no markup of ours.
+
+    Returns:
+        INVALID where the command named what is not there or cannot be used, else FAILED.
+    """
+    Console(stderr=True).print(Text(f"{type(error).__name__}: ", "red") + Text(str(error)), soft_wrap=True)
+    return "INVALID" if isinstance(error, PreflightError | RecipeError) else "FAILED"

@@ -4,10 +4,11 @@ import time
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from tasks.contracts import StageRecord
 
-MARKS = {"ran": "[green]✓[/]", "cached": "[blue]=[/]", "skipped": "[dim]-[/]"}
+MARKS = {"ran": Text("✓", "green"), "cached": Text("=", "blue"), "skipped": Text("-", "dim")}
 PLAIN_SECONDS = 30
 
 
@@ -18,13 +19,13 @@ class Terminal:
         self.console = console
         self._bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description:<9}"),
+            TextColumn("{task.description:<9}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", style="dim", markup=False),
             console=console,
             transient=True,
         )
@@ -48,12 +49,11 @@ class Terminal:
         # A log file gets a line now and then, so that a long stage is not mistaken for a dead one.
         if not self.console.is_terminal and time.monotonic() - self._plain_at > PLAIN_SECONDS:
             self._plain_at = time.monotonic()
-            self.console.print(f"  {stage:<9} {100 * done / max(total, 1):3.0f}%  {note}", highlight=False)
+            line = f"  {stage:<9} {100 * done / max(total, 1):3.0f}%  {note}"
+            self.console.print(line, markup=False, highlight=False)
 
     def finished(self, record: StageRecord, headline: str) -> None:
         self._bar.update(self._task, visible=False)
         seconds = f"{record.seconds:7.1f} s" if record.status != "skipped" else " " * 9
-        about = "; ".join(part for part in (headline, f"[dim]{record.status}: {record.reason}[/]") if part)
-        self.console.print(
-            f"{MARKS[record.status]} {record.name:<9} {seconds}  {about}", highlight=False, soft_wrap=True
-        )
+        line = MARKS[record.status] + Text(f" {record.name:<9} {seconds}  {headline}{'; ' if headline else ''}")
+        self.console.print(line + Text(f"{record.status}: {record.reason}", "dim"), soft_wrap=True)

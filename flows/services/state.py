@@ -47,9 +47,9 @@ def run_down(folder: str, console: Console) -> str:
     remaining = left_behind(services)
     if remaining:
         numbers = ", ".join(str(process.pid) for process in remaining)
-        console.print(f"these do not end, although they were killed: {numbers}", highlight=False)
+        console.print(f"these do not end, although they were killed: {numbers}", markup=False, highlight=False)
         return "FAILED"
-    console.print(f"stopped {', '.join(stopped)}" if stopped else "nothing ran", highlight=False)
+    console.print(f"stopped {', '.join(stopped)}" if stopped else "nothing ran", markup=False, highlight=False)
     return "DONE"
 
 

@@ -40,7 +40,7 @@ def run_up(folder: str, ports: Ports, detach: bool, recipes: list[Recipe], conso
         _prepare(site)
         with _alone(site):
             if _runs_already(site):
-                console.print("all of it runs already", highlight=False)
+                console.print("all of it runs already", markup=False, highlight=False)
                 _tell(site, console)
                 return "DONE"
             _clear(site, console)
@@ -48,18 +48,20 @@ def run_up(folder: str, ports: Ports, detach: bool, recipes: list[Recipe], conso
             _start(site, recipes, console)
         _tell(site, console)
         if detach:
-            console.print(f"stop them with: hone down{_folder_option(folder)}", highlight=False, soft_wrap=True)
+            console.print(
+                f"stop them with: hone down{_folder_option(folder)}", markup=False, highlight=False, soft_wrap=True
+            )
             return "DONE"
-        console.print("Ctrl-C stops them", highlight=False)
+        console.print("Ctrl-C stops them", markup=False, highlight=False)
         return _watch(site, console)
     except KeyboardInterrupt:
         stopped = processes.stop(site.services) if ours else []
-        console.print(f"stopped {', '.join(stopped)}" if stopped else "interrupted", highlight=False)
+        console.print(f"stopped {', '.join(stopped)}" if stopped else "interrupted", markup=False, highlight=False)
         return "DONE" if stopped else "FAILED"
     except HoneError as error:
         from flows.shell import complain
 
-        return complain(console, error)
+        return complain(error)
 
 
 def _prepare(site: Site) -> None:
@@ -94,7 +96,7 @@ def _clear(site: Site, console: Console) -> None:
         PreflightError: naming the port, who has it and the option.
     """
     if read_records(site.services) or left_behind(site.services):
-        console.print("an earlier start left something behind: stopping it first", highlight=False)
+        console.print("an earlier start left something behind: stopping it first", markup=False, highlight=False)
         processes.stop(site.services)
     wanted: dict[int, Service] = {}
     for service, port in [(service, service.port) for service in plan(site) if service.port is not None]:
@@ -116,7 +118,7 @@ def _start(site: Site, recipes: list[Recipe], console: Console) -> None:
     """Brings everything up, or nothing: on any error what had started is stopped again."""
     *servers, worker = plan(site)
     try:
-        console.print(f"starting {', '.join(service.name for service in servers)}", highlight=False)
+        console.print(f"starting {', '.join(service.name for service in servers)}", markup=False, highlight=False)
         for service in servers:
             processes.start(service, site)
         _await_healthy(servers, site)
@@ -135,9 +137,11 @@ def _register(api: str, recipes: list[Recipe], console: Console) -> None:
 
     with connected(api) as client:
         for name in end_orphans(client):
-            console.print(f"{name} was running when its worker was stopped: it is ended now", highlight=False)
+            console.print(
+                f"{name} was running when its worker was stopped: it is ended now", markup=False, highlight=False
+            )
     for made in deploy(api, recipes):
-        console.print(f"deployed {made}", highlight=False)
+        console.print(f"deployed {made}", markup=False, highlight=False)
 
 
 def _await_healthy(services: list[Service], site: Site) -> None:
@@ -165,7 +169,7 @@ def _watch(site: Site, console: Console) -> str:
         time.sleep(LOOK_SECONDS)
         known = read_records(site.services)
         if not known:
-            console.print("stopped by `hone down`", highlight=False)
+            console.print("stopped by `hone down`", markup=False, highlight=False)
             return "DONE"
         for service in plan(site):
             if not runs(service, site, known):

@@ -165,23 +165,23 @@ def test_a_port_in_use_is_one_error_that_names_the_port_its_holder_and_the_optio
     assert f"process {os.getpid()}" in holder(taken)
     done = hone(tmp_path, "up", "--mlflow-port", str(taken), "--prefect-port", "14201", "--ray-port", "16380")
     assert done.returncode == 2
-    assert f"port {taken}, where mlflow is to listen, is taken by process {os.getpid()}" in done.stdout
-    assert f"--mlflow-port {taken + 1}" in done.stdout
+    assert f"port {taken}, where mlflow is to listen, is taken by process {os.getpid()}" in done.stderr
+    assert f"--mlflow-port {taken + 1}" in done.stderr
     assert left_behind(tmp_path / ".hone" / "services") == []
 
 
 def test_one_port_for_two_servers_is_refused(tmp_path: Path) -> None:
     done = hone(tmp_path, "up", "--mlflow-port", "14201", "--prefect-port", "14201")
     assert done.returncode == 2
-    assert "port 14201 is asked for by prefect and by mlflow: change --prefect-port or --mlflow-port" in done.stdout
+    assert "port 14201 is asked for by prefect and by mlflow: change --prefect-port or --mlflow-port" in done.stderr
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = hone(tmp_path, "up", "--folder", "file/state")
     assert done.returncode == 2
-    assert f"{tmp_path}/file/state/services: cannot be made" in done.stdout
-    assert "--folder" in done.stdout
+    assert f"{tmp_path}/file/state/services: cannot be made" in done.stderr
+    assert "--folder" in done.stderr
 
 
 def test_a_wrong_recipe_is_refused_before_anything_starts(tmp_path: Path) -> None:

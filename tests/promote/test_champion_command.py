@@ -39,6 +39,12 @@ def console() -> Console:
     return Console(file=io.StringIO(), width=300)
 
 
+@pytest.fixture
+def complaints(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """What was written to stderr since it was last asked."""
+    return lambda: capsys.readouterr().err
+
+
 def printed(console: Console) -> str:
     assert isinstance(console.file, io.StringIO)
     said = console.file.getvalue()
@@ -47,13 +53,15 @@ def printed(console: Console) -> str:
     return said
 
 
-def test_the_flows_promote_roll_back_and_tell_what_forbids_it(model: Model, storage: Path, console: Console) -> None:
+def test_the_flows_promote_roll_back_and_tell_what_forbids_it(
+    model: Model, storage: Path, console: Console, complaints: Callable[[], str]
+) -> None:
     name = model(1)
     model(1, verdict="REJECTED")
     assert run_promote(name, "1", "", str(storage), console) == "DONE"
     assert f"{name}: version 1 is the champion (entry 1: promote none → 1, by {tracking.user()}, " in printed(console)
     assert run_promote(name, "2", "", str(storage), console) == "FAILED"
-    assert "PromotionError" in printed(console)
+    assert "PromotionError" in complaints()
     assert champion(name) == "1"
     assert run_promote(name, "2", "the customer waits", str(storage), console) == "DONE"
     assert champion(name) == "2"
@@ -115,16 +123,20 @@ def test_a_model_that_never_had_a_champion_has_no_history(model: Model, storage:
 def test_a_model_that_is_not_there_ends_with_2(storage: Path) -> None:
     done = hone("promote", "nobody", "1", "--storage", str(storage))
     assert done.returncode == 2
-    assert "has no registered model 'nobody'" in done.stdout
+    assert "has no registered model 'nobody'" in done.stderr
 
 
-def test_a_version_that_is_not_there_is_invalid(model: Model, storage: Path, console: Console) -> None:
+def test_a_version_that_is_not_there_is_invalid(
+    model: Model, storage: Path, console: Console, complaints: Callable[[], str]
+) -> None:
     assert run_promote(model(), "2", "", str(storage), console) == "INVALID"
-    assert "has no version '2'" in printed(console)
+    assert "has no version '2'" in complaints()
     assert run_rollback("nobody", "", str(storage), console) == "INVALID"
 
 
-def test_records_that_are_not_there_are_not_made(tmp_path: Path, console: Console) -> None:
+def test_records_that_are_not_there_are_not_made(
+    tmp_path: Path, console: Console, complaints: Callable[[], str]
+) -> None:
     nowhere = str(tmp_path / "none")
     for ask in (
         lambda: run_promote("m", "1", "", nowhere, console),
@@ -132,7 +144,7 @@ def test_records_that_are_not_there_are_not_made(tmp_path: Path, console: Consol
         lambda: run_history("m", nowhere, console),
     ):
         assert ask() == "INVALID"
-        assert "there are no records of MLflow: name the storage that the pipeline ran with" in printed(console)
+        assert "there are no records of MLflow: name the storage that the pipeline ran with" in complaints()
     assert not (tmp_path / "none").exists()
 
 

@@ -1,0 +1,37 @@
+"""What is printed is printed as it is: a label or a folder in brackets is nobody's markup."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from flows.shell import complain
+from flows.terminal import Terminal
+from tasks.contracts import StageRecord
+from tasks.errors import DataError, TrainingError
+
+DATA = "label [/question] in [draft]/[bold]tickets.csv"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_stage_is_told_with_the_brackets_of_its_data(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.terminal.PLAIN_SECONDS", -1)
+    console = Console(file=io.StringIO(), width=200, force_terminal=terminal, color_system=None)
+    record = StageRecord(name="data", status="ran", reason=DATA, seconds=1.0)
+    with Terminal(console) as drawn:
+        drawn.started("data")
+        drawn.advanced("data", 1, 2, DATA)
+        drawn._bar.refresh()
+        drawn.finished(record, DATA)
+    assert isinstance(console.file, io.StringIO)
+    said = console.file.getvalue()
+    assert f"✓ data          1.0 s  {DATA}; ran: {DATA}" in said
+    assert said.count(DATA) >= 3
+
+
+def test_an_error_is_told_on_stderr_with_the_brackets_of_its_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert complain(DataError(DATA)) == "INVALID"
+    assert complain(TrainingError(DATA)) == "FAILED"
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == f"DataError: {DATA}\nTrainingError: {DATA}\n"
