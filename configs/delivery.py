@@ -55,7 +55,8 @@ class GateSettings(Section):
     margin: float = Field(0.02, gt=0, lt=1)
     """How far below the teacher (and the champion) it may be: 0.02 is 2 points."""
     level: float = Field(0.05, gt=0, lt=0.5)
-    """Error rate of each decision: at most this often is a model accepted that is worse by the margin."""
+    """Error rate of the verdict: at most this often is a model accepted that is worse by a margin, and at most this
+    often one refused that keeps them all."""
     resamples: int = Field(10_000, ge=200, le=1_000_000)
     """Draws of each bootstrap."""
     compare_champion: bool = Field(True, title="Compare with the champion")
@@ -71,8 +72,9 @@ class GateSettings(Section):
     """Slices by length in words, of about equal size; 0 makes none. data.slice_columns adds others."""
     min_slice_rows: int = Field(100, ge=1)
     """A smaller slice is reported and does not decide."""
-    beat_floor: bool = True
-    """It has to be more accurate than TF-IDF with logistic regression."""
+    beat_baseline: bool = Field(True, title="Beat the baseline")
+    """It, and the teacher, have to be more accurate than TF-IDF with logistic regression: being as good as a teacher
+    that is no better shows nothing."""
     min_accuracy: float | None = Field(None, ge=0, le=1, title="Least accuracy")
     """Least test accuracy."""
     min_accuracy_kept: float | None = Field(None, ge=0, le=2, title="Least accuracy kept")
@@ -82,6 +84,9 @@ class GateSettings(Section):
     min_speedup: float | None = Field(1.5, gt=0, title="Least speed-up")
     """Least speed-up over the best dense configuration of the teacher (geometric mean over the cells of the ratio of
     medians), by the lower end of its interval; null asks only that it is not slower."""
+    max_background_load: float = Field(0.2, ge=0, le=1)
+    """Largest share of the machine that other processes may take while it is timed; beyond it, speed decides
+    nothing."""
     max_size_fraction: float | None = Field(0.5, gt=0, title="Largest size fraction")
     """Largest size, as a share of the teacher's ONNX fp32 file."""
     max_size_bytes: int | None = Field(None, ge=1, title="Largest size in bytes")

@@ -399,7 +399,9 @@ class Check(Contract):
     high: float | None = None
     """Upper one-sided confidence bound."""
     level: float | None = None
-    """Error rate of each bound; for a slice, after Holm's correction."""
+    """Error rate of the bound that accepts."""
+    refusal_level: float | None = None
+    """Error rate of the bound that refuses: after Holm's correction over all checks that could."""
     decides: bool = True
     """False: reported only, as a slice with too few rows is."""
     detail: str = ""

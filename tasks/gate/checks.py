@@ -5,7 +5,8 @@ from typing import Literal
 
 from configs.delivery import GateSettings, parse_cell
 from tasks.contracts import Candidate, Check, EvaluationReport, Handoff, VerdictName
-from tasks.gate.speed import Measured, Rounds, percentile, speedup
+from tasks.gate.decision import Claim
+from tasks.gate.speed import MOST_ROUNDS, Measured, Rounds, percentile, speedup
 
 Direction = Literal["at_least", "at_most", "above"]
 HOLDS: dict[Direction, Callable[[float, float], bool]] = {
@@ -13,12 +14,7 @@ HOLDS: dict[Direction, Callable[[float, float], bool]] = {
     "at_most": lambda value, threshold: value <= threshold,
     "above": lambda value, threshold: value > threshold,
 }
-
-
-def verdict_of(checks: Sequence[Check]) -> VerdictName:
-    """REJECTED when any deciding check is, else INCONCLUSIVE when any is."""
-    found = {check.verdict for check in checks if check.decides}
-    return "REJECTED" if "REJECTED" in found else "INCONCLUSIVE" if "INCONCLUSIVE" in found else "ACCEPTED"
+SPEED_SETTINGS = {"speedup": "gate.min_speedup", "p95": "gate.max_p95_ms"}
 
 
 def exact_checks(settings: GateSettings, report: EvaluationReport) -> list[Check]:
@@ -60,7 +56,7 @@ def speed_checks(
     baseline: Sequence[Rounds],
     cells: Sequence[str],
     seed: int,
-) -> list[Check]:
+) -> list[Check | Claim]:
     """The speed-up by the lower end of its interval, and the p95 by the upper end of its own. With no least speed-up
     set, the model may still not be slower than the dense teacher: small is no use when slow.
 
@@ -68,50 +64,89 @@ def speed_checks(
         candidate, baseline: the calls of each cell, by round.
         cells: what the cells are, in order.
     """
+    found: list[Check | Claim] = []
     threshold = settings.min_speedup or 1.0
+    load = float(report.machine.get("background_load") or 0.0)
     if report.selected == report.baseline:  # the dense teacher itself: there is nothing to time against it
-        checks = [_require("speedup", 1.0, threshold, "at_least", "x")]
+        found.append(_require("speedup", 1.0, threshold, "at_least", "x"))
     elif not candidate or not baseline:
-        checks = [_require("speedup", None, threshold, "at_least", "x")]
+        found.append(_require("speedup", None, threshold, "at_least", "x"))
     else:
         ratio = speedup(candidate, baseline, resamples=settings.resamples, seed=seed)
-        checks = [bounded_check("speedup", ratio, threshold, "at_least", "x", settings.level)]
+        found.append(speed_claim("speedup", "", ratio, threshold, "at_least", "x", load, settings))
     if settings.max_p95_ms is not None:
         subject = "{}×{}".format(*parse_cell(settings.p95_cell))
         if candidate:
-            p95 = percentile(
-                candidate[list(cells).index(settings.p95_cell)], 0.95, resamples=settings.resamples, seed=seed
-            )
-            check = bounded_check("p95", p95, settings.max_p95_ms, "at_most", "ms", settings.level)
+            calls = candidate[list(cells).index(settings.p95_cell)]
+            p95 = percentile(calls, 0.95, resamples=settings.resamples, seed=seed)
+            found.append(speed_claim("p95", subject, p95, settings.max_p95_ms, "at_most", "ms", load, settings))
         else:
-            check = _require("p95", None, settings.max_p95_ms, "at_most", "ms")
-        checks.append(check.model_copy(update={"subject": subject}))
-    return checks
+            found.append(_require("p95", None, settings.max_p95_ms, "at_most", "ms", subject))
+    return found
 
 
-def bounded_check(
-    name: str, measured: Measured, threshold: float, direction: Direction, unit: str, level: float
-) -> Check:
-    """Passes when the whole interval is on the right side, fails when all of it is on the wrong one."""
-    low, high = measured.low(level), measured.high(level)
-    holds = HOLDS[direction]
-    cautious, hopeful = (low, high) if direction != "at_most" else (high, low)
-    verdict: VerdictName = (
-        "ACCEPTED" if holds(cautious, threshold) else "INCONCLUSIVE" if holds(hopeful, threshold) else "REJECTED"
-    )
-    return Check(
+def speed_claim(
+    name: str,
+    subject: str,
+    measured: Measured,
+    threshold: float,
+    direction: Direction,
+    unit: str,
+    load: float,
+    settings: GateSettings,
+) -> Check | Claim:
+    """That the whole interval is on the right side. A single round, or a busy machine, decides nothing either way.
+
+    Args:
+        load: share of the machine that other processes took while it was timed.
+    """
+    check = Check(
         name=name,
-        verdict=verdict,
+        subject=subject,
+        verdict="INCONCLUSIVE",
         value=measured.value,
         threshold=threshold,
         unit=unit,
         direction=direction,
-        low=low,
-        high=high,
-        level=level,
-        detail=""
-        if verdict != "INCONCLUSIVE"
-        else "too much noise for this threshold: raise evaluate.rounds, or time it on a quieter machine",
+    )
+    if measured.rounds == 1:
+        detail = "one round of timing does not tell how far the next would be from it: set evaluate.rounds: at least 2"
+        return check.model_copy(update={"low": 0.0, "level": settings.level, "detail": detail})
+    if load > settings.max_background_load:
+        bounds = {"low": measured.low(settings.level), "high": measured.high(settings.level), "level": settings.level}
+        detail = (
+            f"other processes took {100 * load:.0f}% of the machine while it was timed, more than "
+            f"gate.max_background_load: {settings.max_background_load:g}, so it is no evidence: run it again when the "
+            "machine is quiet (what is trained is kept)"
+        )
+        return check.model_copy(update={**bounds, "detail": detail})
+    if not measured.error:  # every call took the same
+        met = HOLDS[direction](measured.value, threshold)
+        return check.model_copy(update={"verdict": "ACCEPTED" if met else "REJECTED"})
+    above, below = measured.p_above(threshold), measured.p_below(threshold)
+    upwards = direction != "at_most"
+
+    def told(verdict: VerdictName, level: float) -> str:
+        if verdict != "INCONCLUSIVE":
+            return ""
+        rounds = measured.rounds_needed(threshold, level)
+        if rounds is None:
+            return (
+                f"it lies too near the threshold for its noise, and {MOST_ROUNDS} rounds would not settle it: time it "
+                f"on a quieter machine, or move {SPEED_SETTINGS[name]}"
+            )
+        return (
+            f"{measured.rounds} rounds do not settle it; {rounds} would with 80% chance: set evaluate.rounds: {rounds} "
+            "(what is trained is kept), or time it on a quieter machine"
+        )
+
+    return Claim(
+        check=check,
+        p_met=above if upwards else below,
+        p_missed=below if upwards else above,
+        low=measured.low,
+        high=measured.high,
+        told=told,
     )
 
 

@@ -6,23 +6,32 @@ a question than if each had rows of its own.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom, norm
+from scipy.stats import norm
+
+from tasks.gate.exact import exact_high, exact_low, exact_p
 
 Counts = npt.NDArray[np.float64]
 """[draws, labels, labels]: rows are true labels, columns predicted ones."""
 DRAWS_AT_ONCE = 4_000_000  # numbers in memory at once
-NUISANCE = 60
-"""Values of the share of disagreement over which the exact test takes its worst case."""
-NUISANCE_RISK = 1e-4
-"""Risk that the share of disagreement lies beyond them, added to the p value. Source: Berger and Boos 1994."""
+POWER = 0.8
+"""Chance with which the rows that are asked for settle the question."""
+MOST_ROWS = 10_000_000
+MOST_TESTED = 20_000
+"""Beyond so many rows the exact test and the normal distribution agree."""
+FEW = 10
+"""Fewer disagreements than this tell a bootstrap too little."""
+TAIL = 10
+"""Fewer draws than this beyond a value tell too little of how rare it is."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of the candidate less the reference's, with its bootstrap distribution."""
+    """A metric of the candidate less the reference's, and how sure it is: of accuracy by an exact test, of the other
+    metrics by the bootstrap."""
 
     value: float
     draws: npt.NDArray[np.float64]
@@ -35,45 +44,86 @@ class Difference:
     exact: bool
     """Whether the metric is accuracy, for which there is an exact test."""
 
+    @property
+    def spread(self) -> float:
+        """Standard error of the value."""
+        return float(self.draws.std())
+
     def low(self, level: float) -> float:
-        """Lower one-sided confidence bound: the percentile of the bootstrap."""
-        return float(np.quantile(self.draws, level))
+        """Lower one-sided confidence bound."""
+        bound = exact_low(self.won, self.lost, self.rows, level)
+        if self.exact:
+            return bound
+        return min(self._drawn(level, -1.0), bound) if self._few else self._drawn(level, -1.0)
 
     def high(self, level: float) -> float:
         """Upper one-sided confidence bound."""
-        return float(np.quantile(self.draws, 1 - level))
+        bound = exact_high(self.won, self.lost, self.rows, level)
+        if self.exact:
+            return bound
+        return max(self._drawn(level, 1.0), bound) if self._few else self._drawn(level, 1.0)
 
     def p_not_inferior(self, margin: float) -> float:
-        """Against the hypothesis that the candidate is worse by the margin or more: small says that it is not.
-
-        For accuracy the larger one of the bootstrap's and the exact test's, as a bootstrap of a handful of
-        disagreements is too sure of itself, and of none at all is certain.
-        """
-        below = np.searchsorted(self.draws, -margin, side="right")
-        bootstrap = (1 + int(below)) / (1 + len(self.draws))
-        return max(bootstrap, exact_p(self.won, self.lost, self.rows, margin)) if self.exact else bootstrap
+        """Against the hypothesis that the candidate is worse by the margin or more: small says that it is not."""
+        return self._p(exact_p(self.won, self.lost, self.rows, margin), -margin, np.less_equal, 1.0)
 
     def p_inferior(self, margin: float) -> float:
         """Against the hypothesis that it is worse by the margin at most: small says that it is worse by more."""
-        above = len(self.draws) - int(np.searchsorted(self.draws, -margin, side="left"))
-        return (1 + above) / (1 + len(self.draws))
+        return self._p(exact_p(self.lost, self.won, self.rows, -margin), -margin, np.greater_equal, -1.0)
 
     def smallest_margin(self, level: float) -> float:
-        """The smallest margin that these rows would have shown to be kept, to 0.0001."""
-        low, high = 0.0, 1.0
-        while high - low > 1e-4:
-            middle = (low + high) / 2
-            low, high = (low, middle) if self.p_not_inferior(middle) <= level else (middle, high)
-        return high
+        """The smallest margin that these rows would have shown to be kept; 0 where they show a lead."""
+        return max(0.0, -self.low(level))
 
     def rows_needed(self, margin: float, level: float) -> int | None:
-        """About how many rows would settle it, should difference and disagreement stay as they are; None where no
-        number would, as the difference is the margin itself."""
+        """How many rows would settle it, with 80 % chance, should difference and disagreement stay as they are: the
+        test then shows the margin, or that it is missed, in four of five samples of so many rows. None where no number
+        would, as the difference is the margin itself, or where it would take more than anyone has.
+
+        Source: Lachin 1981, equation 1: N = ((z of the level + z of the power) spread / distance)^2.
+        """
         distance = self.value + margin
-        spread = float(self.draws.std()) * np.sqrt(self.rows)
-        if abs(distance) < 1e-9 or spread == 0:
+        spread = self.spread * np.sqrt(self.rows)
+        if abs(distance) < 1e-9:
             return None
-        return int(np.ceil((norm.isf(level) * spread / distance) ** 2))
+        needed = ((norm.isf(level) + norm.isf(1 - POWER)) * spread / distance) ** 2
+        if needed > MOST_ROWS:
+            return None
+        return self._until_shown(max(int(np.ceil(needed)), self.rows + 1), margin, level)
+
+    @property
+    def _few(self) -> bool:
+        """Too few disagreements for a bootstrap: of none at all it is certain."""
+        return self.won + self.lost < FEW
+
+    def _p(self, exact: float, at: float, beyond: Callable[..., Any], side: float) -> float:
+        if self.exact:
+            return exact
+        count, drawn = int(beyond(self.draws, at).sum()), len(self.draws)
+        tail = float(norm.sf(side * (self.value - at) / self.spread)) if self.spread else 0.0
+        # In the tail there are too few draws to tell small chances apart; the normal distribution goes on from there.
+        p = (1 + count) / (1 + drawn) if count >= TAIL else max(tail, count / (1 + drawn))
+        return max(p, exact) if self._few or not self.spread else p
+
+    def _drawn(self, level: float, side: float) -> float:
+        """The percentile of the bootstrap; where that lies among its last draws, no less far than the normal's."""
+        percentile = float(np.quantile(self.draws, level if side < 0 else 1 - level))
+        if level * len(self.draws) >= TAIL:
+            return percentile
+        normal = self.value + side * float(norm.isf(level)) * self.spread
+        return side * max(side * percentile, side * normal)
+
+    def _until_shown(self, rows: int, margin: float, level: float) -> int | None:
+        """So many rows or, where the exact test asks for more than the normal distribution, as many as it needs."""
+        if not self.exact and not self._few:
+            return rows
+        while rows < MOST_TESTED:
+            won, lost = (round(count * rows / self.rows) for count in (self.won, self.lost))
+            p = exact_p(won, lost, rows, margin) if self.value > -margin else exact_p(lost, won, rows, -margin)
+            if p <= level:
+                break
+            rows = int(np.ceil(1.05 * rows))
+        return rows
 
 
 def paired_difference(
@@ -126,71 +176,6 @@ def paired_difference(
         lost=int((right_reference & ~right).sum()),
         exact=metric == "accuracy",
     )
-
-
-def exact_p(won: int, lost: int, rows: int, margin: float) -> float:
-    """Exact unconditional test that accuracy is not worse by the margin: the chance, at the margin itself, of a result
-    that speaks as clearly for the candidate, under the least favourable share of disagreement.
-
-    At margin 0 the hypothesis is that the candidate is no better, and the test is McNemar's exact one, with one side.
-
-    Args:
-        won: rows that the candidate alone has right.
-        lost: rows that the reference alone has right.
-
-    Source: Tango 1998 for the statistic; Hsueh, Liu and Chen 2001 for the test; Berger and Boos 1994 for the range.
-    """
-    if margin == 0:
-        return float(binom.sf(won - 1, won + lost, 0.5)) if won + lost else 1.0
-    observed = _score(np.array([won]), np.array([lost]), rows, margin)[0]
-    low = max(margin, float(_clopper_pearson(won + lost, rows, NUISANCE_RISK / 2)[0]))
-    high = max(low, float(_clopper_pearson(won + lost, rows, NUISANCE_RISK / 2)[1]))
-    largest = 0.0
-    for share in np.linspace(low, high, NUISANCE):
-        first, last = binom.ppf([1e-9, 1 - 1e-9], rows, share).astype(int)
-        disagreements = np.arange(first, last + 1)
-        least = _least_won(disagreements, rows, margin, observed)
-        chance = binom.pmf(disagreements, rows, share)
-        tail = binom.sf(least - 1, disagreements, (1 - margin / share) / 2)
-        largest = max(largest, float((chance * tail).sum()))
-    return min(1.0, largest + NUISANCE_RISK)
-
-
-def _score(
-    won: npt.NDArray[np.int64], lost: npt.NDArray[np.int64], rows: int, margin: float
-) -> npt.NDArray[np.float64]:
-    """Tango's score statistic for the hypothesis that the difference is -margin."""
-    delta = -margin
-    a = 2.0 * rows
-    b = -won - lost + (2.0 * rows - won + lost) * delta
-    c = -lost * delta * (1 - delta)
-    share_lost = (np.sqrt(np.maximum(b * b - 4 * a * c, 0)) - b) / (2 * a)
-    variance = rows * (2 * share_lost + delta * (1 - delta))
-    scores: npt.NDArray[np.float64] = (won - lost - rows * delta) / np.sqrt(np.maximum(variance, 1e-12))
-    return scores
-
-
-def _least_won(
-    disagreements: npt.NDArray[np.int64], rows: int, margin: float, observed: float
-) -> npt.NDArray[np.int64]:
-    """For each number of disagreements the fewest wins whose score reaches the observed one; one more than there are
-    where none does. The score rises with the wins."""
-    low, high = np.zeros_like(disagreements), disagreements + 1
-    while (low < high).any():
-        middle = (low + high) // 2
-        reaches = _score(middle, disagreements - middle, rows, margin) >= observed - 1e-9
-        high = np.where((low < high) & reaches, middle, high)
-        low = np.where((low < high) & ~reaches, middle + 1, low)
-        high = np.maximum(high, low)
-    return low
-
-
-def _clopper_pearson(successes: int, rows: int, risk: float) -> tuple[float, float]:
-    from scipy.stats import beta
-
-    low = float(beta.ppf(risk, successes, rows - successes + 1)) if successes else 0.0
-    high = float(beta.isf(risk, successes + 1, rows - successes)) if successes < rows else 1.0
-    return low, high
 
 
 def accuracy(counts: Counts) -> npt.NDArray[np.float64]:

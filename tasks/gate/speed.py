@@ -2,11 +2,12 @@
 
 What varies is the process more than the call: a model timed in one process can be 20 % slower than in the next. So a
 draw first takes rounds with replacement, the same for both models as they ran side by side, and then calls within each.
-Few rounds vary too little among themselves, and their spread is itself uncertain: a bound lies further from the value
-than the bootstrap's by sqrt(R / (R - 1)) (Davison and Hinkley 1997, section 2.3) and by Student's t over the normal
-quantile.
+Few rounds vary too little among themselves, and their spread is itself uncertain: a bound lies Student's t times the
+spread of the draws away, on the scale of logarithms, the spread widened by sqrt(R / (R - 1)) (Davison and Hinkley 1997,
+section 2.3). Of a single round it is not known how much the next would differ, so nothing is known of the ratio.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,33 +19,65 @@ Rounds = Sequence[Sequence[float]]
 """Milliseconds of every call of one cell, by round."""
 Numbers = npt.NDArray[np.float64]
 DRAWN_AT_ONCE = 4_000_000  # calls in memory at once
+MOST_ROUNDS = 100  # as evaluate.rounds allows
+POWER = 0.8
+"""Chance with which the rounds that are asked for settle the question."""
+LARGEST_EXPONENT = 700.0  # of e, before a float overflows
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A number with its bootstrap distribution."""
+    """A number above 0 with its bootstrap distribution."""
 
     value: float
     draws: Numbers
     """[resamples], sorted."""
     rounds: int
-    """Rounds that were drawn from. Of a single one it is not known how much the next would differ."""
+    """Rounds that were drawn from."""
 
     def low(self, level: float) -> float:
-        """Lower one-sided confidence bound."""
-        return self._bound(level, level)
+        """Lower one-sided confidence bound; 0 of a single round."""
+        return self.value / self._reach(level)
 
     def high(self, level: float) -> float:
-        """Upper one-sided confidence bound."""
-        return self._bound(1 - level, level)
+        """Upper one-sided confidence bound; infinite of a single round."""
+        return self.value * self._reach(level)
 
-    def _bound(self, share: float, level: float) -> float:
-        drawn = float(np.quantile(self.draws, share))
-        if self.rounds == 1 or not self.value:
-            return drawn
-        further = stats.t.ppf(1 - level, self.rounds - 1) / stats.norm.ppf(1 - level)
-        further *= np.sqrt(self.rounds / (self.rounds - 1))
-        return float(self.value * (drawn / self.value) ** further)
+    def p_above(self, threshold: float) -> float:
+        """Against the hypothesis that it is the threshold or less: small shows that it is more. At the level of the
+        lower bound it is that level."""
+        if self.rounds == 1:
+            return 1.0
+        return float(stats.t.sf(math.log(self.value / threshold) / self.error, self.rounds - 1))
+
+    def p_below(self, threshold: float) -> float:
+        """Against the hypothesis that it is the threshold or more: small shows that it is less."""
+        return 1.0 if self.rounds == 1 else 1.0 - self.p_above(threshold)
+
+    @property
+    def error(self) -> float:
+        """Standard error of the logarithm; infinite of a single round."""
+        if self.rounds == 1:
+            return math.inf
+        spread = float(np.log(self.draws).std()) if self.draws[0] < self.draws[-1] else 0.0
+        return spread * math.sqrt(self.rounds / (self.rounds - 1))
+
+    def rounds_needed(self, threshold: float, level: float) -> int | None:
+        """How many rounds would settle with 80 % chance on which side of the threshold it is, should value and spread
+        stay as they are; None where no sensible number would."""
+        distance = abs(math.log(self.value / threshold))
+        if self.rounds == 1 or not distance:
+            return None
+        for rounds in range(self.rounds + 1, MOST_ROUNDS + 1):
+            reach = stats.t.isf(level, rounds - 1) + stats.t.isf(1 - POWER, rounds - 1)
+            if reach * self.error * math.sqrt(self.rounds / rounds) <= distance:
+                return rounds
+        return None
+
+    def _reach(self, level: float) -> float:
+        if self.rounds == 1:
+            return math.inf
+        return math.exp(min(float(stats.t.isf(level, self.rounds - 1)) * self.error, LARGEST_EXPONENT))
 
 
 def speedup(candidate: Sequence[Rounds], baseline: Sequence[Rounds], *, resamples: int, seed: int) -> Measured:

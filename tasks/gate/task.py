@@ -6,6 +6,7 @@ from prefect import task
 
 from tasks import evidence, store
 from tasks.contracts import ChampionAnswers, EvaluationReport, PreparedData, Verdict
+from tasks.gate.advice import row_source
 from tasks.stage import RunContext, Workshop, run_stage
 
 
@@ -15,58 +16,63 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
     split, in batches and one text at a time, and on its slices, and against the champion on its own; speed, by its
     interval; size, placement, parity, and whether it serves."""
     recipe, settings = context.recipe, context.recipe.gate
+    more = row_source(recipe.data, data.rows)
 
     def body(workshop: Workshop) -> dict[str, Any]:
         # Imported here: a run that finds this stage finished does without scipy and torch.
         from tasks.gate import checks as demands
+        from tasks.gate.baseline import baseline_checks
+        from tasks.gate.decision import decide as decided
+        from tasks.gate.decision import verdict_of
         from tasks.gate.old_data import old_data_checks
-        from tasks.gate.quality import floor_check, predictions, quality_checks
+        from tasks.gate.quality import champion_predictions, predictions, quality_checks
         from tasks.gate.slices import slice_checks, slices_of
         from tasks.model.text import read_split, word_counts
 
-        folder = store.open_artifact(report.artifact)
+        folder, seed = store.open_artifact(report.artifact), workshop.seed
         labels = evidence.read_labels(folder)
         answered = predictions(evidence.read_logits(folder, report.selected))
         teacher = predictions(evidence.read_logits(folder, report.reference))
-        others = {"teacher": teacher}
-        if champion.artifact is not None:
-            others["champion"] = predictions(evidence.read_logits(store.open_artifact(champion.artifact), "champion"))
         found = demands.exact_checks(settings, report)
-        found += quality_checks(labels, answered, others, settings, workshop.seed)
-        found += old_data_checks(settings, champion, workshop.seed)
+        found += quality_checks(labels, answered, {"teacher": teacher}, settings, seed, more)
+        if champion.artifact is not None:
+            logits = evidence.read_logits(store.open_artifact(champion.artifact), "champion")
+            others = {"champion": None if logits is None else champion_predictions(logits)[0]}
+            found += quality_checks(labels, answered, others, settings, seed, more)
+        found += old_data_checks(settings, champion, seed)
         alone = predictions(evidence.read_logits(folder, f"{report.selected}+{evidence.ALONE}"))
-        found += quality_checks(labels, alone, {f"teacher, {evidence.ALONE}": teacher}, settings, workshop.seed)
+        found += quality_checks(labels, alone, {f"teacher, {evidence.ALONE}": teacher}, settings, seed, more)
         for spoilt in recipe.evaluate.robustness:
             pair = [
                 predictions(evidence.read_logits(folder, f"{name}+{spoilt}"))
                 for name in (report.selected, report.reference)
             ]
-            found += quality_checks(labels, pair[0], {f"teacher, {spoilt}": pair[1]}, settings, workshop.seed)
-        if settings.beat_floor:
+            found += quality_checks(labels, pair[0], {f"teacher, {spoilt}": pair[1]}, settings, seed, more)
+        if settings.beat_baseline:
             floor = predictions(evidence.read_logits(folder, "floor"))
-            found.append(floor_check(labels, answered, floor, settings, workshop.seed))
+            found += baseline_checks(labels, answered, teacher, floor, settings, seed, more)
         found += demands.speed_checks(
             settings,
             report,
             evidence.read_calls(folder, report.selected),
             evidence.read_calls(folder, report.baseline),
             recipe.evaluate.cells,
-            workshop.seed,
+            seed,
         )
         found += demands.placement_checks(settings, report)
         found += demands.parity_checks(settings, report.handoffs)
         found.append(demands.serving_check(report))
         rows = read_split(store.open_artifact(data.artifact), "test", recipe.data.slice_columns)
         slices = slices_of(labels, data.labels, word_counts(rows), rows.slices, settings)
-        if answered is None or teacher is None:
-            parts = []  # the checks above have refused it already
-        else:
-            parts = slice_checks(slices, labels, answered, teacher, settings, workshop.seed)
+        parts = []  # of a model without answers: the checks above refuse it already
+        if answered is not None and teacher is not None:
+            parts = slice_checks(slices, labels, answered, teacher, settings, seed, more)
+        checks = decided([*found, *parts], settings.level)
         return {
-            "verdict": demands.verdict_of([*found, *parts]),
+            "verdict": verdict_of(checks),
             "selected": report.selected,
-            "checks": found,
-            "slices": parts,
+            "checks": checks[: len(found)],
+            "slices": checks[len(found) :],
         }
 
     return run_stage(
@@ -78,6 +84,7 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
             "gate": settings,
             "evaluate.robustness": recipe.evaluate.robustness,
             "data.slice_columns": recipe.data.slice_columns,
+            "data.test_fraction": more.fraction,
         },
         # The evidence's digest covers every answer and every timing that the verdict is computed from.
         inputs={
@@ -87,5 +94,5 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
             "old data": champion.old_artifact.digest if champion.old_artifact else champion.old_note,
         },
         code=("evidence.py",),
-        libraries=("scipy", "statsmodels", "numpy"),
+        libraries=("scipy", "numpy"),
     )

@@ -15,7 +15,7 @@ METRICS = {
 CHECKS = {
     "accuracy": "Accuracy",
     "accuracy_kept": "Accuracy kept of the teacher's",
-    "accuracy_above_floor": "Accuracy above TF-IDF's",
+    "accuracy_above_baseline": "Accuracy above TF-IDF's",
     "calibration_error": "Calibration error",
     "size_fraction": "Size, as a share of the teacher's",
     "size_bytes": "Size of the model file",
@@ -144,6 +144,8 @@ def check_name(check: Check) -> str:
         return f"Nodes on {provider(subject)}, the required provider"
     if name == "slice":
         return f"Slice {subject}"
+    if name == "accuracy_above_baseline" and subject:
+        return f"The {subject}'s accuracy above TF-IDF's"
     known = CHECKS.get(name, _capital(words(name)))
     return f"{known} {'at' if name == 'p95' else 'of'} {subject}" if subject else known
 
@@ -181,15 +183,25 @@ def check_demand(check: Check) -> str:
 def check_bound(check: Check) -> str:
     """The end of the interval that decides: `lower bound −1.31 at level 5%`, and of what is refused the other, which
     does not reach the threshold either; both of what is open; empty of a value that has no interval."""
-    if check.get("verdict") == "INCONCLUSIVE" and check.get("low") is not None and check.get("level") is not None:
-        low, high = (measured(check[end], check.get("unit", "")).removesuffix(" points") for end in ("low", "high"))
-        return f"between {low} and {high} at level {100 * check['level']:.2g}%"
-    side = "high" if (check["direction"] == "at_most") != (check.get("verdict") == "REJECTED") else "low"
-    bound, level = check.get(side), check.get("level")
-    if bound is None or level is None:
+    unit = check.get("unit", "")
+
+    def bound(side: str) -> str:
+        return measured(check[side], unit).removesuffix(" points")
+
+    refuses = "high" if check["direction"] != "at_most" else "low"
+    levels = {side: check.get("level") for side in ("low", "high")}
+    levels[refuses] = check.get("refusal_level") or check.get("level")
+    if check.get("verdict") == "INCONCLUSIVE":
+        if None in (check.get("low"), check.get("high"), check.get("level")):
+            return ""
+        if _percent(levels["low"]) == _percent(levels["high"]):
+            return f"between {bound('low')} and {bound('high')} at level {_percent(levels['low'])}"
+        low, high = (f"{bound(side)} (level {_percent(levels[side])})" for side in ("low", "high"))
+        return f"between {low} and {high}"
+    side = refuses if check.get("verdict") == "REJECTED" else ("low" if refuses == "high" else "high")
+    if check.get(side) is None or levels[side] is None:
         return ""
-    shown = measured(bound, check.get("unit", "")).removesuffix(" points")
-    return f"{'upper' if side == 'high' else 'lower'} bound {shown} at level {100 * level:.2g}%"
+    return f"{'upper' if side == 'high' else 'lower'} bound {bound(side)} at level {_percent(levels[side])}"
 
 
 def headline_cell(candidates: list[dict[str, Any]]) -> tuple[int, int] | None:
@@ -217,6 +229,10 @@ def signed_points(value: float | None) -> str:
 def _signed(value: float) -> str:
     shown = f"{abs(value):.2f}"
     return shown if float(shown) == 0 else f"{'−' if value < 0 else '+'}{shown}"
+
+
+def _percent(level: float | None) -> str:
+    return f"{100 * (level or 0):.2g}%"
 
 
 def _capital(text: str) -> str:

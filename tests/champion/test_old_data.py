@@ -9,6 +9,7 @@ from configs.delivery import GateSettings
 from tasks import evidence, store
 from tasks.champion.old import unlearned
 from tasks.contracts import ChampionAnswers, Check, StageRecord
+from tasks.gate.decision import decide
 from tasks.gate.old_data import ON_OLD_DATA, old_data_checks
 from tasks.model.text import Rows
 
@@ -43,14 +44,14 @@ def champion(folder: Path, wrong: int) -> ChampionAnswers:
 
 @pytest.mark.parametrize(("wrong", "verdict"), [(0, "ACCEPTED"), (4, "INCONCLUSIVE"), (30, "REJECTED")])
 def test_a_model_that_is_worse_on_the_old_data_is_refused(tmp_path: Path, wrong: int, verdict: str) -> None:
-    (check,) = old_data_checks(GateSettings(margin=0.03, resamples=500), champion(tmp_path, wrong), 0)
+    (check,) = decide(old_data_checks(GateSettings(margin=0.03), champion(tmp_path, wrong), 0), level=0.05)
     assert (check.verdict, check.value, check.rows) == (verdict, pytest.approx(-wrong / ROWS), ROWS)
     assert check.subject == ON_OLD_DATA
 
 
 def checks_without_old_data(old_data: str, note: str) -> list[Check]:
     settings = GateSettings.model_validate({"old_data": old_data})
-    return old_data_checks(settings, ChampionAnswers(record=RECORD, version="1", old_note=note), 0)
+    return decide(old_data_checks(settings, ChampionAnswers(record=RECORD, version="1", old_note=note), 0), level=0.05)
 
 
 def test_old_data_that_are_gone_refuse_a_model_only_where_the_recipe_requires_them() -> None:

@@ -243,7 +243,7 @@ def test_the_gate_decides_on_what_was_measured(run, inputs):
     assert found["accuracy_difference", "teacher"].verdict == "INCONCLUSIVE"
     assert found["accuracy_difference", "teacher, alone"].rows == 60
     assert found["accuracy_difference", "teacher, typos"].rows == 60
-    assert found["accuracy_above_floor", ""].verdict == "REJECTED"
+    assert found["accuracy_above_baseline", "teacher"].verdict == "REJECTED"
     assert found["speedup", ""].verdict in ("REJECTED", "INCONCLUSIVE")  # three calls of each
     assert found["serves", ""].verdict == "ACCEPTED"
     assert {part.subject for part in verdict.slices} >= {"label = bad", "label = good"}

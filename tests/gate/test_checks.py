@@ -3,12 +3,15 @@ import pytest
 
 from configs.delivery import GateSettings
 from tasks.contracts import Artifact, Candidate, Check, EvaluationReport, Handoff, Placement, Serving, StageRecord
-from tasks.gate.checks import exact_checks, parity_checks, placement_checks, serving_check, speed_checks, verdict_of
-from tasks.gate.quality import floor_check, predictions, quality_checks
+from tasks.gate.advice import RowSource
+from tasks.gate.baseline import baseline_checks
+from tasks.gate.checks import exact_checks, parity_checks, placement_checks, serving_check, speed_checks
+from tasks.gate.decision import decide, verdict_of
+from tasks.gate.quality import champion_predictions, predictions, quality_checks
 
 RECORD = StageRecord(name="evaluate", status="ran", reason="", seconds=0.0)
 ARTIFACT = Artifact(uri="file:///evidence", digest="sha256:0", size_bytes=1)
-NOTHING = GateSettings(max_size_fraction=None, min_speedup=None, beat_floor=False, resamples=500)
+NOTHING = GateSettings(max_size_fraction=None, min_speedup=None, beat_baseline=False, resamples=500)
 SERVING = Serving(requests=8, answered=8, max_abs_difference=0.0, load_seconds=0.4, peak_memory_bytes=90_000_000)
 ON_CPU = Placement(asked=["cpu"], got=["cpu"], nodes={"cpu": 40}, operators={"cpu": {"MatMul": 40}}, fallback=[])
 
@@ -113,16 +116,6 @@ def test_a_model_without_an_accuracy_is_refused_even_where_nothing_is_asked():
     assert [(check.name, check.value, check.verdict) for check in checks] == [("accuracy", None, "REJECTED")]
 
 
-def check(verdict: str, decides: bool = True) -> Check:
-    return Check(name="x", verdict=verdict, value=0.0, threshold=0.0, direction="at_least", decides=decides)
-
-
-def test_one_refusal_refuses_and_one_open_question_leaves_the_verdict_open():
-    assert verdict_of([check("ACCEPTED"), check("INCONCLUSIVE")]) == "INCONCLUSIVE"
-    assert verdict_of([check("INCONCLUSIVE"), check("REJECTED")]) == "REJECTED"
-    assert verdict_of([check("ACCEPTED"), check("REJECTED", decides=False)]) == "ACCEPTED"
-
-
 def rounds(milliseconds: float, spread: float = 0.01, count: int = 3) -> list[list[list[float]]]:
     chance = np.random.default_rng(round(1000 * milliseconds))
     return [
@@ -132,7 +125,9 @@ def rounds(milliseconds: float, spread: float = 0.01, count: int = 3) -> list[li
 
 def speed(candidate_ms: float, min_speedup: float | None, spread: float = 0.01, **settings) -> Check:
     asked = NOTHING.model_copy(update={"min_speedup": min_speedup, **settings})
-    return speed_checks(asked, GOOD, rounds(candidate_ms, spread), rounds(10.0, spread), ["1x16"], seed=0)[0]
+    return decide(
+        speed_checks(asked, GOOD, rounds(candidate_ms, spread), rounds(10.0, spread), ["1x16"], seed=0), asked.level
+    )[0]
 
 
 def test_the_speedup_counts_by_the_lower_end_of_its_interval():
@@ -147,7 +142,31 @@ def test_noise_too_large_for_the_threshold_is_inconclusive():
     noisy = speed(2.0, threshold, spread=0.4)
     assert noisy.verdict == "INCONCLUSIVE"
     assert noisy.low < threshold < noisy.high
-    assert "raise evaluate.rounds" in noisy.detail
+
+
+def test_an_open_speed_up_says_how_many_rounds_would_settle_it() -> None:
+    unsure = speed(2.0, 4.3, spread=0.1)
+    assert unsure.verdict == "INCONCLUSIVE"
+    more = int(unsure.detail.split("set evaluate.rounds: ")[1].split()[0])
+    assert 3 < more <= 100
+    assert "with 80% chance" in unsure.detail
+
+
+def test_one_round_of_timing_decides_nothing_however_fast_the_model() -> None:
+    (one,) = speed_checks(NOTHING, GOOD, rounds(1.0, count=1), rounds(10.0, count=1), ["1x16"], seed=0)
+    assert (one.verdict, one.low, one.high) == ("INCONCLUSIVE", 0.0, None)
+    assert "evaluate.rounds: at least 2" in one.detail
+
+
+def test_speed_on_a_busy_machine_is_no_evidence_either_way() -> None:
+    asked = NOTHING.model_copy(update={"min_speedup": 2.0, "max_p95_ms": 5.0, "p95_cell": "1x16"})
+    for load, verdicts in ((0.86, ["INCONCLUSIVE"] * 2), (0.2, ["ACCEPTED"] * 2), (None, ["ACCEPTED"] * 2)):
+        busy = GOOD.model_copy(update={"machine": {"background_load": load}})
+        found = decide(speed_checks(asked, busy, rounds(2.0), rounds(10.0), ["1x16"], seed=0), asked.level)
+        assert [one.verdict for one in found] == verdicts
+        if load == 0.86:
+            assert "other processes took 86% of the machine" in found[0].detail
+            assert "gate.max_background_load: 0.2" in found[0].detail
 
 
 def test_a_model_slower_than_the_dense_one_is_refused_though_no_speedup_is_asked():
@@ -171,7 +190,7 @@ def test_the_dense_teacher_itself_is_as_fast_as_itself():
 def test_a_p95_is_asked_of_its_cell_by_the_upper_end_of_its_interval():
     asked = NOTHING.model_copy(update={"max_p95_ms": 3.0, "p95_cell": "1x32"})
     cells = rounds(9.0) + rounds(2.0)
-    p95 = speed_checks(asked, GOOD, cells, rounds(10.0) * 2, ["1x16", "1x32"], seed=0)[1]
+    p95 = decide(speed_checks(asked, GOOD, cells, rounds(10.0) * 2, ["1x16", "1x32"], seed=0), asked.level)[1]
     assert (p95.name, p95.subject, p95.verdict) == ("p95", "1×32", "ACCEPTED")
     assert 2.0 < p95.value < 2.3
 
@@ -253,18 +272,52 @@ def wrong_on(rows: slice) -> np.ndarray:
     return answers
 
 
+def judge(candidate: np.ndarray, other: np.ndarray, rows: RowSource | None = None, **settings) -> Check:
+    asked = NOTHING.model_copy(update=settings)
+    labels = LABELS[: len(candidate)]
+    return decide(quality_checks(labels, candidate, {"teacher": other}, asked, 0, rows), asked.level)[0]
+
+
 def test_quality_passes_fails_or_stays_open_by_the_bound():
     teacher = wrong_on(slice(0, 200))
-    good, bad, unsure = wrong_on(slice(10, 220)), wrong_on(slice(0, 500)), wrong_on(slice(0, 280))
-    verdicts = [quality_checks(LABELS, one, {"teacher": teacher}, NOTHING, 0)[0] for one in (good, bad, unsure)]
+    good, bad, unsure = wrong_on(slice(10, 220)), wrong_on(slice(0, 500)), wrong_on(slice(0, 275))
+    verdicts = [judge(one, teacher) for one in (good, bad, unsure)]
     assert [one.verdict for one in verdicts] == ["ACCEPTED", "REJECTED", "INCONCLUSIVE"]
-    assert "rows would settle it" in verdicts[2].detail or "no number would" in verdicts[2].detail
     assert verdicts[2].rows == 4000
+
+
+def test_what_is_open_says_what_to_set_and_asks_for_more_rows_than_there_are():
+    split_off = RowSource(rows=400, total=4000, fraction=0.1)
+    open_ = judge(wrong_on(slice(0, 6))[:400], LABELS[:400], split_off)
+    assert open_.verdict == "INCONCLUSIVE"
+    needed = int(open_.detail.split("about ")[1].split(" would")[0].replace(",", ""))
+    assert needed > 400
+    assert "400 rows can show a margin of" in open_.detail
+    assert f"label more: {10 * needed:,} rows in all" in open_.detail or "set data.test_fraction: 0." in open_.detail
+    assert "or set gate.margin: 0.0" in open_.detail
+    given = judge(wrong_on(slice(0, 6))[:400], LABELS[:400], RowSource(rows=400, total=4000, fraction=None))
+    assert f"give a test split of {needed:,} rows" in given.detail
+    worse = judge(wrong_on(slice(0, 10))[:400], LABELS[:400], split_off)
+    assert "measured beyond the margin" in worse.detail
+    assert "test_fraction" not in worse.detail  # more rows do not make it a better model
+    assert "more epochs" in worse.detail
+    at_margin = judge(wrong_on(slice(0, 8))[:400], LABELS[:400], split_off)
+    assert "measured on the margin itself" in at_margin.detail
+
+
+def test_two_models_that_agree_on_a_few_rows_are_not_said_to_lie_on_the_margin():
+    few = judge(LABELS[:20], LABELS[:20], RowSource(rows=20, total=130, fraction=0.15), margin=0.1)
+    assert (few.verdict, few.value) == ("INCONCLUSIVE", 0.0)
+    assert few.low < -0.1
+    assert few.detail == (
+        "20 rows can show a margin of 13.91 points at best; about 29 would show 10 with 80% chance: set "
+        "data.test_fraction: 0.23, which is 0.15 now, or set gate.margin: 0.14, if so much may be lost"
+    )
 
 
 def test_every_metric_is_asked_against_every_other_model():
     asked = NOTHING.model_copy(update={"metrics": ["accuracy", "macro_f1"]})
-    found = quality_checks(LABELS, LABELS, {"teacher": LABELS, "champion": LABELS}, asked, 0)
+    found = decide(quality_checks(LABELS, LABELS, {"teacher": LABELS, "champion": LABELS}, asked, 0), 0.05)
     assert [(one.name, one.subject) for one in found] == [
         ("accuracy_difference", "teacher"),
         ("macro_f1_difference", "teacher"),
@@ -282,8 +335,49 @@ def test_answers_that_are_not_there_or_no_numbers_fail(missing):
     assert (found.value, found.verdict) == (None, "REJECTED")
 
 
-def test_as_good_as_the_floor_is_not_enough():
-    floor = wrong_on(slice(0, 400))
-    assert floor_check(LABELS, floor, floor, NOTHING, 0).verdict == "INCONCLUSIVE"
-    assert floor_check(LABELS, wrong_on(slice(0, 300)), floor, NOTHING, 0).verdict == "ACCEPTED"
-    assert floor_check(LABELS, wrong_on(slice(0, 500)), floor, NOTHING, 0).verdict == "REJECTED"
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+def test_a_champion_that_answers_what_is_no_number_is_wrong_there_and_refuses_nobody(metric):
+    logits = np.eye(2, dtype=np.float32)[LABELS]
+    logits[:40] = np.nan
+    before, broken = champion_predictions(logits)
+    assert broken == 40
+    assert (before == LABELS)[40:].all()
+    found = judge(wrong_on(slice(0, 20)), before, metrics=[metric])
+    assert found.verdict == "ACCEPTED"
+    assert found.value > 0
+    everywhere = champion_predictions(np.full((4000, 2), np.nan, np.float32))[0]
+    assert judge(wrong_on(slice(0, 20)), everywhere, metrics=[metric]).verdict == "ACCEPTED"
+
+
+def against_baseline(candidate: np.ndarray, teacher: np.ndarray, baseline: np.ndarray) -> list[Check]:
+    labels, rows = LABELS[: len(candidate)], RowSource(rows=len(candidate), total=10 * len(candidate), fraction=0.1)
+    return decide(baseline_checks(labels, candidate, teacher, baseline, NOTHING, 0, rows), NOTHING.level)
+
+
+def test_as_good_as_the_baseline_is_not_enough():
+    baseline, teacher = wrong_on(slice(0, 400)), LABELS
+    for candidate, verdict in (
+        (baseline, "INCONCLUSIVE"),
+        (wrong_on(slice(0, 300)), "ACCEPTED"),
+        (wrong_on(slice(0, 500)), "REJECTED"),
+    ):
+        found = against_baseline(candidate, teacher, baseline)
+        assert [one.verdict for one in found] == [verdict, "ACCEPTED"]
+    assert "gate.beat_baseline: false" in against_baseline(baseline, teacher, baseline)[0].detail
+
+
+def test_a_teacher_that_is_no_better_than_the_baseline_refuses_whatever_came_of_it():
+    baseline = wrong_on(slice(0, 54))[:119]
+    for teacher in (wrong_on(slice(0, 67))[:119], baseline):
+        found = against_baseline(LABELS[:119], teacher, baseline)
+        assert [(one.subject, one.verdict) for one in found] == [("", "ACCEPTED"), ("teacher", "REJECTED")]
+        assert "being as good as the teacher shows nothing" in found[1].detail
+        assert "gate.beat_baseline: false" in found[1].detail
+
+
+def test_a_lead_over_the_baseline_that_is_not_shown_asks_for_more_rows_than_there_are():
+    baseline, candidate = wrong_on(slice(40, 70))[:119], wrong_on(slice(0, 22))[:119]
+    (open_, _) = against_baseline(candidate, LABELS[:119], baseline)
+    assert open_.verdict == "INCONCLUSIVE"
+    assert "119 rows do not tell the two apart" in open_.detail
+    assert int(open_.detail.split("about ")[1].split(" would")[0].replace(",", "")) > 119

@@ -1,13 +1,13 @@
-"""How far one classifier is from another on the same rows: against scikit-learn, scipy, and by simulation."""
+"""How far one classifier is from another on the same rows: against scikit-learn, and by simulation."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-from tasks.gate.paired import METRICS, exact_p, paired_difference
+from tasks.gate.exact import exact_p
+from tasks.gate.paired import METRICS, paired_difference
 
 
 def split(won: int, lost: int, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -56,80 +56,81 @@ def test_counts_drawn_together_are_the_bootstrap_of_rows() -> None:
     labels, candidate, reference = (chance.integers(0, 3, 150) for _ in range(3))
     found = paired_difference(labels, candidate, reference, "macro_f1", resamples=4000, seed=0)
     by_rows = []
-    for _ in range(1500):
+    for _ in range(300):
         rows = chance.integers(0, 150, 150)
         scores = [
             precision_recall_fscore_support(labels[rows], predicted[rows], average="macro", zero_division=0.0)[2]
             for predicted in (candidate, reference)
         ]
         by_rows.append(scores[0] - scores[1])
-    assert found.draws.mean() == pytest.approx(np.mean(by_rows), abs=0.006)
-    assert found.draws.std() == pytest.approx(np.std(by_rows), rel=0.08)
+    assert found.draws.mean() == pytest.approx(np.mean(by_rows), abs=0.009)
+    assert found.draws.std() == pytest.approx(np.std(by_rows), rel=0.13)  # three standard errors
 
 
-@given(won=st.integers(0, 60), lost=st.integers(0, 60))
-@settings(max_examples=60, deadline=None)
-def test_without_a_margin_the_exact_test_is_mcnemars(won: int, lost: int) -> None:
-    expected = binomtest(won, won + lost, 0.5, alternative="greater").pvalue if won + lost else 1.0
-    assert exact_p(won, lost, 500, margin=0) == pytest.approx(expected, abs=1e-12)
+def test_of_a_few_disagreements_another_metric_is_no_surer_than_the_exact_test() -> None:
+    few = compare(0, 0, 60, metric="macro_f1")
+    assert few.p_not_inferior(0.02) == exact_p(0, 0, 60, 0.02) > 0.05
+    assert few.low(0.05) < -0.02 < 0 < few.high(0.05)
+    assert compare(0, 0, 200, metric="macro_f1").p_not_inferior(0.02) < 0.05
 
 
-def test_no_disagreement_on_a_few_rows_shows_little() -> None:
-    """Without one disagreement the bootstrap is certain; the chance of that at the margin itself is 0.98 ** rows."""
-    assert exact_p(0, 0, 90, margin=0.02) == pytest.approx(0.98**90, rel=0.01)
-    assert compare(0, 0, 90).p_not_inferior(0.02) > 0.15
-    assert compare(0, 0, 200).p_not_inferior(0.02) < 0.05
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+def test_few_resamples_make_no_level_unreachable(metric: str) -> None:
+    good, bad = compare(60, 40, 2000, metric, resamples=200), compare(10, 200, 2000, metric, resamples=200)
+    for level in (0.05, 0.05 / 60, 1e-4):
+        assert good.p_not_inferior(0.02) <= level
+        assert good.low(level) > -0.02
+        assert bad.p_inferior(0.02) <= level
+        assert bad.high(level) < -0.02
 
 
-@given(won=st.integers(0, 40), lost=st.integers(0, 40), rows=st.integers(100, 3000))
-@settings(max_examples=30, deadline=None)
-def test_a_win_more_never_speaks_against_the_candidate(won: int, lost: int, rows: int) -> None:
-    assert exact_p(won + 1, lost, rows, 0.02) <= exact_p(won, lost, rows, 0.02) + 1e-9
-    assert exact_p(won, lost, rows, 0.03) <= exact_p(won, lost, rows, 0.02) + 1e-9
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+@pytest.mark.parametrize(("won", "lost"), [(30, 40), (5, 60), (0, 0), (3, 9)])
+def test_bounds_and_p_values_agree(metric: str, won: int, lost: int) -> None:
+    found = compare(won, lost, 800, metric)
+    low, high = found.low(0.05), found.high(0.05)
+    assert low <= found.value <= high
+    assert found.p_not_inferior(-(low - 1e-3)) <= 0.05 < found.p_not_inferior(-(low + 2e-3))
+    assert found.p_inferior(-(high + 1e-3)) <= 0.05 < found.p_inferior(-(high - 2e-3))
+    assert found.smallest_margin(0.05) == max(0, -low)
 
 
-def accepted(rows: int, won: float, lost: float, margin: float, evaluations: int, seed: int) -> float:
-    """Share of simulated evaluations that show the margin, as the gate decides it at level 0.05."""
-    chance = np.random.default_rng(seed)
-    passed = 0
-    for number in range(evaluations):
-        wins, losses, _ = chance.multinomial(rows, [won, lost, 1 - won - lost])
-        found = compare(int(wins), int(losses), rows, resamples=400, seed=number)
-        # The exact test costs most: it is asked where the bootstrap has not said no already.
-        passed += found.low(0.05) > -margin and found.p_not_inferior(margin) <= 0.05
-    return passed / evaluations
+def settled(won: float, lost: float, rows: int, margin: float, level: float, evaluations: int = 250) -> float:
+    """Share of simulated evaluations, each of so many rows, that show the margin or that it is missed."""
+    drawn = np.random.default_rng(5).multinomial(rows, [won, lost, 1 - won - lost], size=evaluations)
+    shown = [
+        exact_p(int(a), int(b), rows, margin) <= level or exact_p(int(b), int(a), rows, -margin) <= level
+        for a, b, _ in drawn
+    ]
+    return float(np.mean(shown))
 
 
 @pytest.mark.parametrize(
-    ("rows", "won", "lost", "margin"),
-    [(1821, 0.02, 0.04, 0.02), (500, 0.0, 0.02, 0.02), (5000, 0.015, 0.025, 0.01)],
+    ("won", "lost", "rows", "margin"), [(15, 24, 600, 0.03), (4, 9, 200, 0.06), (4, 28, 500, 0.02)]
 )
-def test_at_the_margin_itself_a_model_is_accepted_no_more_often_than_the_level(
-    rows: int, won: float, lost: float, margin: float
-) -> None:
-    # Measured 0.046, 0.026 and 0.047; 0.065 is 3 standard errors above the level.
-    assert accepted(rows, won, lost, margin, evaluations=2000, seed=5) <= 0.065
-
-
-def test_an_equal_model_is_accepted_on_5000_rows_at_a_margin_of_one_point() -> None:
-    assert accepted(5000, 0.02, 0.02, 0.01, evaluations=400, seed=6) >= 0.9  # measured 0.97
-
-
-def test_the_smallest_margin_is_where_the_decision_turns() -> None:
-    found = compare(won=30, lost=40, rows=1500)
-    smallest = found.smallest_margin(0.05)
-    assert found.p_not_inferior(smallest + 1e-3) <= 0.05 < found.p_not_inferior(smallest - 1e-3)
-
-
-def test_the_rows_needed_settle_it_if_nothing_else_changes() -> None:
-    found = compare(won=30, lost=45, rows=1500)
-    assert found.p_not_inferior(0.015) > 0.05
-    needed = found.rows_needed(0.015, 0.05)
+def test_the_rows_asked_for_settle_it_with_four_chances_in_five(won: int, lost: int, rows: int, margin: float) -> None:
+    needed = compare(won, lost, rows).rows_needed(margin, 0.05)
     assert needed is not None
-    assert needed > 1500
-    factor = 1.2 * needed / 1500
-    more = compare(round(30 * factor), round(45 * factor), round(1500 * factor))
-    assert more.p_not_inferior(0.015) <= 0.05
+    assert needed > rows
+    chance = settled(won / rows, lost / rows, needed, margin, 0.05)
+    assert 0.72 <= chance <= 0.9  # measured 0.79, 0.80 and 0.79; 0.075 is 3 standard errors
+
+
+def test_without_a_disagreement_the_exact_test_says_how_many_rows_it_takes() -> None:
+    needed = compare(0, 0, 20).rows_needed(0.1, 0.05)
+    assert needed is not None
+    assert exact_p(0, 0, needed, 0.1) <= 0.05 < exact_p(0, 0, needed - 3, 0.1)
+
+
+@given(won=st.integers(0, 12), lost=st.integers(0, 12), rest=st.integers(0, 200), margin=st.sampled_from([0.02, 0.1]))
+@settings(max_examples=60, deadline=None)
+def test_where_it_is_open_more_rows_are_asked_for_than_there_are(won: int, lost: int, rest: int, margin: float) -> None:
+    rows = max(1, won + lost + rest)
+    found = compare(won, lost, rows, resamples=200)
+    needed = found.rows_needed(margin, 0.05)
+    if found.p_not_inferior(margin) > 0.05 and found.p_inferior(margin) > 0.05:
+        assert needed is None or needed > rows
+        assert (needed is None) == (abs(found.value + margin) < 1e-9)
 
 
 def test_at_the_margin_itself_no_number_of_rows_settles_it() -> None:

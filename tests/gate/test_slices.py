@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 
 from configs.delivery import GateSettings
-from tasks.gate.slices import holm, slice_checks, slices_of
+from tasks.contracts import Check
+from tasks.gate.advice import RowSource
+from tasks.gate.decision import decide
+from tasks.gate.slices import slice_checks, slices_of
 
 SETTINGS = GateSettings(slice_margin=0.05, min_slice_rows=50, resamples=2000)
 
@@ -31,48 +34,51 @@ def test_every_row_has_one_length(count: int) -> None:
     assert 1 <= len(slices) <= count
 
 
-def test_holm_is_worked_by_hand() -> None:
-    # Sorted 0.01, 0.02, 0.04: 3 * 0.01, 2 * 0.02, 1 * 0.04, none below the one before.
-    assert holm([0.04, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
-
-
 def answers(rows: int, wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     labels = np.arange(rows) % 2
     return labels, np.where(wrong, 1 - labels, labels)
 
 
+def judge(slices: dict[str, np.ndarray], labels: np.ndarray, candidate: np.ndarray) -> list[Check]:
+    """The slices, against a reference that is always right."""
+    rows = RowSource(rows=len(labels), total=10 * len(labels), fraction=0.1)
+    return decide(slice_checks(slices, labels, candidate, labels, SETTINGS, 0, rows), SETTINGS.level)
+
+
 def test_a_slice_that_is_lost_is_refused_though_the_average_is_good() -> None:
     labels, candidate = answers(2000, np.arange(2000) % 20 == 0)  # wrong on a tenth of label 0 alone
-    checks = slice_checks({"label = 0": labels == 0, "label = 1": labels == 1}, labels, candidate, labels, SETTINGS, 0)
+    checks = judge({"label = 0": labels == 0, "label = 1": labels == 1}, labels, candidate)
     assert [check.verdict for check in checks] == ["REJECTED", "ACCEPTED"]
     assert checks[0].value == pytest.approx(-0.1)
     assert checks[0].high is not None
     assert checks[0].high < -0.05
 
 
-def test_the_clearest_slice_is_held_to_the_level_shared_by_all() -> None:
-    labels, candidate = answers(1000, np.zeros(1000, bool))
-    halves = {"one": np.arange(1000) < 500, "two": np.arange(1000) >= 500}
-    checks = slice_checks(halves, labels, candidate, labels, SETTINGS, 0)
-    assert sorted(check.level for check in checks if check.level) == [0.025, 0.05]
+def test_many_slices_make_none_harder_to_pass_and_each_harder_to_refuse() -> None:
+    labels, good = answers(160, np.arange(160) % 80 == 0)
+    bad = np.where(np.arange(160) % 12 == 0, 1 - labels, labels)
+    everything = labels >= 0
+    for candidate, alone, among in ((good, "ACCEPTED", "ACCEPTED"), (bad, "REJECTED", "INCONCLUSIVE")):
+        (one,) = judge({"all": everything}, labels, candidate)
+        many = judge({f"all {i}": everything for i in range(10)}, labels, candidate)
+        assert (one.verdict, {check.verdict for check in many}) == (alone, {among}), one
 
 
-def test_many_slices_make_each_harder_to_pass() -> None:
-    chance = np.random.default_rng(2)
-    labels = np.arange(160) % 2
-    wrong = np.zeros(160, bool)
-    wrong[chance.choice(160, 2, replace=False)] = True
-    candidate = np.where(wrong, 1 - labels, labels)
-    alone = slice_checks({"all": labels >= 0}, labels, candidate, labels, SETTINGS, 0)
-    among = slice_checks({f"all {i}": labels >= 0 for i in range(10)}, labels, candidate, labels, SETTINGS, 0)
-    assert alone[0].verdict == "ACCEPTED"
-    assert {check.verdict for check in among} == {"INCONCLUSIVE"}
-    assert "would settle" in among[0].detail
+def test_an_open_slice_says_how_many_test_rows_it_takes_and_what_to_set() -> None:
+    labels, candidate = answers(400, np.arange(400) % 40 == 0)
+    (check,) = judge({"half": np.arange(400) < 200}, labels, candidate)
+    assert check.verdict == "INCONCLUSIVE"
+    assert "80% chance" in check.detail
+    needed = int(check.detail.split("about ")[1].split(" would")[0].replace(",", ""))
+    assert needed > 200
+    # A slice of half of the test rows needs twice its rows in the whole split, of 4,000 in all.
+    assert f"set data.test_fraction: {np.ceil(100 * 2 * needed / 4000) / 100:g}, which is 0.1 now" in check.detail
+    assert "or set gate.slice_margin: 0.0" in check.detail
 
 
 def test_a_small_slice_is_told_and_does_not_decide() -> None:
     labels, candidate = answers(400, np.arange(400) < 20)
-    (check,) = slice_checks({"rare": np.arange(400) < 40}, labels, candidate, labels, SETTINGS, 0)
+    (check,) = judge({"rare": np.arange(400) < 40}, labels, candidate)
     assert check.value == pytest.approx(-0.5)
     assert not check.decides
     assert "fewer than gate.min_slice_rows = 50" in check.detail
@@ -80,7 +86,7 @@ def test_a_small_slice_is_told_and_does_not_decide() -> None:
 
 def test_a_slice_without_a_row_fails() -> None:
     labels, candidate = answers(400, np.zeros(400, bool))
-    (check,) = slice_checks({"label = 2": labels == 2}, labels, candidate, labels, SETTINGS, 0)
+    (check,) = judge({"label = 2": labels == 2}, labels, candidate)
     assert check.verdict == "REJECTED"
     assert check.decides
     assert check.value is None

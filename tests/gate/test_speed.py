@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy import stats
 
-from tasks.gate.speed import percentile, speedup
+from tasks.gate.speed import Measured, percentile, speedup
 
 
 def calls(median: float, rounds: int = 3, count: int = 100, between: float = 0.0, seed: int = 0) -> list[list[float]]:
@@ -11,7 +12,7 @@ def calls(median: float, rounds: int = 3, count: int = 100, between: float = 0.0
 
 
 def test_the_ratio_is_the_geometric_mean_over_the_cells() -> None:
-    fast, slow = [[[1.0] * 9], [[10.0] * 9]], [[[4.0] * 9], [[90.0] * 9]]
+    fast, slow = [[[1.0] * 9] * 2, [[10.0] * 9] * 2], [[[4.0] * 9] * 2, [[90.0] * 9] * 2]
     measured = speedup(fast, slow, resamples=200, seed=0)
     assert measured.value == pytest.approx(6.0)
     assert measured.low(0.05) == measured.high(0.05) == pytest.approx(6.0)
@@ -48,9 +49,29 @@ def test_the_interval_covers_the_true_ratio_as_often_as_it_says(rounds: int) -> 
     assert covered / 200 >= 0.93  # the bootstrap's own bound: 0.84 at 2 rounds
 
 
-def test_a_single_round_has_the_bootstraps_own_bounds() -> None:
+def test_of_a_single_round_nothing_is_known() -> None:
     measured = speedup([calls(1, rounds=1)], [calls(5, rounds=1, seed=1)], resamples=500, seed=0)
-    assert measured.low(0.05) == np.quantile(measured.draws, 0.05)
+    assert (measured.low(0.05), measured.high(0.05)) == (0.0, np.inf)
+    assert (measured.p_above(1.0), measured.p_below(9.0)) == (1.0, 1.0)
+    assert measured.rounds_needed(2.0, 0.05) is None
+
+
+def test_bounds_and_p_values_agree() -> None:
+    measured = speedup([calls(1, 4, between=0.1)], [calls(5, 4, between=0.1, seed=1)], resamples=500, seed=0)
+    for level in (0.05, 1e-5):
+        assert measured.p_above(measured.low(level)) == pytest.approx(level)
+        assert measured.p_below(measured.high(level)) == pytest.approx(level)
+
+
+def test_the_rounds_asked_for_settle_it_with_four_chances_in_five() -> None:
+    chance, spread, rounds = np.random.default_rng(0), 0.1, 4
+    draws = np.sort(np.exp(np.log(2.0) + chance.normal(0, spread * np.sqrt(3) / 4, 4000)))
+    few = Measured(2.0, draws, rounds)
+    needed = few.rounds_needed(1.85, 0.05)
+    assert needed is not None
+    logs = np.log(2.0) + chance.normal(0, spread, (4000, needed))
+    shown = logs.mean(axis=1) - stats.t.isf(0.05, needed - 1) * logs.std(axis=1, ddof=1) / np.sqrt(needed)
+    assert 0.75 <= (shown > np.log(1.85)).mean() <= 0.9
 
 
 def test_the_p95_is_numpys() -> None:

@@ -289,7 +289,7 @@ def results(recipe: Recipe) -> dict[str, Any]:
                 difference("accuracy_difference", "teacher", -0.0042, -0.0131, 0.0047),
                 difference("accuracy_difference", "champion", 0.003, -0.006, 0.012),
                 difference("accuracy_difference", "teacher, typos", -0.006, -0.017, 0.005),
-                difference("accuracy_above_floor", "", 0.085, 0.05, 0.12, threshold=0.0),
+                difference("accuracy_above_baseline", "", 0.085, 0.05, 0.12, threshold=0.0),
                 Check(
                     name="speedup",
                     verdict="ACCEPTED",

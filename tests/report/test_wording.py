@@ -88,7 +88,7 @@ def test_a_check_is_named_with_what_it_is_about(name, subject, said):
     ("name", "unit", "direction", "threshold", "said"),
     [
         ("accuracy_difference", "points", "above", -0.02, "no more than 2.00 points below"),
-        ("accuracy_above_floor", "points", "above", 0.0, "above 0 points"),
+        ("accuracy_above_baseline", "points", "above", 0.0, "above 0 points"),
         ("serves", "share", "at_least", 1.0, "all of them"),
         ("fallback_nodes", "nodes", "at_most", 1, "at most 1 node"),
         ("parity", "", "at_most", 0.001, "logits at most 0.001 apart"),

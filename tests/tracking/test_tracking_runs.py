@@ -67,7 +67,7 @@ def test_settings_become_params_by_dotted_key_however_many(storage: Path) -> Non
     many = {f"setting{place}": place for place in range(150)}
     settings = {
         "train": {"epochs": 3, "layers": [1, 2]},
-        "gate": {"min_accuracy": None, "beat_floor": True},
+        "gate": {"min_accuracy": None, "beat_baseline": True},
         "text": "",
     }
     with tracking.pipeline_run("params", settings | many, {}) as pipeline:
@@ -79,7 +79,7 @@ def test_settings_become_params_by_dotted_key_however_many(storage: Path) -> Non
             "train.epochs": "3",
             "train.layers": "[1, 2]",
             "gate.min_accuracy": "null",
-            "gate.beat_floor": "true",
+            "gate.beat_baseline": "true",
             "text": "",
             "setting149": "149",
         }.items()

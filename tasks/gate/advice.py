@@ -1,0 +1,40 @@
+"""What a person can do about an open question: which setting, and to which value."""
+
+import math
+from dataclasses import dataclass
+
+from configs.data import DataSettings
+
+LARGEST_FRACTION = 0.45
+"""Of the rows for testing; beyond it too few are left to learn from, and more rows are the better advice."""
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """Where the test rows come from."""
+
+    rows: int
+    """In the test split."""
+    total: int
+    """In all three splits."""
+    fraction: float | None
+    """data.test_fraction, where the test split is split off; None where it is given."""
+
+    def more(self, needed: int) -> str:
+        """How to come to so many test rows."""
+        if self.fraction is None:
+            return f"give a test split of {needed:,} rows"
+        fraction = math.ceil(100 * needed / max(1, self.total)) / 100
+        if fraction <= LARGEST_FRACTION:
+            return f"set data.test_fraction: {fraction:g}, which is {self.fraction:g} now"
+        return f"label more: {math.ceil(needed / self.fraction):,} rows in all at data.test_fraction: {self.fraction:g}"
+
+
+def row_source(settings: DataSettings, rows: dict[str, int]) -> RowSource:
+    """Where a recipe has its test rows from.
+
+    Args:
+        rows: of each split.
+    """
+    given = {"files": settings.test, "hub": settings.test_split, "saved": settings.test_split}.get(settings.source, "")
+    return RowSource(rows.get("test", 0), sum(rows.values()), None if given else settings.test_fraction)
