@@ -1,5 +1,5 @@
-# Everything below needs Python 3.11, make and a package registry, and nothing else.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# Everything below needs Python 3.11, 3.12 or 3.13, make and a package registry, and nothing else.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
 # make quickstart RECIPE=configs/quickstart.yaml OUTPUT=runs/quickstart
 OUTPUT ?= runs/quickstart

@@ -1,5 +1,8 @@
 """The `hone` command. Thin: every command calls a flow or a task."""
 
+import sys
+import tempfile
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -8,6 +11,7 @@ import typer
 from rich.console import Console
 
 from configs.recipe import Recipe, RecipeError, load_recipe
+from tasks.redact import mask_logs, without_credentials
 
 EXIT = {
     "ACCEPTED": 0,
@@ -29,10 +33,6 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting, e.g. train.epochs=2.")
 ]
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="Registered model, such as the recipe's name.")]
-Output = Annotated[
-    str,
-    typer.Option(help="Folder of the report and the model; default one for each run, which runs/NAME/latest leads to."),
-]
 Folder = Annotated[str, typer.Option(help="Folder of the servers' records and logs.")]
 Storage = Annotated[str, typer.Option(help="Folder of MLflow's records, unless MLFLOW_TRACKING_URI is set.")]
 
@@ -46,7 +46,7 @@ def hone() -> None:
 def optimize(
     recipe: RecipePath,
     set_: Overrides = None,
-    output: Output = "",
+    output: Annotated[str, typer.Option(help="Folder of the report and the model; default runs/NAME.")] = "",
     fresh: Annotated[bool, typer.Option(help="Ignore the finished stages of earlier runs.")] = False,
 ) -> None:
     """Run the whole chain. Exit status: 0 ACCEPTED, 3 REJECTED, 4 INCONCLUSIVE, 2 wrong recipe, 1 the run failed."""
@@ -60,7 +60,7 @@ def optimize(
 def retrain(
     recipe: RecipePath,
     set_: Overrides = None,
-    output: Output = "",
+    output: Annotated[str, typer.Option(help="Folder of the report and the model; default runs/NAME.")] = "",
     force: Annotated[bool, typer.Option(help="Even where the data are unchanged or the last run is recent.")] = False,
 ) -> None:
     """Run the chain again if the data have changed, and hold the new model against the champion.
@@ -74,13 +74,12 @@ def retrain(
 
 
 @app.command()
-def check(recipe: RecipePath, set_: Overrides = None, output: Output = "") -> None:
-    """Verify, without training, that the data, the model, the providers, the services and the output folder of a recipe
-    are there and can be used."""
+def check(recipe: RecipePath, set_: Overrides = None) -> None:
+    """Verify, without training, that the data, the model, the providers and the services of a recipe are there."""
     settings = _load(recipe, set_)
     from flows.preflight import run_check
 
-    raise typer.Exit(EXIT[run_check(settings, output, Console())])
+    raise typer.Exit(EXIT[run_check(settings, Console())])
 
 
 @app.command()
@@ -181,16 +180,32 @@ def _checked(load: Callable[[], Loaded]) -> Loaded:
     try:
         return load()
     except RecipeError as error:
-        Console(stderr=True, soft_wrap=True).print(str(error), markup=False, highlight=False)
+        Console(stderr=True, soft_wrap=True).print(without_credentials(str(error)), markup=False, highlight=False)
         raise typer.Exit(EXIT["INVALID"]) from None
 
 
 def main() -> None:
     """Entry point of the `hone` command."""
+    from flows.encoding import print_plainly
     from flows.environment import prepare_environment
 
+    print_plainly()
     prepare_environment()
-    app()
+    mask_logs()
+    try:
+        app()
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person reads what happened and not a traceback
+        print(unforeseen(error), file=sys.stderr)
+        sys.exit(EXIT["FAILED"])
+
+
+def unforeseen(error: Exception) -> str:
+    """An error that Hone did not see coming, in one line, and the file that its traceback is written to."""
+    said = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+    traces = without_credentials("".join(traceback.format_exception(error)))
+    with tempfile.NamedTemporaryFile("w", prefix="hone-error-", suffix=".txt", delete=False, encoding="utf-8") as file:
+        file.write(traces)
+    return without_credentials(f"{said}\nHone did not foresee this. The whole traceback: {file.name}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.environment import prepare_prefect_database
+from flows.database import prepare_prefect_database
 from flows.shell import complain, no_heartbeat, quieten
 from tasks import tracking
 from tasks.contracts import PromotionRecord

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from configs.recipe import Recipe
-from flows.environment import prepare_prefect_database
+from flows.database import prepare_prefect_database
 from flows.preflight import preflight
 from flows.shell import complain, no_heartbeat, quieten
 from flows.terminal import Terminal
@@ -41,7 +41,7 @@ def run_retrain(recipe: Recipe, output: str, force: bool, console: Console) -> s
 def _run(flow: Any, recipe: Recipe, output: str, anew: bool, console: Console) -> str:
     quieten()
     try:
-        preflight(recipe, output)
+        preflight(recipe)
         prepare_prefect_database()
         with Terminal(console) as terminal, progress.listening(terminal), no_heartbeat():
             state = flow(recipe, output, anew, return_state=True)

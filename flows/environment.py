@@ -3,11 +3,10 @@
 Set by the commands alone, never at import, and never over what a person has set.
 """
 
-import fcntl
+import contextlib
 import os
-import subprocess
-import sys
-from pathlib import Path
+import socket
+from collections.abc import MutableMapping
 
 QUIET = {
     # Nothing calls home. MLflow understands "true" and not "1".
@@ -15,6 +14,8 @@ QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # No engine imports what lies in the folder that Hone is called in: a project may have a tasks.py of its own.
+    "PYTHONSAFEPATH": "1",
     # The driver owns the terminal.
     "TRANSFORMERS_VERBOSITY": "error",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -35,31 +36,36 @@ QUIET = {
 }
 
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy")
+
+
 def prepare_environment() -> None:
-    """Sets what is not set yet."""
+    """Sets what is not set yet, and keeps what is on this machine from being asked for through a proxy."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    keep_loopback_direct(os.environ)
 
 
-def prepare_prefect_database() -> None:
-    """Migrates Prefect's own SQLite file once, under a lock: two cold starts at a time would break each other.
-
-    Does nothing where PREFECT_API_URL names a server, whose database is not ours.
-    """
-    if os.environ.get("PREFECT_API_URL") or os.environ.get("PREFECT_API_DATABASE_CONNECTION_URL"):
+def keep_loopback_direct(environment: MutableMapping[str, str]) -> None:
+    """Adds this machine to NO_PROXY where a proxy is set: the engines talk to their own processes by HTTP and gRPC, and
+    a proxy knows nothing of those. What a person has excluded stays excluded."""
+    if not any(environment.get(name) or environment.get(name.upper()) for name in PROXIES):
         return
-    home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
-    if (home / "prefect.db").exists():
-        return
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "hone.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        if not (home / "prefect.db").exists():
-            upgrade = subprocess.run(
-                [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if upgrade.returncode:
-                raise RuntimeError(f"Prefect could not set up {home / 'prefect.db'}: {upgrade.stderr[-2000:]}")
+    excluded: list[str] = []
+    for name in ("no_proxy", "NO_PROXY"):
+        excluded += [host.strip() for host in environment.get(name, "").split(",")]
+    direct = dict.fromkeys([*filter(None, excluded), *LOOPBACK, *own_addresses()])
+    for name in ("no_proxy", "NO_PROXY"):
+        environment[name] = ",".join(direct)
+
+
+def own_addresses() -> list[str]:
+    """Addresses at which this machine knows itself: a local Ray may take one of them instead of loopback."""
+    addresses = []
+    with contextlib.suppress(OSError):
+        addresses = [str(entry[4][0]) for entry in socket.getaddrinfo(socket.gethostname(), None)]
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outward:
+        outward.connect(("192.0.2.1", 9))  # of a block for documentation: UDP sends nothing by connecting
+        addresses.append(str(outward.getsockname()[0]))
+    return list(dict.fromkeys(addresses))

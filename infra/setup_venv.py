@@ -1,4 +1,4 @@
-"""Makes `.venv` from the lock, with nothing but Python 3.11: `python3 infra/setup_venv.py`.
+"""Makes `.venv` from the lock, with nothing but Python 3.11, 3.12 or 3.13: `python3 infra/setup_venv.py`.
 
 uv resolves and installs in a tenth of the time the pip of Python 3.11 needs, but it does not read pip's settings. A
 machine whose pip knows an index or a folder with a CPU build of torch gets the same from uv, as this script hands them
@@ -17,6 +17,7 @@ VENV = ROOT / ".venv"
 LOCK = ROOT / "infra" / "requirements.lock"
 PROJECT = ROOT / "pyproject.toml"
 STAMP = VENV / "hone.stamp"
+VERSIONS = ((3, 11), (3, 12), (3, 13))
 
 
 def pip_settings() -> dict[str, str]:
@@ -41,14 +42,16 @@ def pip_settings() -> dict[str, str]:
 
 def main() -> None:
     """Installs the lock and the project itself, unless the stamp says that this very lock is installed already."""
-    fingerprint = hashlib.sha256(LOCK.read_bytes() + PROJECT.read_bytes()).hexdigest()
+    if sys.version_info[:2] not in VERSIONS:
+        known = ", ".join(f"{major}.{minor}" for major, minor in VERSIONS)
+        sys.exit(f"Hone is locked for Python {known}, and this is {sys.version.split()[0]}: make PYTHON=python3.12")
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    fingerprint = hashlib.sha256(LOCK.read_bytes() + PROJECT.read_bytes() + version.encode()).hexdigest()
     if STAMP.exists() and STAMP.read_text() == fingerprint:
         return
-    if sys.version_info[:2] != (3, 11):
-        sys.exit(f"Hone is locked for Python 3.11, and this is {sys.version.split()[0]}: run it with python3.11.")
     print(f"installing the locked dependencies into {VENV}: some 3 GB, a minute or a few", flush=True)
     STAMP.unlink(missing_ok=True)
-    if not (VENV / "bin" / "pip").exists():
+    if not ((VENV / "bin" / "pip").exists() and (VENV / "lib" / version).is_dir()):
         subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=True)
     if not (VENV / "bin" / "uv").exists():
         subprocess.run([VENV / "bin" / "pip", "install", "--quiet", "uv>=0.9"], check=True)

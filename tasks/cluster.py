@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import shutil
 import socket
 import tempfile
 import threading
@@ -26,6 +27,7 @@ from configs.delivery import ComputeSettings
 from tasks import errors, storage
 from tasks.desk import Desk
 from tasks.errors import HoneError, PreflightError, StorageError, TrainingError
+from tasks.ray_folder import short_folder
 from tasks.share import share_of, worker_resources
 
 if TYPE_CHECKING:  # torch and ray take seconds to import, and a run that finds everything finished needs neither
@@ -54,14 +56,20 @@ WORKER_ENVIRONMENT = {
 TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 TOKEN_FILE = Path("~/.ray/auth_token")
 OBJECT_STORE_BYTES = 128 * 1024**2  # jobs are a few kilobytes, and data goes through files
+CODE = Path(__file__).resolve().parent.parent
+"""Folder of the packages `tasks` and `configs`."""
 LOOK_SECONDS = 0.5
 PROBE_SECONDS = 5.0
+START_ATTEMPTS = 3
+"""Of a local Ray, whose processes a busy machine may keep from starting within Ray's own limit of 30 s."""
 FAREWELL_SECONDS = 10.0
 
 _crew: "_Crew | None" = None
 _leave: threading.Event | None = None
 """Ends the thread that keeps the Ray that was started here."""
 _connecting = threading.Lock()
+_short_folder: Path | None = None
+"""Of the Ray that was started here, where the usual one has too long a name."""
 
 
 def train(
@@ -118,7 +126,7 @@ def start(compute: ComputeSettings) -> "_Crew":
 
 def shutdown() -> None:
     """Ends the workers, and Ray too if it was started here. Timings of anything else are true only afterwards."""
-    global _crew, _leave
+    global _crew, _leave, _short_folder
     if _crew is not None:
         _crew.end()
         _crew = None
@@ -128,6 +136,9 @@ def shutdown() -> None:
         ray.shutdown()
         _leave.set()
         _leave = None
+    if _short_folder is not None:
+        shutil.rmtree(_short_folder, ignore_errors=True)
+        _short_folder = None
 
 
 def cluster_resources(compute: ComputeSettings) -> dict[str, Any]:
@@ -358,24 +369,55 @@ def _init() -> None:
 
     address = os.environ.get("RAY_ADDRESS", "")
     if address in ("", "local"):
-        with _without("RAY_ADDRESS"):
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=OBJECT_STORE_BYTES,
-            )
+        _start_local()
         return
     _probe(address)
     try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, job_config=_job_config())
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise PreflightError(
             f"RAY_ADDRESS = '{address}': no Ray cluster answers ({_last_line(error)}); start one, or unset RAY_ADDRESS "
             "to train on this machine. A cluster with tokens needs its token here too, in RAY_AUTH_TOKEN or "
             f"{TOKEN_FILE}"
         ) from error
+
+
+def _start_local() -> None:
+    global _short_folder
+    import ray
+
+    _short_folder = _short_folder or short_folder()
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
+            with _without("RAY_ADDRESS"):
+                ray.init(
+                    address="local",
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    job_config=_job_config(),
+                    _temp_dir=str(_short_folder) if _short_folder else None,
+                )
+        except Exception as error:  # Ray raises a bare one where its processes take more than 30 s to start
+            ray.shutdown()
+            if attempt == START_ATTEMPTS or "timed out" not in str(error):
+                raise PreflightError(
+                    f"Ray cannot be started on this machine: {_last_line(error)}. Its logs lie in "
+                    f"{_short_folder or Path(tempfile.gettempdir(), 'ray')}; TMPDIR names another place for them, and "
+                    "RAY_ADDRESS a cluster that runs already"
+                ) from error
+        else:
+            return
+
+
+def _job_config() -> Any:
+    """Workers find Hone's own code before anything of the folder that the driver was started in, which Ray would put
+    first on their path: a project's own tasks.py would stand for the package."""
+    from ray.job_config import JobConfig
+
+    # As a client's job: for any other Ray appends the working folder.
+    return JobConfig(_client_job=True, _py_driver_sys_path=[str(CODE)])
 
 
 def _probe(address: str) -> None:

@@ -3,8 +3,7 @@
     HoneError
     ├── PreflightError       what the recipe names is not there, or does not fit: exit code 2
     │   ├── DataError        the data cannot be read, or too much of it is unusable
-    │   ├── ModelError       the encoder cannot be loaded, or does not fit the task
-    │   └── OutputError      the output folder cannot be written, or holds what Hone did not write
+    │   └── ModelError       the encoder cannot be loaded, or does not fit the task
     ├── UnsafeFileError      a pickle, or code that a model repository wants to run
     ├── DamagedArtifactError a file is not what its digest says
     ├── StorageError         the bucket that compute.storage names does not answer
@@ -17,9 +16,15 @@
 Settings that cannot be used are a `configs.recipe.RecipeError`, and a refused model is a result, not an error.
 """
 
+from tasks.redact import without_credentials
+
 
 class HoneError(Exception):
-    """Base of all of them: says what was wrong, the value seen, what is allowed and what to do."""
+    """Base of all of them: says what was wrong, the value seen, what is allowed and what to do. Credentials in what it
+    is told, of a URI say, are masked."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(without_credentials(part) if isinstance(part, str) else part for part in arguments))
 
 
 class PreflightError(HoneError):
@@ -32,10 +37,6 @@ class DataError(PreflightError):
 
 class ModelError(PreflightError):
     """The encoder cannot be loaded, or does not fit the task."""
-
-
-class OutputError(PreflightError):
-    """The output folder cannot be written, or holds what Hone did not write and a run would replace."""
 
 
 class UnsafeFileError(HoneError):

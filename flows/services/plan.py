@@ -1,17 +1,18 @@
 """Which processes `hone up` starts, with which command, environment, port and files. Starts and reads nothing."""
 
+import hashlib
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.environment import QUIET
+from tasks.ray_folder import fits
 
 HOST = "127.0.0.1"
 POOL = "hone"
 MARK = "HONE_SERVICES"
 """Variable that every process started here, and what it starts, finds in its environment: the services' folder."""
-LONGEST_RAY_FOLDER = 40
-"""Ray appends some 60 characters to make the names of sockets, and Linux allows 107."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,16 @@ class Service:
         return site.services / f"{self.name}.log"
 
 
+def ray_folder(site: Site) -> Path | None:
+    """Where Ray keeps sockets and logs: below the services' folder, or where that has too long a name, below the usual
+    one for temporary files (None), or else in a short one that each start finds again."""
+    if fits(site.services / "ray"):
+        return site.services / "ray"
+    if fits(Path(tempfile.gettempdir(), "ray")):
+        return None
+    return Path("/tmp", f"hone-ray-{hashlib.sha256(str(site.services).encode()).hexdigest()[:12]}")
+
+
 def plan(site: Site) -> list[Service]:
     """The processes in the order in which they start; the worker comes last, when the others are healthy."""
     python = sys.executable
@@ -124,13 +135,12 @@ def plan(site: Site) -> list[Service]:
         "--min-worker-port=0",
         "--max-worker-port=0",
     ]
-    short = len(str(site.services)) < LONGEST_RAY_FOLDER
     ray = Service(
         "ray",
         [
             *[python, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--node-ip-address={HOST}"],
             *[f"--port={site.ports.ray}", "--include-dashboard=false", "--disable-usage-stats", *other_ports],
-            *([f"--temp-dir={site.services / 'ray'}"] if short else []),
+            *([f"--temp-dir={place}"] if (place := ray_folder(site)) else []),
         ],
         common | {name: value for name, value in site.client().items() if name.startswith("RAY_")},
         site.ports.ray,

@@ -2,6 +2,7 @@
 
 from urllib.parse import quote, urlsplit
 
+from tasks.redact import plain_uri
 from tasks.tracking import server
 
 
@@ -21,7 +22,5 @@ def version_page(name: str, version: str) -> str:
 
 def _base() -> str:
     """The server's address without a user and a password, which a link would give away."""
-    parts = urlsplit(server.tracking_uri())
-    if parts.scheme not in ("http", "https"):
-        return ""
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
+    uri = server.tracking_uri()
+    return plain_uri(uri).rstrip("/") if urlsplit(uri).scheme in ("http", "https") else ""

@@ -11,6 +11,7 @@ from typing import Any
 
 from tasks import version
 from tasks.contracts import Contract, PreparedData
+from tasks.redact import without_credentials
 from tasks.tracking import machine, numbers, server
 
 FLUSH_SECONDS = 2.0
@@ -37,7 +38,7 @@ class StageLog:
             return
         from mlflow.entities import Param
 
-        params = [Param(key, _plain(value)[:LONGEST_PARAM]) for key, value in _flat(values)]
+        params = [Param(key, without_credentials(_plain(value))[:LONGEST_PARAM]) for key, value in _flat(values)]
         for start in range(0, len(params), PARAMS_PER_CALL):
             server.client().log_batch(self.run_id, params=params[start : start + PARAMS_PER_CALL])
 
@@ -61,7 +62,7 @@ class StageLog:
             return
         from mlflow.entities import RunTag
 
-        tags = [RunTag(key, value[:LONGEST_TAG]) for key, value in values.items()]
+        tags = [RunTag(key, without_credentials(value)[:LONGEST_TAG]) for key, value in values.items()]
         for start in range(0, len(tags), PARAMS_PER_CALL):
             server.client().log_batch(self.run_id, tags=tags[start : start + PARAMS_PER_CALL])
 
@@ -77,7 +78,7 @@ class StageLog:
     def text(self, text: str, name: str) -> None:
         """A text as the artifact `name`."""
         if self.run_id:
-            server.client().log_text(self.run_id, text, name)
+            server.client().log_text(self.run_id, without_credentials(text), name)
 
     def cached(self, origin_run_id: str) -> None:
         """Says that nothing was computed, and which run did."""

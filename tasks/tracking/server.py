@@ -1,8 +1,10 @@
 """Where MLflow keeps its records: a server that `MLFLOW_TRACKING_URI` names, else SQLite and a folder on disk."""
 
 import fcntl
+import importlib.metadata
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tasks.errors import PreflightError
+from tasks.redact import without_credentials
+from tasks.schema import Schema, read_schema
 from tasks.storage import is_mirror, uri_of
 
 if TYPE_CHECKING:
@@ -177,6 +181,7 @@ def _check_sqlite(uri: str) -> str:
         try:
             with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=ANSWER_SECONDS)) as reader:
                 runs = reader.execute("SELECT count(*) FROM runs").fetchone()[0]
+            _check_schema(database, read_schema(database, "mlflow", "store/db_migrations/versions"))
         except sqlite3.Error as error:
             raise PreflightError(
                 f"{database}: not a database of MLflow ({error}): move it away, or change compute.storage"
@@ -190,6 +195,25 @@ def _check_sqlite(uri: str) -> str:
             f"{database}: cannot be created, as {parent} is not a writable folder: set compute.storage to one that is"
         )
     return f"SQLite, {database} (new)"
+
+
+def _check_schema(database: Path, schema: Schema) -> None:
+    """MLflow takes a database of its own release alone, and says so only when the first record is to be written."""
+    if schema.current:
+        return
+    version = importlib.metadata.version("mlflow")
+    if not schema.known:
+        raise PreflightError(
+            f"{database}: its schema is {schema.revision}, which MLflow {version} does not know, as a newer MLflow "
+            "wrote it: install that release, or give this one a database of its own with compute.storage or "
+            "MLFLOW_TRACKING_URI"
+        )
+    raise PreflightError(
+        f"{database}: its schema is {schema.revision or 'of before there were revisions'}, of an MLflow older than "
+        f"{version}, whose own is {schema.newest}: copy the file to be safe, then run "
+        f"`{Path(sys.executable).with_name('mlflow')} db upgrade sqlite:///{database}`; or set compute.storage to "
+        "another folder"
+    )
 
 
 def _check_server(uri: str) -> str:
@@ -215,4 +239,4 @@ def _check_server(uri: str) -> str:
                 del os.environ[name]
             else:
                 os.environ[name] = old
-    return f"server, {uri} ({len(experiments)} experiments)"
+    return f"server, {without_credentials(uri)} ({len(experiments)} experiments)"

@@ -13,7 +13,7 @@ from prefect.states import Completed, State
 
 from configs.recipe import Recipe, parse_recipe
 from flows.approval import Approval, ask_person, lapse, resumed
-from flows.environment import prepare_prefect_database
+from flows.database import prepare_prefect_database
 from flows.shell import no_heartbeat
 from tasks.contracts import Promotion, RegisteredVersion, StageRecord, Verdict
 from tasks.promote import change
