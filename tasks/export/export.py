@@ -9,7 +9,7 @@ from tasks.export.graph import export_onnx
 from tasks.export.integer import quantize_graph
 from tasks.export.lean import lean
 from tasks.model.checkpoint import count_parameters, load_model, load_tokenizer
-from tasks.model.fake_quantization import FILE, first_token_linears, read_plan
+from tasks.model.fake_quantization import FILE, read_plan
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,7 @@ def export_checkpoint(name: str, checkpoint: Path, folder: Path, *, opset: int, 
     plan = read_plan(checkpoint) if (checkpoint / FILE).exists() else None
     parameters, _nonzero = count_parameters(model)
     graph = export_onnx(model, tokenizer, opset)
-    wanted = first_token_linears(model)
-    narrowed = lean(graph, first_token=bool(wanted), for_cpu=for_cpu)
+    narrowed = lean(graph, only=None if plan is None else plan.first_token, for_cpu=for_cpu)
     if plan is not None:
         if sorted(narrowed) != sorted(plan.first_token):
             raise ExportError(

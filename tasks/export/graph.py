@@ -10,6 +10,7 @@ import copy
 import io
 import logging
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from tasks.errors import ExportError
-from tasks.model.anatomy import SUPPORTED
+from tasks.model.anatomy import architecture
 from tasks.model.text import MODEL_INPUTS
 
 SINGLE_FILE_BYTES = 2**31 - 1
@@ -34,7 +35,8 @@ def export_onnx(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, opse
     gives them, [batch, length] int64, to `logits` [batch, labels] fp32.
 
     A linear layer `x.y` is a MatMul of that name, whose second input is its weight [in, out]; an embedding table is the
-    first input of the Gather of its name. `value_info` holds all shapes.
+    first input of the Gather of its name; where one is used several times, `layer_of` says whose use a node is.
+    `value_info` holds all shapes.
     """
     names = [name for name in MODEL_INPUTS if name in tokenizer.model_input_names]
     ids = torch.arange(16).reshape(2, 8) % model.config.vocab_size
@@ -82,6 +84,11 @@ def initializers(graph: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
     return {tensor.name: tensor for tensor in graph.graph.initializer}
 
 
+def layer_of(node: onnx.NodeProto) -> str:
+    """The layer or table that a node is a use of. The first use is named as it, and others `NAME@2` and so on."""
+    return node.name.partition("@")[0]
+
+
 def set_nodes(graph: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
     """Makes these the graph's nodes, of which some may be its own already, and drops nodes and constants that reach no
     output."""
@@ -109,7 +116,7 @@ class _Logits(nn.Module):
 
     def forward(self, *values: Tensor) -> Tensor:
         given = dict(zip(self._names, values, strict=True))
-        if self.hone.config.model_type in SUPPORTED:
+        if architecture(self.hone.config.model_type).adds_mask:
             absent = 1.0 - given["attention_mask"][:, None, None, :].to(torch.float32)
             given["attention_mask"] = absent * torch.finfo(torch.float32).min
         logits: Tensor = self.hone(**given).logits
@@ -145,14 +152,11 @@ def _products_of_matrices(graph: onnx.ModelProto) -> None:
     tensors = initializers(graph)
     nodes = []
     for node in graph.graph.node:
-        if node.op_type != "Gemm":
+        if node.op_type != "Gemm" or node.input[1] not in tensors:
             nodes.append(node)
             continue
-        weight = tensors[node.input[1]]
-        flipped = {attribute.name: attribute.i for attribute in node.attribute}.get("transB", 0)
-        if flipped:
-            matrix = numpy_helper.to_array(weight).T
-            weight.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(matrix), weight.name))
+        if {attribute.name: attribute.i for attribute in node.attribute}.get("transB", 0):
+            node.input[1] = _flipped(graph, tensors, node.input[1])
         bias = node.input[2] if len(node.input) > 2 else ""
         product = f"{node.output[0]}_product" if bias else node.output[0]
         made = [onnx.helper.make_node("MatMul", [node.input[0], node.input[1]], [product], name=f"{node.name}_MatMul")]
@@ -164,20 +168,57 @@ def _products_of_matrices(graph: onnx.ModelProto) -> None:
     set_nodes(graph, nodes)
 
 
+def _flipped(graph: onnx.ModelProto, tensors: dict[str, onnx.TensorProto], name: str) -> str:
+    """Name of a constant's transpose, made once however many nodes read the constant."""
+    flipped = f"{name}_flipped"
+    if flipped not in tensors:
+        matrix = np.ascontiguousarray(numpy_helper.to_array(tensors[name]).T)
+        graph.graph.initializer.append(numpy_helper.from_array(matrix, flipped))
+        tensors[flipped] = graph.graph.initializer[-1]
+    return flipped
+
+
 def _name_parts(graph: onnx.ModelProto) -> None:
-    """Names products, look-ups and constants as the modules they belong to, without the wrapper."""
+    """Names products, look-ups and constants as the modules they belong to, without the wrapper. A constant that the
+    exporter wrote once for each use is there once."""
     tensors = initializers(graph)
-    names = {name: name.removeprefix("hone.") for name in tensors if name.startswith("hone.")}
+    names = {name: name.removeprefix("hone.").removesuffix("_flipped") for name in tensors if name.startswith("hone.")}
+    uses: Counter[str] = Counter()
     for node in graph.graph.node:
-        held = {"MatMul": 1, "Gather": 0}.get(node.op_type, -1)
-        if held >= 0 and node.input[held] in tensors and _module(node):
-            node.name = _module(node)
-            names.setdefault(node.input[held], f"{node.name}.weight")
+        held, module = {"MatMul": 1, "Gather": 0}.get(node.op_type, -1), _module(node)
+        if held >= 0 and node.input[held] in tensors and module:
+            uses[module] += 1
+            node.name = module if uses[module] == 1 else f"{module}@{uses[module]}"
+            names.setdefault(node.input[held], f"{module}.weight")
+    names = _told_apart({old: names.get(old, old) for old in tensors}, tensors)
     for tensor in graph.graph.initializer:
-        tensor.name = names.get(tensor.name, tensor.name)
+        tensor.name = names[tensor.name]
     for node in graph.graph.node:
         for place, name in enumerate(node.input):
             node.input[place] = names.get(name, name)
+    once = list(initializers(graph).values())
+    if len(once) < len(graph.graph.initializer):
+        once = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in once]
+        del graph.graph.initializer[:]
+        graph.graph.initializer.extend(once)
+
+
+def _told_apart(names: dict[str, str], tensors: dict[str, onnx.TensorProto]) -> dict[str, str]:
+    """The same with constants that differ named differently: a weight may be read both as it is and flipped."""
+    holders: dict[str, onnx.TensorProto] = {}
+    for old, wanted in names.items():
+        name, number = wanted, 1
+        while name in holders and not _equal(holders[name], tensors[old]):
+            number += 1
+            name = f"{wanted}@{number}"
+        holders[name] = tensors[old]
+        names[old] = name
+    return names
+
+
+def _equal(one: onnx.TensorProto, other: onnx.TensorProto) -> bool:
+    same = (one.data_type, list(one.dims)) == (other.data_type, list(other.dims))
+    return same and np.array_equal(numpy_helper.to_array(one), numpy_helper.to_array(other))
 
 
 def _name_axes(graph: onnx.ModelProto) -> None:

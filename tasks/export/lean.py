@@ -6,28 +6,29 @@ value, onnxruntime's fused attention, its Gelu.
 """
 
 from collections import Counter
+from collections.abc import Collection
 
 import onnx
 from onnx import helper, numpy_helper
 
-from tasks.export.graph import initializers, set_nodes
+from tasks.export.graph import initializers, layer_of, set_nodes
 
 ROW_BY_ROW = {"Add", "Sub", "Mul", "Div", "Sum", "Erf", "Tanh", "Relu", "Gelu", "Sqrt", "Pow", "Cast", "Identity"}
 """Operators whose output at one place depends on their inputs at that place."""
 
 
-def lean(graph: onnx.ModelProto, first_token: bool, for_cpu: bool) -> list[str]:
+def lean(graph: onnx.ModelProto, *, only: Collection[str] | None = None, for_cpu: bool) -> list[str]:
     """Rewrites a graph that `export_onnx` made, in place.
 
     Args:
-        first_token: compute in the last layer only what reaches the first token, where the head reads nothing else.
+        only: linear layers that may be computed for the first token alone; None: all of which nothing else is read.
         for_cpu: keep onnxruntime from a fusion that makes its CPU kernels slower.
 
     Returns:
         Names of the linear layers that are computed for the first token alone.
     """
     copy_axes(graph)
-    narrowed = narrow(graph) if first_token else []
+    narrowed = narrow(graph, only)
     if for_cpu:
         sums_before_norms(graph)
     return narrowed
@@ -56,12 +57,15 @@ def copy_axes(graph: onnx.ModelProto) -> None:
     set_nodes(graph, list(graph.graph.node))
 
 
-def narrow(graph: onnx.ModelProto) -> list[str]:
+def narrow(graph: onnx.ModelProto, only: Collection[str] | None = None) -> list[str]:
     """Where all that is read of a value is its first token, computes that token alone.
 
     Starts at the Gather that takes the first token, and goes back through operators that work token by token as long as
     nobody else reads the value; where that ends, a Slice takes the token. Of attention, the queries are narrowed, and
     keys and values stay.
+
+    Args:
+        only: linear layers that may be; the way back ends at any other. None: all.
 
     Returns:
         Names of the linear layers that are computed for the first token alone.
@@ -81,12 +85,15 @@ def narrow(graph: onnx.ModelProto) -> list[str]:
         axes = {axis for _reader, _place, axis in requests}
         if len(node.output) != 1 or len(axes) != 1 or len(requests) != readers[node.output[0]]:
             continue
+        linear = node.op_type == "MatMul" and node.input[1] in tensors
+        if linear and only is not None and layer_of(node) not in only:
+            continue
         inputs = _inputs_for(node, axes.pop(), shapes, tensors)
         if inputs is None:
             continue
         del asked[node.output[0]]
-        if node.op_type == "MatMul" and node.input[1] in tensors:
-            narrowed.append(node.name)
+        if linear:
+            narrowed.append(layer_of(node))
         for place, axis in inputs.items():
             asked.setdefault(node.input[place], []).append((node, place, axis))
     _slice(graph, asked)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from configs.section import Precision
 from tasks.errors import ModelError, PreflightError
-from tasks.model.anatomy import LayerParts, layer_parts
+from tasks.model.anatomy import SUPPORTED, LayerParts, layer_parts
 from tasks.model.augment import Neighbours, augment, word_neighbours
 from tasks.model.checkpoint import load_model, load_tokenizer
 from tasks.model.optimizer import arithmetic
@@ -49,7 +49,8 @@ def ask(question: Question, wanted: list[str], into: Path, on_progress: Progress
     """Writes the wanted files (see `teacher_outputs`) into a folder.
 
     Returns:
-        What the files do not say: the teacher's `mask_token`, and `heads` of its last layer.
+        What the files do not say: the teacher's `mask_token`, and `heads` of its last layer (0 where its architecture
+        does not show them).
 
     Raises:
         ModelError: when a layer is wanted that the teacher does not have.
@@ -59,7 +60,8 @@ def ask(question: Question, wanted: list[str], into: Path, on_progress: Progress
     tokenizer = load_tokenizer(question.teacher)
     teacher = load_model(question.teacher)
     teacher.to(device)  # type: ignore[arg-type]  # transformers hides the signature
-    last = layer_parts(teacher)[-1]
+    known, relations = teacher.config.model_type in SUPPORTED, "relations.npy" in wanted
+    last = layer_parts(teacher)[-1] if known or relations else None
     layers = _layers(wanted, teacher.config.num_hidden_layers)
     rows = read_split(question.data, "train")
     if question.copies:
@@ -71,13 +73,15 @@ def ask(question: Question, wanted: list[str], into: Path, on_progress: Progress
         _write_rows(rows, into / "train.parquet")
     if "offsets.npy" in wanted:
         np.save(into / "offsets.npy", text.offsets)
-    widths = {"relations.npy": 3 * last.query.out_features, **dict.fromkeys(layers, teacher.config.hidden_size)}
+    widths = dict.fromkeys(layers, teacher.config.hidden_size)
+    if last is not None and relations:
+        widths["relations.npy"] = 3 * last.query.out_features
     files = _reserve(into, int(text.offsets[-1]), {name: widths[name] for name in wanted if name in widths})
     logits = np.zeros((len(text), int(teacher.config.num_labels or 0)), np.float32)
     done = 0
     for rows_asked in sequential_batches(text.lengths, BATCH_SIZE):
         batch = make_batch(text, rows_asked, tokenizer.pad_token_id, device)
-        with torch.no_grad(), arithmetic(question.precision, device), recorded(last) as vectors:
+        with torch.no_grad(), arithmetic(question.precision, device), recorded(last if relations else None) as vectors:
             answer = teacher(**model_inputs(batch), output_hidden_states=bool(layers))
         logits[rows_asked] = answer.logits.float().cpu().numpy()
         for name, file in files.items():
@@ -91,7 +95,7 @@ def ask(question: Question, wanted: list[str], into: Path, on_progress: Progress
         np.save(into / "logits.npy", logits)
     for file in files.values():
         file.close()
-    return {"mask_token": tokenizer.mask_token, "heads": last.heads}
+    return {"mask_token": tokenizer.mask_token, "heads": last.heads if last is not None else 0}
 
 
 def with_copies(rows: Rows, copies: int, seed: int, mask_token: str | None, neighbours: Neighbours) -> Rows:
@@ -106,14 +110,18 @@ def with_copies(rows: Rows, copies: int, seed: int, mask_token: str | None, neig
 
 
 @contextmanager
-def recorded(layer: LayerParts) -> Iterator[list[Tensor]]:
-    """Queries, keys and values [batch, length, width] of a layer, filled in when the block has run a forward pass."""
+def recorded(layer: LayerParts | None) -> Iterator[list[Tensor]]:
+    """Queries, keys and values [batch, length, width] of a layer, filled in when the block has run a forward pass; of
+    None, nothing. DeBERTa passes its relative positions through the same matrices, after the tokens."""
+    if layer is None:
+        yield []
+        return
     modules = (layer.query, layer.key, layer.value)
     outputs: dict[nn.Module, Tensor] = {}
     vectors: list[Tensor] = []
 
     def keep(module: nn.Module, _inputs: object, output: Tensor) -> None:
-        outputs[module] = output
+        outputs.setdefault(module, output)
 
     handles = [module.register_forward_hook(keep) for module in modules]
     try:

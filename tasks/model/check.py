@@ -1,5 +1,6 @@
 """Whether what lies in a folder may be loaded, and whether an encoder fits the task."""
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrain
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
 )
 
@@ -83,6 +85,16 @@ def check_kind(source: str, config: PretrainedConfig) -> None:
             f"model.source = '{source}': model type '{kind}' is a decoder, and Hone trains encoders; take one such as "
             "bert, roberta, distilbert or electra"
         )
+
+
+def takes_token_types(config: PretrainedConfig) -> bool:
+    """Whether the model tells the first text of a pair from the second by token types: whether it takes them, and has
+    more than one."""
+    kinds = getattr(config, "type_vocab_size", None)
+    if kinds is not None:
+        return int(kinds) > 1
+    model = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
+    return "token_type_ids" in inspect.signature(model.forward).parameters
 
 
 def check_fit(

@@ -23,12 +23,13 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
 from configs.model import ModelSettings
 from tasks.errors import ModelError
 from tasks.model.anatomy import apply_shape, shape_record
-from tasks.model.check import check_config, check_fit, check_kind, check_tokenizer, check_weights
+from tasks.model.check import check_config, check_fit, check_kind, check_tokenizer, check_weights, takes_token_types
 from tasks.model.source import resolve_source
 
 ATTENTION = "eager"  # pruning masks single heads and the exporter sees plain matrix products
@@ -63,7 +64,8 @@ def load_model(folder: Path) -> PreTrainedModel:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """The tokenizer in a folder.
+    """The tokenizer in a folder. It gives token types only where the model beside it has several: many a RoBERTa and
+    DistilBERT lies in one folder with BERT's tokenizer.
 
     Raises:
         ModelError: when the folder holds none, or one that cannot pad.
@@ -78,6 +80,10 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         raise ModelError(f"{folder}: its tokenizer has no fast version: save it as tokenizer.json")
     if tokenizer.pad_token_id is None:
         raise ModelError(f"{folder}: its tokenizer has no padding token: set pad_token in tokenizer_config.json")
+    if "token_type_ids" in tokenizer.model_input_names and (folder / "config.json").is_file():
+        config = check_config(folder)
+        if config.model_type in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES and not takes_token_types(config):
+            tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
     return tokenizer
 
 

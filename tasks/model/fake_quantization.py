@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tasks.model.anatomy import SUPPORTED, embeddings, layer_parts, linear_names
+from tasks.model.anatomy import use_of
 
 FILE = "quantization.json"
 Scheme = Literal["dynamic", "static"]
@@ -68,13 +68,10 @@ class Plan:
 
 
 def plan_for(model: PreTrainedModel, scheme: Scheme, tables: bool) -> Plan:
-    """Every linear layer, and every embedding table where `tables`; static scales are still to be set."""
-    return Plan(
-        scheme=scheme,
-        linears=tuple(linear_names(model)),
-        tables=tuple(embeddings(model)) if tables else (),
-        first_token=tuple(first_token_linears(model)),
-    )
+    """Every linear layer that computes something, and every embedding table that is looked up where `tables`; static
+    scales are still to be set."""
+    use = use_of(model)
+    return Plan(scheme=scheme, linears=use.linears, tables=use.tables if tables else (), first_token=use.first_token)
 
 
 def read_plan(folder: Path) -> Plan:
@@ -82,16 +79,6 @@ def read_plan(folder: Path) -> Plan:
     values = json.loads((folder / FILE).read_text(encoding="utf-8"))
     fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     return Plan(**fields)
-
-
-def first_token_linears(model: PreTrainedModel) -> list[str]:
-    """Linear layers that matter for the first token alone: those of the last encoder layer but keys and values, as the
-    head reads nothing but the first token. Empty for a model type whose anatomy is not known."""
-    if model.config.model_type not in SUPPORTED:
-        return []
-    last = layer_parts(model)[-1]
-    found = {id(module) for module in (last.query, last.attention_output, last.feed_in, last.feed_out)}
-    return [name for name in linear_names(model) if id(model.get_submodule(name)) in found]
 
 
 def weight_of(model: PreTrainedModel, name: str) -> Tensor:

@@ -53,11 +53,8 @@ class Lesson(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Sums over the batch's rows: `loss`, and the parts it is made of, unweighted."""
         loss, rows, mask = self._loss, batch["rows"], batch["attention_mask"]
-        vectors: list[Tensor] = []
-        if loss.relation_weight:
-            with recorded(layer_parts(self.student)[-1]) as vectors:
-                answer = self.student(**model_inputs(batch), output_hidden_states=bool(loss.hidden_weight))
-        else:
+        last = layer_parts(self.student)[-1] if loss.relation_weight else None
+        with recorded(last) as vectors:
             answer = self.student(**model_inputs(batch), output_hidden_states=bool(loss.hidden_weight))
         with torch.autocast(rows.device.type, enabled=False):
             hard = losses.hard_loss(answer.logits, batch["labels"])

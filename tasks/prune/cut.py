@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from configs.model import DistillSettings, PruneSettings
-from tasks.model.anatomy import layer_parts
+from tasks.model.anatomy import SUPPORTED, layer_parts
 from tasks.model.asking import Progress
 from tasks.model.checkpoint import load_model, load_tokenizer, save_model
 from tasks.model.optimizer import arithmetic
@@ -88,8 +88,9 @@ def rows_to_weigh(labels: npt.NDArray[np.int64], count: int, seed: int) -> npt.N
 
 
 def counted(model: PreTrainedModel) -> dict[str, Any]:
-    """What is there: heads and neurons of each layer, share of zeros among the linear weights, tokens."""
-    parts = layer_parts(model)
+    """What is there: heads and neurons of each layer where the architecture shows its layers, share of zeros among the
+    linear weights, tokens."""
+    parts = layer_parts(model) if model.config.model_type in SUPPORTED else []
     return {
         "heads": [part.heads for part in parts],
         "neurons": [part.neurons for part in parts],

@@ -5,7 +5,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from configs.model import PruneSettings
-from tasks.model.anatomy import encoder_layers, linear_names
+from tasks.model.anatomy import linear_names
 from tasks.model.learner import TrainingJob
 from tasks.model.teaching import TeachingLearner, make_learner
 from tasks.model.zeros import zeros_held
@@ -19,7 +19,7 @@ def zero_smallest(model: PreTrainedModel, settings: PruneSettings, _measure: Mea
         The places of all layers: none is removed.
     """
     zero_below(model, threshold(model, settings.sparsity))
-    return list(range(len(encoder_layers(model))))
+    return list(range(model.config.num_hidden_layers))
 
 
 def make_masked_learner(job: TrainingJob, device: torch.device) -> TeachingLearner:

@@ -20,7 +20,7 @@ def remove_structures(model: PreTrainedModel, settings: PruneSettings, measure: 
     Returns:
         Which of the model's layers are still there, counted from 0.
     """
-    count = len(encoder_layers(model))
+    count = model.config.num_hidden_layers
     kept = list(range(count))
     wanted = max(1, round(count * (1 - settings.layer_fraction)))
     if wanted < count:

@@ -97,7 +97,9 @@ def _rewritten(tokenizer: PreTrainedTokenizerFast, kept: list[int]) -> PreTraine
             path.unlink()  # vocabularies in older formats would contradict tokenizer.json
         (folder / "tokenizer.json").write_text(json.dumps(keep_tokens(specification, kept)), encoding="utf-8")
         (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
-        return load_tokenizer(folder)
+        trimmed = load_tokenizer(folder)
+    trimmed.model_input_names = list(tokenizer.model_input_names)  # the config that decides is not beside it
+    return trimmed
 
 
 def _check_same(before: TokenizedText, after: TokenizedText, kept: list[int]) -> None:

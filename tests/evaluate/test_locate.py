@@ -36,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Export]:
 def written(made: Export, scheme: str, path: Path, changes: dict[str, Change] | None = None) -> tuple[nn.Module, Path]:
     """The PyTorch side of the last hand-off, and the file that it hands over to, with some constants changed."""
     graph, model = made.copy(), copy.deepcopy(made.model)
-    lean(graph, first_token=True, for_cpu=scheme != "static")
+    lean(graph, for_cpu=scheme != "static")
     if scheme != "fp32":
         plan = plan_of(model, scheme, scale=0.05)
         model = attach(made.baked(plan), plan)

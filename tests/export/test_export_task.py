@@ -16,13 +16,13 @@ from tasks.contracts import (
     StageRecord,
     TrainedModel,
 )
-from tasks.export.kernels import count_kernels
 from tasks.export.task import export_models
 from tasks.model.anatomy import linear_names
 from tasks.model.checkpoint import count_parameters, load_model, load_tokenizer
 from tasks.model.fake_quantization import plan_for
 from tasks.quantize.learner import save_quantized
 from tasks.stage import RunContext
+from tests.export.kernels import count_kernels
 from tests.model.teaching_fixtures import write_teacher
 
 pytestmark = pytest.mark.xdist_group("export")

@@ -51,7 +51,7 @@ def test_batch_and_length_are_dynamic_by_name(every: Export) -> None:
 def test_the_newest_operator_set_gives_the_same_answers(bert: Export) -> None:
     graph = export_onnx(bert.model, bert.tokenizer, opset=23)
     assert [(entry.domain, entry.version) for entry in graph.opset_import] == [("", 23)]
-    narrowed = lean(graph, first_token=True, for_cpu=True)
+    narrowed = lean(graph, for_cpu=True)
     assert len(narrowed) == 4
     given = tokens(5, 7)
     difference = answers(graph, given) - expected(bert.model, given, bert.tokenizer.model_input_names)

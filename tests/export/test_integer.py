@@ -10,11 +10,11 @@ from onnx import TensorProto, numpy_helper
 from tasks.errors import ExportError
 from tasks.export.graph import initializers, write_onnx
 from tasks.export.integer import quantize_graph
-from tasks.export.kernels import count_kernels
 from tasks.export.lean import lean
 from tasks.model.anatomy import linear_names
 from tasks.model.fake_quantization import Plan, attach, weight_grid
 from tests.export.conftest import SHAPES, Export, answers, expected, plan_of, tokens
+from tests.export.kernels import count_kernels
 
 pytestmark = pytest.mark.xdist_group("export")
 SCHEMES = ["dynamic", "static"]
@@ -22,7 +22,7 @@ SCHEMES = ["dynamic", "static"]
 
 def integer(made: Export, plan: Plan) -> onnx.ModelProto:
     graph = made.copy()
-    narrowed = lean(graph, first_token=True, for_cpu=plan.scheme == "dynamic")
+    narrowed = lean(graph, for_cpu=plan.scheme == "dynamic")
     assert sorted(narrowed) == sorted(plan.first_token)
     quantize_graph(graph, made.baked(plan), plan)
     return graph

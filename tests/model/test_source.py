@@ -4,14 +4,27 @@ import json
 from pathlib import Path
 
 import huggingface_hub
+import numpy as np
 import pytest
-from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig, GPT2Config, T5Config, ViTConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    DebertaV2Config,
+    DistilBertConfig,
+    GPT2Config,
+    MPNetConfig,
+    RobertaConfig,
+    T5Config,
+    ViTConfig,
+)
 
 from configs.model import ModelSettings
 from tasks.errors import ModelError, UnsafeFileError
 from tasks.model.check import positions
 from tasks.model.checkpoint import check_model, load_tokenizer
 from tasks.model.source import resolve_source
+from tasks.model.text import Rows, tokenize
 from tests.tiny import write_encoder
 
 LABELS = ["no", "yes"]
@@ -166,3 +179,26 @@ def test_a_model_that_is_no_text_encoder_is_an_error(encoder: Path, config: Bert
     config.save_pretrained(encoder)
     with pytest.raises(ModelError, match=message):
         check_model(settings(encoder), LABELS)
+
+
+@pytest.mark.parametrize(
+    ("config", "gives"),
+    [
+        (RobertaConfig(type_vocab_size=1), False),
+        (RobertaConfig(type_vocab_size=2), True),
+        (DistilBertConfig(), False),
+        (MPNetConfig(), False),
+        (DebertaV2Config(type_vocab_size=0), False),
+        (BertConfig(type_vocab_size=2), True),
+    ],
+    ids=lambda value: getattr(value, "model_type", str(value)),
+)
+def test_berts_tokenizer_gives_token_types_only_where_the_model_has_several(
+    encoder: Path, config: BertConfig, gives: bool
+) -> None:
+    config.save_pretrained(encoder)
+    tokenizer = load_tokenizer(encoder)
+    text = tokenize(tokenizer, Rows(["the film"], ["is dull"], np.zeros(1, np.int64)), 16)
+    assert (text.type_ids is not None) == gives
+    if gives:
+        assert sorted(set(text.type_ids.tolist())) == [0, 1]

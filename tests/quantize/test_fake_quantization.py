@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import nn
 
-from tasks.model.anatomy import linear_names
+from tasks.model.anatomy import linear_names, use_of
 from tasks.model.fake_quantization import (
     FakeQuantLinear,
     Plan,
@@ -17,7 +17,6 @@ from tasks.model.fake_quantization import (
     bake,
     detach,
     dynamic_grid,
-    first_token_linears,
     plan_for,
     read_plan,
     weight_grid,
@@ -177,9 +176,9 @@ def test_attaching_changes_no_parameter_and_detaching_undoes_it(kind):
 
 def test_hooks_on_a_layer_survive_attaching():
     model = tiny("bert")
-    seen = []
+    seen, plan = [], plan_for(model, "dynamic", tables=False)
     model.classifier.register_forward_hook(lambda *_: seen.append(1))
-    logits(attach(model, plan_for(model, "dynamic", tables=False)))
+    logits(attach(model, plan))
     assert seen == [1]
 
 
@@ -200,7 +199,7 @@ def test_what_follows_the_last_keys_and_values_reaches_the_answer_by_its_first_t
     def disturb(_module, _inputs, output):
         return torch.cat([output[:, :1], output[:, 1:] + 5], dim=1)
 
-    names = first_token_linears(model)
+    names = use_of(model).first_token
     assert len(names) == 4
     handles = [model.get_submodule(name).register_forward_hook(disturb) for name in names]
     assert torch.equal(logits(model), before)
