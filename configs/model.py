@@ -110,7 +110,10 @@ class QuantizeSettings(TrainingSection):
     max_sensitive_layers: int = Field(2, ge=0)
     """At most this many layers stay in higher precision, the most sensitive first."""
     sensitivity: float = Field(0.005, ge=0, le=1)
-    """A layer is sensitive when quantising it alone costs more than this share of validation accuracy."""
+    """A layer is sensitive when quantising it alone costs more than this share of validation accuracy, and is shown to
+    cost some by an exact paired test."""
+    sensitivity_level: float = Field(0.05, gt=0, lt=1)
+    """Chance that any layer is called sensitive where none costs accuracy (Holm's correction over all layers)."""
     epochs: int = Field(2, ge=0, le=1000)
     """Passes over the training split, with a perturbed copy of each text where there are any; 0 trains nothing."""
     learning_rate: float = Field(2e-5, gt=0, le=1)

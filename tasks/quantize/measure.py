@@ -26,7 +26,12 @@ class Answers:
     @property
     def accuracy(self) -> float:
         """Share of the rows whose largest logit is their label's."""
-        return float((self.logits.argmax(dim=1) == self.labels).double().mean())
+        return float(self.right.double().mean())
+
+    @property
+    def right(self) -> Tensor:
+        """Whether each row's largest logit is its label's, [rows] bool."""
+        return self.logits.argmax(dim=1) == self.labels
 
     @property
     def loss(self) -> float:
@@ -52,6 +57,6 @@ def batches(model: PreTrainedModel, text: TokenizedText, rows: npt.NDArray[np.in
         yield make_batch(text, rows[places], pad_id, model.device)
 
 
-def spread(rows: int, most: int) -> npt.NDArray[np.int64]:
-    """At most that many places of a split, evenly over it."""
-    return np.unique(np.linspace(0, rows - 1, min(rows, most)).astype(np.int64))
+def drawn(rows: int, most: int, seed: int) -> npt.NDArray[np.int64]:
+    """At most that many places of a split, drawn with the seed, in rising order: files are sorted, or alternate."""
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:most])

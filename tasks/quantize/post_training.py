@@ -14,7 +14,7 @@ from tasks.model.fake_quantization import Plan, Scheme, attach, detach, plan_for
 from tasks.model.text import TokenizedText, read_split, tokenize
 from tasks.quantize.calibrate import calibrate
 from tasks.quantize.learner import save_quantized
-from tasks.quantize.measure import Answers, answer, spread
+from tasks.quantize.measure import Answers, answer, drawn
 from tasks.quantize.sensitivity import Cost, measure_costs, too_sensitive
 
 SENSITIVITY_ROWS = 2048
@@ -43,7 +43,8 @@ class Rounded:
             "ptq_validation_accuracy": self.accuracy,
             "ptq_all_layers_validation_accuracy": self.accuracy_all,
             "sensitivity": {
-                cost.layer: {"accuracy_lost": cost.accuracy, "logit_error": cost.logit_error} for cost in self.costs
+                cost.layer: {"accuracy_lost": cost.accuracy, "divergence": cost.divergence, "p_value": cost.p_value}
+                for cost in self.costs
             },
         }
 
@@ -56,14 +57,19 @@ def quantize_post_training(
     settings: QuantizeSettings,
     scheme: Scheme,
     max_length: int,
+    seed: int,
     on_progress: Progress,
 ) -> Rounded:
-    """Measures every layer, keeps the too sensitive ones in fp32, and saves the rest on the integer grid.
+    """Measures every layer, keeps those in fp32 that are shown to be too sensitive, and saves the rest on the integer grid.
 
     Args:
         student: folder of the checkpoint.
         data: folder of the prepared data.
         into: folder for the quantised checkpoint.
+        seed: of the rows that are drawn.
+
+    Raises:
+        TrainingError: when what a layer reads is not finite.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, tokenizer = load_model(student), load_tokenizer(student)
@@ -72,7 +78,7 @@ def quantize_post_training(
     plan = plan_for(model, scheme, settings.embeddings)
     if scheme == "static":
         train = tokenize(tokenizer, read_split(data, "train"), max_length)
-        sample = spread(len(train), settings.calibration_rows)
+        sample = drawn(len(train), settings.calibration_rows, seed)
         plan = plan.scaled(calibrate(model, plan, train, sample, pad_id))
     validation = tokenize(tokenizer, read_split(data, "validation"), max_length)
     total, done = len(plan.linears) + len(plan.tables), 0
@@ -82,11 +88,12 @@ def quantize_post_training(
         done += 1
         on_progress(done, total, f"measuring {layer}")
 
-    rows = spread(len(validation), SENSITIVITY_ROWS)
+    rows = drawn(len(validation), SENSITIVITY_ROWS, seed)
     costs = measure_costs(model, plan, text=validation, rows=rows, pad_id=pad_id, behind=behind)
     before = answer(model, validation, pad_id)
     everything = _answer_rounded(model, plan, validation, pad_id)
-    plan = plan.keeping(too_sensitive(costs, settings.sensitivity, settings.max_sensitive_layers))
+    kept = too_sensitive(costs, settings.sensitivity, settings.sensitivity_level, settings.max_sensitive_layers)
+    plan = plan.keeping(kept)
     after = _answer_rounded(model, plan, validation, pad_id) if plan.kept else everything
     save_quantized(model, tokenizer, plan, into)
     return Rounded(plan, after.accuracy, after.loss, before.accuracy, everything.accuracy, costs)

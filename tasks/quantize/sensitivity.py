@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.stats import binom
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from tasks.model.fake_quantization import Plan, attach, detach
 from tasks.model.text import TokenizedText
-from tasks.quantize.measure import answer
+from tasks.quantize.measure import Answers, answer
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,10 @@ class Cost:
     layer: str
     accuracy: float
     """Validation accuracy lost, as a share of the fp32 model's."""
-    logit_error: float
-    """Mean squared difference of the logits."""
+    divergence: float
+    """Mean KL divergence (nats) of the predictions from those of the fp32 model."""
+    p_value: float
+    """Of the loss of accuracy, before any correction: see `p_lost`."""
 
 
 def measure_costs(
@@ -33,7 +37,8 @@ def measure_costs(
     pad_id: int,
     behind: Callable[[str], None],
 ) -> list[Cost]:
-    """The cost of every layer of the plan, the dearest first: by accuracy, and among equals by the error of the logits.
+    """The cost of every layer of the plan, the dearest first: by the divergence of its predictions, which is steadier
+    than the count of those that change.
 
     Args:
         rows: of the validation split, on which it is measured.
@@ -43,14 +48,44 @@ def measure_costs(
     costs = []
     for name in (*plan.linears, *plan.tables):
         attach(model, plan.only(name))
-        found = answer(model, text, pad_id, rows)
+        costs.append(cost_of(name, reference, answer(model, text, pad_id, rows)))
         detach(model)
-        lost = (reference.accuracy - found.accuracy) / reference.accuracy if reference.accuracy else 0.0
-        costs.append(Cost(name, lost, float(torch.mean((found.logits - reference.logits) ** 2))))
         behind(name)
-    return sorted(costs, key=lambda cost: (-cost.accuracy, -cost.logit_error))
+    return sorted(costs, key=lambda cost: -cost.divergence)
 
 
-def too_sensitive(costs: list[Cost], allowed: float, most: int) -> list[str]:
-    """The layers that cost more than a share `allowed` of the accuracy, the dearest first, at most `most` of them."""
-    return [cost.layer for cost in costs if cost.accuracy > allowed][:most]
+def cost_of(layer: str, reference: Answers, found: Answers) -> Cost:
+    """What the answers with one layer quantised cost against the fp32 model's, on the same rows in the same order."""
+    lost = (reference.accuracy - found.accuracy) / reference.accuracy if reference.accuracy else 0.0
+    before, after = reference.right, found.right
+    worse, better = int((before & ~after).sum()), int((~before & after).sum())
+    return Cost(layer, lost, _divergence(reference.logits, found.logits), p_lost(worse, better))
+
+
+def p_lost(worse: int, better: int) -> float:
+    """How often a layer whose rounding costs no accuracy would lose as many rows: of those whose answer became wrong
+    (`worse`) or right (`better`), each did either with the same chance. One-sided and exact.
+
+    Source: McNemar 1947, Psychometrika 12.
+    """
+    return float(binom.sf(worse - 1, worse + better, 0.5))
+
+
+def too_sensitive(costs: list[Cost], allowed: float, level: float, most: int) -> list[str]:
+    """The layers that cost more than a share `allowed` of the accuracy and are shown to cost some, in the order of
+    the costs, at most `most` of them.
+
+    Args:
+        level: chance that any layer at all is among them where none costs anything (Holm's correction over all layers).
+    """
+    shown = set[str]()
+    for tested, cost in enumerate(sorted(costs, key=lambda cost: cost.p_value)):
+        if cost.p_value * (len(costs) - tested) > level:
+            break
+        shown.add(cost.layer)
+    return [cost.layer for cost in costs if cost.layer in shown and cost.accuracy > allowed][:most]
+
+
+def _divergence(reference: Tensor, found: Tensor) -> float:
+    before, after = (torch.log_softmax(logits.double(), dim=1) for logits in (reference, found))
+    return float(torch.nn.functional.kl_div(after, before, log_target=True, reduction="batchmean"))

@@ -44,6 +44,7 @@ def quantize_student(
             settings=settings,
             scheme=scheme,
             max_length=recipe.model.max_length,
+            seed=workshop.seed,
             on_progress=workshop.advanced,
         )
         best, accuracy, mean_loss, curves = workshop.scratch / "rounded", rounded.accuracy, rounded.loss, []

@@ -3,17 +3,24 @@
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForSequenceClassification
 
 from tasks.model.fake_quantization import plan_for
+from tasks.errors import TrainingError
 from tasks.model.text import TokenizedText
-from tasks.quantize.calibrate import best_scale, calibrate
-from tasks.quantize.measure import spread
-from tests.prune.encoders import tiny
+from tasks.quantize.calibrate import Histogram, calibrate
+from tasks.quantize.calibrate import best_scale as best_scale_of
+from tasks.quantize.measure import drawn
+from tests.prune.encoders import CONFIGS, tiny
 
 
 def text(rows: int, length: int, seed: int = 0) -> TokenizedText:
     ids = np.random.default_rng(seed).integers(5, 60, rows * length).astype(np.int32)
     return TokenizedText(ids, np.arange(rows + 1) * length, None, np.zeros(rows, np.int64))
+
+
+def best_scale(magnitudes: torch.Tensor) -> float:
+    return best_scale_of(magnitudes, float(magnitudes.max()))
 
 
 def error(magnitudes: torch.Tensor, scale: float) -> float:
@@ -63,6 +70,66 @@ def test_query_key_and_value_read_the_same_and_get_the_same_scale_but_in_the_las
     assert scales[f"{last}query"] != scales[f"{last}key"]
 
 
-@pytest.mark.parametrize(("rows", "most", "expected"), [(5, 10, [0, 1, 2, 3, 4]), (10, 4, [0, 3, 6, 9]), (1, 3, [0])])
-def test_rows_are_spread_evenly(rows, most, expected):
-    assert spread(rows, most).tolist() == expected
+@pytest.mark.parametrize("length", [16, 32, 64, 128])
+def test_a_channel_that_is_larger_than_all_others_counts_whatever_the_length(length):
+    """It is 20 times as wide as the others, and one scale has to do for all of them."""
+    model = tiny_of_length(128)
+    with torch.no_grad():
+        model.bert.embeddings.LayerNorm.weight[5] = 20.0
+    read: list[torch.Tensor] = []
+    layer = "bert.encoder.layer.0.attention.self.query"
+    handle = model.get_submodule(layer).register_forward_pre_hook(lambda _m, inputs: read.append(inputs[0].flatten()))
+    rows = text(64, length)
+    scales = calibrate(model, plan_for(model, "static", tables=True), rows, np.arange(64), pad_id=0)
+    handle.remove()
+    everything = torch.cat(read).abs()
+    assert scales[layer] == pytest.approx(best_scale(everything), rel=0.012)  # the next of the shares that are tried
+    assert error(everything, scales[layer]) <= 1.001 * error(everything, best_scale(everything))
+
+
+def tiny_of_length(positions: int):
+    torch.manual_seed(0)
+    config = CONFIGS["bert"].__class__(**{**CONFIGS["bert"].to_dict(), "max_position_embeddings": positions})
+    return AutoModelForSequenceClassification.from_config(config).eval()
+
+
+def test_padding_does_not_count():
+    model = tiny("bert")
+    plan = plan_for(model, "static", tables=True)
+    ids = np.random.default_rng(0).integers(5, 60, 4 + 30).astype(np.int32)
+    padded = TokenizedText(ids, np.array([0, 4, 34]), None, np.zeros(2, np.int64))
+    together = calibrate(model, plan, padded, np.arange(2), pad_id=0)
+    with torch.no_grad():
+        model.bert.embeddings.word_embeddings.weight[0] = 50.0
+        model.bert.embeddings.word_embeddings.weight[0, ::2] = -50.0
+    layer = "bert.encoder.layer.0.attention.self.query"
+    assert calibrate(model, plan, padded, np.arange(2), pad_id=0)[layer] == together[layer]
+
+
+def test_a_histogram_holds_every_magnitude_however_large_the_later_ones_are():
+    found, parts = Histogram(), [torch.zeros(3), torch.rand(500) - 0.5, torch.randn(500) * 40, torch.tensor([3.0])]
+    for part in parts:
+        found.add(part)
+    everything = torch.cat(parts).abs()
+    assert int(found.counts.sum()) == len(everything)
+    assert found.largest == float(everything.max())
+    mean = float((found.counts * found.centres).sum() / found.counts.sum())
+    assert mean == pytest.approx(float(everything.mean()), rel=1e-3)
+
+
+def test_a_model_that_computes_nan_is_told_by_its_layer():
+    model = tiny("bert")
+    with torch.no_grad():
+        model.bert.embeddings.LayerNorm.bias[5] = float("nan")
+    with pytest.raises(TrainingError, match=r"layer\.0\.attention\.self\.query: what this layer reads is not finite"):
+        calibrate(model, plan_for(model, "static", tables=True), text(4, 9), np.arange(4), pad_id=0)
+
+
+def test_rows_are_drawn_and_not_counted_out():
+    """Labels that alternate would leave one label out, if every second row were taken."""
+    labels = np.arange(1000) % 2
+    chosen = drawn(1000, 500, seed=0)
+    assert len(np.unique(chosen)) == 500
+    assert 200 < labels[chosen].sum() < 300
+    assert chosen.tolist() == sorted(chosen) == drawn(1000, 500, seed=0).tolist() != drawn(1000, 500, seed=1).tolist()
+    assert drawn(5, 10, seed=0).tolist() == [0, 1, 2, 3, 4]
