@@ -31,8 +31,10 @@ class DistillSettings(TrainingSection):
     """none passes the teacher on; logits matches softened predictions (Hinton 2015)."""
     student: str = ""
     """Another encoder (as model.source); empty: made of the teacher's layers."""
-    layers: list[int] = [1, 3, 5]
-    """Teacher layers the student keeps, counted from 0 (student empty)."""
+    layers: list[int] = []
+    """Teacher layers the student keeps, counted from 0 (student empty); empty: layer_count of them, spread evenly."""
+    layer_count: int = Field(0, ge=0, le=1000)
+    """Layers of the student, spread evenly over the teacher's with the last among them; 0: half of the teacher's."""
     alpha: float = Field(0.3, ge=0, le=1)
     """Weight of the labels; the rest goes to the teacher's predictions."""
     temperature: float = Field(4.0, gt=0, le=100)

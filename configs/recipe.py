@@ -42,6 +42,7 @@ class Recipe(Section):
         problems = [
             *self._precision_problems(),
             *self._batch_problems(),
+            *self._layer_problems(),
             *self._scheme_problems(),
             *self._gate_problems(),
         ]
@@ -69,6 +70,15 @@ class Recipe(Section):
             for name, section in self._training_sections().items()
             if section.batch_size % (workers * section.accumulate)
         ]
+
+    def _layer_problems(self) -> list[str]:
+        named, count = self.distill.layers, self.distill.layer_count
+        if named and count and len(named) != count:
+            return [
+                f"distill.layers names {len(named)} layers, {named}, and distill.layer_count is {count}: give one of "
+                "the two"
+            ]
+        return []
 
     def _scheme_problems(self) -> list[str]:
         first = self.export.providers[0]

@@ -19,10 +19,13 @@ DISK_BYTES = 2 * 10**9
 def check_data_and_model(recipe: Recipe) -> str:
     """The data's columns and labels are there, and the model loads and fits them."""
     from tasks.data.preview import preview
+    from tasks.distill.student import layers_kept
     from tasks.model.checkpoint import check_model
 
     seen = preview(recipe.data)
     facts = check_model(recipe.model, list(seen.labels))
+    if recipe.distill.method != "none" and not recipe.distill.student:
+        layers_kept(recipe.distill, facts["layers"])
     _check_cells(recipe, facts["max_positions"])
     bad = ", ".join(f"{kind.count:,} {kind.kind.replace('_', ' ')}" for kind in seen.bad_rows)
     rows = ", ".join(f"{count:,} {split}" for split, count in seen.rows.items())

@@ -40,8 +40,9 @@ def write_student(
     """
     whole, tokenizer = load_model(teacher), load_tokenizer(teacher)
     if not settings.student:
-        save_model(student_from_layers(whole, settings.layers), tokenizer, destination)
-        return list(settings.layers)
+        layers = layers_kept(settings, whole.config.num_hidden_layers)
+        save_model(student_from_layers(whole, layers), tokenizer, destination)
+        return layers
     student, own_tokenizer = other_student(settings, model, labels, seed)
     check_tokens(settings, tokenizer, own_tokenizer, read_split(data, "train").texts)
     save_model(student, own_tokenizer, destination)
@@ -61,6 +62,24 @@ def student_from_layers(teacher: PreTrainedModel, layers: list[int]) -> PreTrain
     kept = encoder_layers(student)
     set_encoder_layers(student, [kept[layer] for layer in layers])
     return student
+
+
+def layers_kept(settings: DistillSettings, count: int) -> list[int]:
+    """The layers of a teacher of `count` layers that the student keeps, counted from 0: those that are named, or
+    `layer_count` of them, or half of them, spread over its depth.
+
+    Raises:
+        ModelError: when the teacher does not have them.
+    """
+    if settings.layers:
+        check_layers(settings.layers, count)
+        return list(settings.layers)
+    if settings.layer_count > count:
+        raise ModelError(
+            f"distill.layer_count is {settings.layer_count}, and the teacher has {count} layers: ask for {count} or "
+            "fewer, or for 0, which means half of them"
+        )
+    return spread_layers(settings.layer_count or max(1, count // 2), count)
 
 
 def check_layers(layers: list[int], count: int) -> None:

@@ -60,7 +60,7 @@ def quantize_post_training(
     seed: int,
     on_progress: Progress,
 ) -> Rounded:
-    """Measures every layer, keeps those in fp32 that are shown to be too sensitive, and saves the rest on the integer grid.
+    """Measures every layer, keeps in fp32 those shown to be too sensitive, and saves the rest on the integer grid.
 
     Args:
         student: folder of the checkpoint.

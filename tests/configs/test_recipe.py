@@ -167,3 +167,9 @@ def test_settings_import_no_engine() -> None:
         }
         roots = {name.split(".")[0] for name in imports}
         assert roots <= {"configs", "pydantic", "yaml", "typing", "pathlib", "re"}, path
+
+
+def test_a_student_named_by_its_layers_and_by_their_number_is_told_when_the_two_differ() -> None:
+    with pytest.raises(RecipeError, match=r"distill.layers names 2 layers, \[1, 3\], and distill.layer_count is 3"):
+        parse_recipe(minimal(distill={"layers": [1, 3], "layer_count": 3}))
+    parse_recipe(minimal(distill={"layers": [1, 3], "layer_count": 2}))

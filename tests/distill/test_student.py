@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from configs.model import DistillSettings, ModelSettings
-from tasks.distill.student import check_tokens, other_student, spread_layers, student_from_layers
+from tasks.distill.student import check_tokens, layers_kept, other_student, spread_layers, student_from_layers
 from tasks.errors import ModelError
 from tasks.model.anatomy import encoder_layers
 from tasks.model.checkpoint import count_parameters, load_model, load_tokenizer, save_model
@@ -83,6 +83,28 @@ def test_layers_are_named_once_and_in_rising_order(teacher_folder, layers):
 )
 def test_layers_are_matched_at_the_same_depth_and_the_last_with_the_last(student, teacher, layers):
     assert spread_layers(student, teacher) == layers
+
+
+@pytest.mark.parametrize(
+    ("settings", "teacher", "layers"),
+    [
+        ({}, 6, [1, 3, 5]),
+        ({}, 12, [1, 3, 5, 7, 9, 11]),
+        ({}, 24, list(range(1, 24, 2))),
+        ({}, 3, [2]),
+        ({}, 1, [0]),
+        ({"layer_count": 4}, 12, [2, 5, 8, 11]),
+        ({"layer_count": 6}, 6, [0, 1, 2, 3, 4, 5]),
+        ({"layers": [1, 3, 5]}, 12, [1, 3, 5]),
+    ],
+)
+def test_layers_that_are_not_named_are_spread_over_a_teacher_of_any_depth(settings, teacher, layers):
+    assert layers_kept(DistillSettings(**settings), teacher) == layers
+
+
+def test_more_layers_than_the_teacher_has_are_refused():
+    with pytest.raises(ModelError, match=r"distill.layer_count is 7, and the teacher has 6 layers: ask for 6 or fewer"):
+        layers_kept(DistillSettings(layer_count=7), 6)
 
 
 def test_another_encoder_gets_a_head_for_the_labels(tmp_path):

@@ -5,8 +5,8 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from tasks.model.fake_quantization import plan_for
 from tasks.errors import TrainingError
+from tasks.model.fake_quantization import plan_for
 from tasks.model.text import TokenizedText
 from tasks.quantize.calibrate import Histogram, calibrate
 from tasks.quantize.calibrate import best_scale as best_scale_of
