@@ -33,6 +33,10 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting, e.g. train.epochs=2.")
 ]
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="Registered model, such as the recipe's name.")]
+Output = Annotated[
+    str,
+    typer.Option(help="Folder of the report and the model; default one for each run, which runs/NAME/latest leads to."),
+]
 Folder = Annotated[str, typer.Option(help="Folder of the servers' records and logs.")]
 Storage = Annotated[str, typer.Option(help="Folder of MLflow's records, unless MLFLOW_TRACKING_URI is set.")]
 
@@ -46,7 +50,7 @@ def hone() -> None:
 def optimize(
     recipe: RecipePath,
     set_: Overrides = None,
-    output: Annotated[str, typer.Option(help="Folder of the report and the model; default runs/NAME.")] = "",
+    output: Output = "",
     fresh: Annotated[bool, typer.Option(help="Ignore the finished stages of earlier runs.")] = False,
 ) -> None:
     """Run the whole chain. Exit status: 0 ACCEPTED, 3 REJECTED, 4 INCONCLUSIVE, 2 wrong recipe, 1 the run failed."""
@@ -60,7 +64,7 @@ def optimize(
 def retrain(
     recipe: RecipePath,
     set_: Overrides = None,
-    output: Annotated[str, typer.Option(help="Folder of the report and the model; default runs/NAME.")] = "",
+    output: Output = "",
     force: Annotated[bool, typer.Option(help="Even where the data are unchanged or the last run is recent.")] = False,
 ) -> None:
     """Run the chain again if the data have changed, and hold the new model against the champion.
@@ -74,12 +78,13 @@ def retrain(
 
 
 @app.command()
-def check(recipe: RecipePath, set_: Overrides = None) -> None:
-    """Verify, without training, that the data, the model, the providers and the services of a recipe are there."""
+def check(recipe: RecipePath, set_: Overrides = None, output: Output = "") -> None:
+    """Verify, without training, that the data, the model, the providers, the services and the output folder of a recipe
+    are there and can be used."""
     settings = _load(recipe, set_)
     from flows.preflight import run_check
 
-    raise typer.Exit(EXIT[run_check(settings, Console())])
+    raise typer.Exit(EXIT[run_check(settings, output, Console())])
 
 
 @app.command()

@@ -41,7 +41,7 @@ def run_retrain(recipe: Recipe, output: str, force: bool, console: Console) -> s
 def _run(flow: Any, recipe: Recipe, output: str, anew: bool, console: Console) -> str:
     quieten()
     try:
-        preflight(recipe)
+        preflight(recipe, output)
         prepare_prefect_database()
         with Terminal(console) as terminal, progress.listening(terminal), no_heartbeat():
             state = flow(recipe, output, anew, return_state=True)

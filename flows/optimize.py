@@ -40,7 +40,7 @@ def optimize(recipe: Recipe, output: str = "", fresh: bool = False) -> State[dic
 
     Args:
         recipe: What to do. Sections in the order of the chain.
-        output: Folder of the report and the selected model; empty: runs/ and the recipe's name.
+        output: Folder of the report and the selected model; empty: a new one, which runs/NAME/latest leads to.
         fresh: Ignore the finished stages of earlier runs.
     """
     if said := resumed():

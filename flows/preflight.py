@@ -10,6 +10,7 @@ from configs.delivery import parse_cell
 from configs.recipe import Recipe
 from flows import database
 from tasks import cache, cluster, storage, tracking
+from tasks import output as outputs
 from tasks.errors import HoneError, PreflightError, StorageError
 
 DISK_BYTES = 2 * 10**9
@@ -104,27 +105,32 @@ CHECKS: dict[str, Callable[[Recipe], str]] = {
 }
 
 
-def preflight(recipe: Recipe) -> None:
+def preflight(recipe: Recipe, output: str) -> None:
     """The checks that cost little, before a run. Data and model are looked at before a recipe's first training; later
     their stages find what has become of them, and an unchanged run need not load them.
 
     Raises:
         HoneError: of the first that does not hold.
     """
+    outputs.check(recipe.name, output)
     check_storage(recipe)
     trained = cache.Shelf(storage.folder_of(recipe.compute.storage), "train", recipe.name).previous() is not None
     for name in ("Prefect", "MLflow", *(() if trained else ("data and model",)), "providers"):
         CHECKS[name](recipe)
 
 
-def run_check(recipe: Recipe, console: Console) -> str:
+def run_check(recipe: Recipe, output: str, console: Console) -> str:
     """Prints every check with what was found.
+
+    Args:
+        output: the folder of the report and the model, where a person named one.
 
     Returns:
         ACCEPTED, or INVALID when one does not hold.
     """
     outcome = "ACCEPTED"
-    for name, check in CHECKS.items():
+    checks = {**CHECKS, "output": lambda recipe: outputs.check(recipe.name, output)}
+    for name, check in checks.items():
         try:
             console.print(Text("✓", "green") + Text(f" {name:<15} {check(recipe)}"), soft_wrap=True)
         except HoneError as error:

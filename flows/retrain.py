@@ -35,7 +35,7 @@ def retrain(recipe: Recipe, output: str = "", force: bool = False) -> State[dict
 
     Args:
         recipe: What to do. Sections in the order of the chain.
-        output: Folder of the report and the selected model; empty: runs/ and the recipe's name.
+        output: Folder of the report and the selected model; empty: a new one, which runs/NAME/latest leads to.
         force: Go through the chain even where the data are unchanged or the last run is recent.
     """
     if said := resumed():

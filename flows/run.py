@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -10,6 +10,7 @@ from prefect.context import FlowRunContext
 
 from configs.recipe import Recipe
 from tasks import cluster, progress, storage, tracking, version
+from tasks import output as outputs
 from tasks.contracts import StageRecord
 from tasks.redact import mask_logs
 from tasks.stage import RunContext
@@ -17,10 +18,16 @@ from tasks.stage import RunContext
 
 @contextmanager
 def pipeline(recipe: Recipe, output: str, fresh: bool) -> Iterator[RunContext]:
-    """Opens the run's MLflow run and yields what its stages need to know; Ray, if a stage started it, stops with it."""
+    """Opens the run's MLflow run and yields what its stages need to know; Ray, if a stage started it, stops with it.
+
+    Raises:
+        OutputError: before anything else, when the report and the model could not be written.
+    """
     mask_logs()
     place = storage.folder_of(recipe.compute.storage)
-    folder = Path(output or f"runs/{recipe.name}").expanduser().resolve()
+    outputs.check(recipe.name, output)
+    folder = outputs.folder_of(recipe.name, output).resolve()
+    latest = "" if output else str(folder / outputs.LATEST)
     tracking.configure(place)
     flow_run = FlowRunContext.get()
     tags = {"hone.recipe": recipe.name, "hone.code_version": version.code_version()}
@@ -31,7 +38,16 @@ def pipeline(recipe: Recipe, output: str, fresh: bool) -> Iterator[RunContext]:
             tracking.pipeline_run(recipe.name, recipe.model_dump(mode="json"), tags) as run_id,
             progress.listening(ProgressArtifacts()),
         ):
-            yield RunContext(recipe=recipe, output=str(folder), storage=str(place), fresh=fresh, mlflow_run_id=run_id)
+            if latest:  # the runs of a recipe in the order of time, and each findable in MLflow
+                folder /= f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{run_id[:8]}"
+            yield RunContext(
+                recipe=recipe,
+                output=str(folder),
+                latest=latest,
+                storage=str(place),
+                fresh=fresh,
+                mlflow_run_id=run_id,
+            )
     finally:
         cluster.shutdown()
 

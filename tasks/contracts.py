@@ -254,6 +254,17 @@ class Serving(Contract):
     """Why it did not load or answer; empty where it did."""
 
 
+class SessionSettings(Contract):
+    """How a session of ONNX Runtime is made: what a model was judged with, and is to be served with."""
+
+    providers: list[str]
+    """tensorrt, cuda, cpu: the preferred one first."""
+    threads: int
+    """Threads that compute one call; at least 1, never "the runtime's own choice"."""
+    memory_arena: bool
+    """Whether the CPU provider keeps the memory of one call for the next: faster, and held until the session ends."""
+
+
 class Candidate(Contract):
     """One model as measured: how good, how large, how fast."""
 
@@ -300,6 +311,8 @@ class EvaluationReport(StageResult):
     """CPU, cores, versions: what the latencies hold for."""
     handoffs: list[Handoff] = []
     """Every step from one form of a model to the next."""
+    session: SessionSettings | None = None
+    """The setting that suits the selected model best over all cells."""
     serving: Serving | None = None
     """Of the selected model."""
 

@@ -3,7 +3,8 @@
     HoneError
     ├── PreflightError       what the recipe names is not there, or does not fit: exit code 2
     │   ├── DataError        the data cannot be read, or too much of it is unusable
-    │   └── ModelError       the encoder cannot be loaded, or does not fit the task
+    │   ├── ModelError       the encoder cannot be loaded, or does not fit the task
+    │   └── OutputError      the output folder cannot be written, or holds what Hone did not write
     ├── UnsafeFileError      a pickle, or code that a model repository wants to run
     ├── DamagedArtifactError a file is not what its digest says
     ├── StorageError         the bucket that compute.storage names does not answer
@@ -37,6 +38,10 @@ class DataError(PreflightError):
 
 class ModelError(PreflightError):
     """The encoder cannot be loaded, or does not fit the task."""
+
+
+class OutputError(PreflightError):
+    """The output folder cannot be written, or holds what Hone did not write and a run would replace."""
 
 
 class UnsafeFileError(HoneError):

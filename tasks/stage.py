@@ -26,6 +26,8 @@ class RunContext(Contract):
     recipe: Recipe
     output: str
     """Absolute folder of the report and the selected model."""
+    latest: str = ""
+    """What is to lead to `output` once the report is there; empty where a person named the folder."""
     storage: str
     """Absolute folder of finished stages; the mirror of a bucket, where compute.storage is one (see `storage`)."""
     fresh: bool = False

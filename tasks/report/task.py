@@ -2,13 +2,14 @@
 
 import base64
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_image_artifact, create_link_artifact, create_markdown_artifact
 
-from tasks import evidence, store, tracking
+from tasks import evidence, output, store, tracking
 from tasks.contracts import (
     ChampionAnswers,
     DriftReport,
@@ -52,8 +53,11 @@ def publish_report(
     )
     folder = Path(context.output)
     selected = next(model for model in exported.models if model.name == verdict.selected)
-    store.copy_folder(store.open_artifact(selected.artifact), folder / "model")
-    write_report(folder, report)
+    with output.writing(folder) as room:
+        shutil.copytree(store.open_artifact(selected.artifact), room / "model")
+        write_report(room, report)
+    if context.latest:
+        output.point(Path(context.latest), folder)
     with tracking.pipeline_log(context.mlflow_run_id) as log:
         for name in ("report.html", "report.json", "model"):
             log.file(folder / name, "model" if name == "model" else "")
