@@ -47,11 +47,12 @@ class DataSettings(Section):
     libraries: list[str] = []
     """Installed libraries whose docstrings are the corpus, each one a label (source: docstrings)."""
     max_rows_per_label: int = Field(0, ge=0)
-    """Keep at most this many rows of each label, drawn with the seed, before splitting; 0 keeps all."""
+    """Keep at most this many rows of each label, those that are split off among them, drawn with the seed; 0 keeps
+    all."""
     validation_fraction: float = Field(0.1, gt=0, lt=0.5)
-    """Share split off for validation where none is given, stratified by label."""
+    """Share of each label's texts split off for validation where none is given, by a hash of the text."""
     test_fraction: float = Field(0.15, gt=0, lt=0.5)
-    """Share split off for the test where none is given, stratified by label."""
+    """Share of each label's texts split off for the test where none is given, by a hash of the text: it stays there."""
     max_bad_fraction: float = Field(0.01, ge=0, le=1)
     """Stop when more than this share of the rows is unusable."""
     lowercase: bool = False

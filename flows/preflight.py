@@ -23,7 +23,7 @@ def check_data_and_model(recipe: Recipe) -> str:
     from tasks.distill.student import layers_kept
     from tasks.model.checkpoint import check_model
 
-    seen = preview(recipe.data)
+    seen = preview(recipe.data, seed=recipe.seed)
     facts = check_model(recipe.model, list(seen.labels))
     if recipe.distill.method != "none" and not recipe.distill.student:
         layers_kept(recipe.distill, facts["layers"])

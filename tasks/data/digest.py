@@ -5,9 +5,9 @@ import hashlib
 import pyarrow as pa
 
 from tasks.data.rows import SPLITS
+from tasks.text_key import SEPARATOR
 
 BATCH_ROWS = 16_384
-SEPARATOR = "\x1f"  # counts as whitespace to Python, so normalised text never holds it
 
 
 def in_canonical_order(table: pa.Table, labels: list[str]) -> pa.Table:
@@ -17,14 +17,14 @@ def in_canonical_order(table: pa.Table, labels: list[str]) -> pa.Table:
     the order of batches. And as a hash says nothing about the text, the first rows are a fair sample.
 
     Args:
-        labels: label names by id; a row's hash covers its text, its pair and the name of its label.
+        labels: label names by id; a row's hash covers its text, its pair, its label's name and its slices' values.
     """
     hashes: list[pa.Array] = []
-    for batch in table.select(["text", "pair", "label"]).to_batches(max_chunksize=BATCH_ROWS):
-        texts, pairs, ids = (column.to_pylist() for column in batch.columns)
+    for batch in table.select(["text", "pair", "label", "slices"]).to_batches(max_chunksize=BATCH_ROWS):
+        texts, pairs, ids, slices = (column.to_pylist() for column in batch.columns)
         digests = [
-            hashlib.sha256(f"{text}{SEPARATOR}{pair or ''}{SEPARATOR}{labels[label]}".encode()).digest()
-            for text, pair, label in zip(texts, pairs, ids, strict=True)
+            hashlib.sha256(SEPARATOR.join([text, pair or "", labels[label], *parts]).encode()).digest()
+            for text, pair, label, parts in zip(texts, pairs, ids, slices, strict=True)
         ]
         hashes.append(pa.array(digests, pa.binary(32)))
     return table.append_column("hash", pa.chunked_array(hashes, pa.binary(32))).sort_by("hash")

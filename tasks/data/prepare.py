@@ -15,7 +15,14 @@ from tasks.data.digest import content_digest, in_canonical_order
 from tasks.data.labels import name_labels, number_labels, sorted_values
 from tasks.data.rows import SPLITS, BadRowLog
 from tasks.data.source import Source
-from tasks.data.split import draw_per_label, missing_splits, split_off, without_duplicates, without_overlap
+from tasks.data.split import (
+    draw_per_label,
+    missing_splits,
+    split_off,
+    with_keys,
+    without_duplicates,
+    without_overlap,
+)
 from tasks.errors import DataError
 
 WRITTEN = pa.schema(
@@ -71,7 +78,7 @@ def prepare(
     bad.check(read, settings.max_bad_fraction)
     del found
     labels = name_labels(values, settings.label_names, source.label_names())
-    splits = _three_splits(splits, labels, settings, seed, bad)
+    splits = three_splits(splits, labels, settings, seed, bad)
 
     on_progress(steps - 1, steps, "writing")
     for split, table in splits.items():
@@ -87,18 +94,25 @@ def prepare(
     )
 
 
-def _three_splits(
+def three_splits(
     splits: dict[str, pa.Table], labels: list[str], settings: DataSettings, seed: int, bad: BadRowLog
 ) -> dict[str, pa.Table]:
-    splits = without_overlap(splits, bad)
+    """Clean splits out of those given, in the order of their rows' hashes.
+
+    Args:
+        splits: as `number_labels` returns them.
+
+    Raises:
+        DataError: when a split, or the training rows of a label, would be empty.
+    """
+    splits = without_overlap({split: with_keys(table) for split, table in splits.items()}, bad)
+    splits = {split: in_canonical_order(table, labels) for split, table in splits.items()}
     to_split_off = missing_splits(settings, splits)
     if to_split_off:
-        splits["train"] = without_duplicates(splits["train"], "train", bad)
-    splits = {split: in_canonical_order(table, labels) for split, table in splits.items()}
-    if settings.max_rows_per_label:
+        train = without_duplicates(splits["train"], "train", bad)
+        splits |= split_off(train, to_split_off, labels, seed, settings.max_rows_per_label)
+    elif settings.max_rows_per_label:
         splits["train"] = draw_per_label(splits["train"], settings.max_rows_per_label, seed)
-    if to_split_off:
-        splits |= split_off(splits["train"], to_split_off, labels, seed)
     empty = [split for split in SPLITS if not len(splits[split])]
     if empty:
         seen = "; ".join(f"{kind.count:,} {kind.kind}" for kind in bad.contracts()) or "no row was left out"

@@ -9,9 +9,9 @@ from configs.data import DataSettings
 from tasks.contracts import BadRows
 from tasks.data.clean import collect
 from tasks.data.labels import name_labels, number_labels, sorted_values
+from tasks.data.prepare import three_splits
 from tasks.data.rows import BadRowLog
 from tasks.data.source import open_source
-from tasks.data.split import check_sizes, missing_splits
 from tasks.errors import DataError
 
 ROWS = 20_000  # of each split: read in a second, and enough for a wrong column or separator to show
@@ -30,7 +30,7 @@ class Preview:
     bad_rows: list[BadRows]
 
 
-def preview(settings: DataSettings, rows: int = ROWS) -> Preview:
+def preview(settings: DataSettings, rows: int = ROWS, seed: int = 0) -> Preview:
     """Checks that the source, its splits and its columns are there, and reads the first `rows` rows of each split.
 
     Raises:
@@ -58,8 +58,8 @@ def preview(settings: DataSettings, rows: int = ROWS) -> Preview:
     else:
         names = [source.label_names().get(value, value) for value in values]
     train = numbered["train"]["label"].to_numpy()
-    if complete and (absent := missing_splits(settings, found)):
-        check_sizes(absent, train, names)
+    if complete:  # what preparation would say
+        three_splits(numbered, names, settings, seed, BadRowLog(source.locate))
     counts = np.bincount(train, minlength=len(values))
     return Preview(
         rows={split: len(collected.table) for split, collected in found.items()},

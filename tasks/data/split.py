@@ -1,6 +1,12 @@
-"""Three splits out of one, two or three that are given, with no text in two of them."""
+"""Three splits out of one, two or three that are given, with no text in two of them.
 
-from collections.abc import Collection
+Where a row belongs follows from a hash of its own text and the seed. Whatever rows come later, it stays where it is: a
+model is never judged on rows that an earlier one, trained on fewer rows, has learned from.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -8,24 +14,37 @@ from numpy.typing import NDArray
 from pyarrow import compute
 
 from configs.data import DataSettings
-from tasks.data.digest import SEPARATOR
 from tasks.data.rows import SPLITS, BadRowLog
 from tasks.errors import DataError
+from tasks.text_key import KEY_BYTES, SEPARATOR, text_key
+
+BATCH_ROWS = 16_384
+SHOWN = 5  # of the labels that are too rare
+
+
+def with_keys(table: pa.Table) -> pa.Table:
+    """The rows with `text_key` of each as column `key`."""
+    keys: list[pa.Array] = []
+    for batch in table.select(["text", "pair"]).to_batches(max_chunksize=BATCH_ROWS):
+        texts, pairs = (column.to_pylist() for column in batch.columns)
+        keys.append(pa.array(map(text_key, texts, pairs), pa.binary(KEY_BYTES)))
+    return table.append_column("key", pa.chunked_array(keys, pa.binary(KEY_BYTES)))
 
 
 def without_overlap(splits: dict[str, pa.Table], bad: BadRowLog) -> dict[str, pa.Table]:
     """Removes from training what stands in validation or test, and from validation what stands in test.
 
-    The later split keeps the row, as a score on rows that were trained on says nothing. Of pairs, both texts count
-    together: a premise with another hypothesis is another text.
+    The later split keeps the row, as a score on rows that were trained on says nothing.
+
+    Args:
+        splits: tables as `with_keys` returns them.
     """
-    keys = {split: _keys(table) for split, table in splits.items()}
     cleaned = {}
     for split, table in splits.items():
-        later = [keys[other] for other in SPLITS[SPLITS.index(split) + 1 :] if other in keys]
+        later = [splits[other]["key"] for other in SPLITS[SPLITS.index(split) + 1 :] if other in splits]
         if later:
-            elsewhere = pa.chunked_array([chunk for column in later for chunk in column.chunks], pa.large_string())
-            found = compute.is_in(keys[split], value_set=elsewhere)
+            elsewhere = pa.chunked_array([chunk for column in later for chunk in column.chunks], pa.binary(KEY_BYTES))
+            found = compute.is_in(table["key"], value_set=elsewhere)
             bad.add_all("split_overlap", split, table.filter(found)["line"].to_pylist())
             cleaned[split] = table.filter(compute.invert(found))
         else:
@@ -34,10 +53,11 @@ def without_overlap(splits: dict[str, pa.Table], bad: BadRowLog) -> dict[str, pa
 
 
 def without_duplicates(table: pa.Table, split: str, bad: BadRowLog) -> pa.Table:
-    """Keeps each text once, under the label it has most often; of equally frequent ones, under the lowest id."""
+    """Keeps each text once, the first of its rows that has the label it has most often; of equally frequent ones, the
+    lowest id. Here another case or punctuation makes another text."""
     if not len(table):
         return table
-    text = _keys(table).combine_chunks().dictionary_encode().indices.to_numpy()
+    text = _exact(table).combine_chunks().dictionary_encode().indices.to_numpy()
     label = table["label"].to_numpy()
     pairs, counts = np.unique(np.stack([text, label], axis=1), axis=0, return_counts=True)
     by_frequency = pairs[np.lexsort((pairs[:, 1], -counts, pairs[:, 0]))]
@@ -49,17 +69,15 @@ def without_duplicates(table: pa.Table, split: str, bad: BadRowLog) -> pa.Table:
     kept = np.zeros(len(table), dtype=bool)
     kept[places[np.unique(text[places], return_index=True)[1]]] = True
     lines = table["line"].to_numpy()
-    bad.add_all("duplicate_text", split, lines[agrees & ~kept].tolist())
-    bad.add_all("contradicting_label", split, lines[~agrees].tolist())
+    bad.add_all("duplicate_text", split, sorted(lines[agrees & ~kept].tolist()))
+    bad.add_all("contradicting_label", split, sorted(lines[~agrees].tolist()))
     return table.filter(pa.array(kept))
 
 
 def draw_per_label(table: pa.Table, rows: int, seed: int) -> pa.Table:
-    """At most `rows` rows of each label, drawn without replacement; their order stays."""
-    label = table["label"].to_numpy()
-    shuffled = np.random.default_rng(seed).permutation(len(table))
-    drawn = [shuffled[label[shuffled] == value][:rows] for value in np.unique(label)]
-    return table.take(np.sort(np.concatenate(drawn))) if drawn else table
+    """At most `rows` rows of each label, drawn by the seed; their order stays. Of more rows, those drawn are the same
+    ones less those that new ones have taken the place of."""
+    return table.filter(pa.array(_lowest(table["label"].to_numpy(), _chances(table, seed).draw, rows)))
 
 
 def missing_splits(settings: DataSettings, given: Collection[str]) -> dict[str, float]:
@@ -68,62 +86,136 @@ def missing_splits(settings: DataSettings, given: Collection[str]) -> dict[str, 
     return {name: share for name, share in shares.items() if name not in given}
 
 
-def split_off(table: pa.Table, fractions: dict[str, float], labels: list[str], seed: int) -> dict[str, pa.Table]:
-    """Splits rows off for each name in `fractions`, stratified by label; the rest is `train`. Their order stays.
+def split_off(
+    table: pa.Table, fractions: Mapping[str, float], labels: list[str], seed: int, most: int = 0
+) -> dict[str, pa.Table]:
+    """Splits rows off for each name in `fractions`; the rest is `train`. Their order stays.
+
+    Each text has a number between 0 and 1, of its own hash and the seed: below the test's share it is in the test
+    split, from one less the validation's share on in validation. So each label is split by these shares as closely as
+    chance has it, other rows decide nothing, and a larger fraction only takes rows from training.
+
+    A label of a handful of rows may have none in a split by that. Then the test split is lent the row with the lowest
+    number, validation the one with the highest if that leaves another for training, and training is lent the lowest of
+    validation. Rows that come later may send such a row back, but none ever from training to the test.
 
     Args:
+        table: as `with_keys` returns it.
         fractions: shares of all rows of the table.
+        most: at most this many rows of each label, in all splits together, each split by its share; 0: all.
 
     Raises:
-        DataError: when a label has too few rows to stand in each split, or a split would be smaller than the labels.
+        DataError: when a label has too few rows for training and test.
     """
-    from sklearn.model_selection import train_test_split
-
     label = table["label"].to_numpy()
-    sizes = check_sizes(fractions, label, labels)
-    rest: NDArray[np.int64] = np.arange(len(table))
-    splits = {}
-    for name, size in sizes.items():
-        rest, taken = train_test_split(rest, test_size=size, stratify=label[rest], random_state=seed)
-        splits[name] = table.take(np.sort(taken))
-    return {"train": table.take(np.sort(rest))} | splits
+    check_counts(fractions, label, labels, most)
+    chances = _chances(table, seed)
+    masks = _masks(fractions, label, chances.split)
+    _check_labels(masks, label, labels)
+    if most:
+        sizes = {name: max(1, round(share * most)) for name, share in fractions.items()}
+        sizes["train"] = max(1, most - sum(sizes.values()))
+        for name, mask in masks.items():
+            mask[mask] = _lowest(label[mask], chances.draw[mask], sizes[name])
+    return {name: table.filter(pa.array(mask)) for name, mask in masks.items()}
 
 
-SHOWN = 5  # of the labels that are too rare
-
-
-def check_sizes(fractions: dict[str, float], label: NDArray[np.int32], labels: list[str]) -> dict[str, int]:
-    """Rows of each split that is to be split off.
-
-    Raises:
-        DataError: when a label has too few rows to stand in each split, or a split would be smaller than the labels.
+def check_counts(fractions: Mapping[str, float], label: NDArray[np.int32], labels: list[str], most: int = 0) -> None:
+    """Raises:
+    DataError: when a label has fewer rows than there are splits.
     """
-    sizes = {name: round(fraction * len(label)) for name, fraction in fractions.items()}
+    needed = len(fractions) + 1
     counts = np.bincount(label, minlength=len(labels))
-    needed = len(sizes) + 1
     rare = [f"{name} has {count}" for name, count in zip(labels, counts, strict=True) if count < needed]
-    wanted = ", ".join(f"data.{name}" for name in sizes)
-    shown = ", ".join(rare[:SHOWN]) + (f" and {len(rare) - SHOWN:,} more" if len(rare) > SHOWN else "")
     if rare:
         raise DataError(
-            f"too few different texts of a label to split off {' and '.join(sizes)}: {shown}, and each label needs "
-            f"{needed}: add rows, remove the label, see that data.label_column is the one meant, or give {wanted}"
+            f"too few different texts of a label to split off {' and '.join(fractions)}: {_shown(rare)}, and each "
+            f"label needs {needed}: add rows, remove the label, see that data.label_column is the one meant, or give "
+            + ", ".join(f"data.{name}" for name in fractions)
         )
-    small = {
-        name: size for name, size in (sizes | {"train": len(label) - sum(sizes.values())}).items() if size < len(labels)
-    }
-    if small:
-        shown = ", ".join(f"{name} would have {size}" for name, size in small.items())
+    if 0 < most < needed:
         raise DataError(
-            f"{len(label)} different texts are too few to split: {shown} rows, and each split needs one for each "
-            f"of the {len(labels)} labels: add rows, raise the fractions "
-            f"({', '.join(f'data.{name}_fraction' for name in sizes)}), or give {wanted}"
+            f"data.max_rows_per_label is {most}, and to split off {' and '.join(fractions)} each label needs {needed} "
+            f"rows: raise it, or give {', '.join(f'data.{name}' for name in fractions)}"
         )
-    return sizes
 
 
-def _keys(table: pa.Table) -> pa.ChunkedArray:
-    """What makes two rows the same text."""
+def _check_labels(masks: Mapping[str, NDArray[np.bool_]], label: NDArray[np.int32], labels: list[str]) -> None:
+    without = [
+        f"{labels[place]} in {name}"
+        for name, mask in masks.items()
+        if name != "validation"
+        for place in np.flatnonzero(np.bincount(label[mask], minlength=len(labels)) == 0)
+    ]
+    if without:
+        others = " and ".join(name for name in masks if name != "train")
+        raise DataError(
+            f"too few different texts of a label to split off {others}: the hash of their content, which decides, "
+            f"leaves no row of {_shown(without)}: add rows, remove the label, set another seed, or give "
+            + ", ".join(f"data.{name}" for name in masks if name != "train")
+        )
+
+
+def _shown(problems: list[str]) -> str:
+    return ", ".join(problems[:SHOWN]) + (f" and {len(problems) - SHOWN:,} more" if len(problems) > SHOWN else "")
+
+
+@dataclass(frozen=True)
+class _Chances:
+    """Two independent numbers of each row [rows], which its text and the seed decide: in [0, 1) each."""
+
+    split: NDArray[np.float64]
+    draw: NDArray[np.float64]
+
+
+def _chances(table: pa.Table, seed: int) -> _Chances:
+    salt = str(seed).encode()
+    digests = b"".join(
+        hashlib.blake2b(key, digest_size=16, key=salt).digest()
+        for chunk in table["key"].chunks
+        for key in chunk.to_pylist()
+    )
+    both = np.frombuffer(digests, dtype=">u8").reshape(-1, 2).astype(np.float64) / 2.0**64
+    # The nearest float64 of a number just below 1 is 1.
+    return _Chances(*np.minimum(both, np.nextafter(1.0, 0.0)).T)
+
+
+def _masks(
+    fractions: Mapping[str, float], label: NDArray[np.int32], chance: NDArray[np.float64]
+) -> dict[str, NDArray[np.bool_]]:
+    """Which rows [rows] are in train, and in each of `fractions`. Test takes from the low end and validation from the
+    high one, so that with another share of one, no row changes to the other. Texts with the same key stay together, as
+    they have the same number."""
+    test = chance < fractions.get("test", 0.0)
+    validation = chance >= 1 - fractions.get("validation", 0.0)
+    for rows in _by_label(label):
+        if "test" in fractions and not test[rows].any():
+            test |= chance == chance[rows].min()
+        others = chance[rows][~test[rows]]
+        if "validation" in fractions and not validation[rows].any() and len(np.unique(others)) > 1:
+            validation |= chance == others.max()
+        if len(others) and validation[rows[~test[rows]]].all():
+            validation &= chance != others.min()
+    masks = {"train": ~(test | validation), "validation": validation & ~test, "test": test}
+    return {name: mask for name, mask in masks.items() if name == "train" or name in fractions}
+
+
+def _by_label(label: NDArray[np.int32]) -> list[NDArray[np.int64]]:
+    """Places of each label's rows."""
+    order = np.argsort(label, kind="stable")
+    return [rows for rows in np.split(order, np.flatnonzero(np.diff(label[order])) + 1) if len(rows)]
+
+
+def _lowest(label: NDArray[np.int32], chance: NDArray[np.float64], rows: int) -> NDArray[np.bool_]:
+    """The `rows` rows of each label whose number is lowest."""
+    kept = np.zeros(len(label), dtype=bool)
+    for places in _by_label(label):
+        kept[places[np.argsort(chance[places], kind="stable")[:rows]]] = True
+    return kept
+
+
+def _exact(table: pa.Table) -> pa.ChunkedArray:
+    """What makes two rows the very same text."""
     if table["pair"].null_count == len(table):
         return table["text"]
     return compute.binary_join_element_wise(table["text"], table["pair"], pa.scalar(SEPARATOR, pa.large_string()))

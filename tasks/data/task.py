@@ -34,6 +34,6 @@ def prepare_data(context: RunContext) -> PreparedData:
         body,
         settings={"data": deciding_settings(settings, source)},
         inputs=digests,
-        code=(),
-        libraries=("pyarrow", "scikit-learn", "datasets"),
+        code=("text_key.py",),
+        libraries=("pyarrow", "datasets"),
     )

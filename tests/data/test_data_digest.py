@@ -1,6 +1,7 @@
 """Digests: of the rows, and of nothing else."""
 
 import hashlib
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -8,13 +9,13 @@ from tasks.data.clean import SCHEMA
 from tasks.data.digest import content_digest, in_canonical_order
 
 
-def table(rows: list[tuple[str, str | None, int]]) -> pa.Table:
+def table(rows: list[tuple[str, str | None, int]], slices: Sequence[str] = ()) -> pa.Table:
     texts, pairs, labels = (list(column) for column in zip(*rows, strict=True))
-    return pa.table([texts, pairs, labels, list(range(len(rows))), [[]] * len(rows)], schema=SCHEMA)
+    return pa.table([texts, pairs, labels, list(range(len(rows))), [list(slices)] * len(rows)], schema=SCHEMA)
 
 
-def digest(rows: list[tuple[str, str | None, int]], labels: list[str]) -> str:
-    ordered = in_canonical_order(table(rows), labels)
+def digest(rows: list[tuple[str, str | None, int]], labels: list[str], slices: Sequence[str] = ()) -> str:
+    ordered = in_canonical_order(table(rows, slices), labels)
     return content_digest({"train": ordered, "validation": ordered.slice(0, 0), "test": ordered.slice(0, 0)})
 
 
@@ -33,8 +34,10 @@ def test_every_value_is_part_of_the_digest() -> None:
         digest(ROWS, ["a", "c"]),
         digest(ROWS[:2], ["a", "b"]),
         digest([*ROWS, ROWS[0]], ["a", "b"]),
+        digest(ROWS, ["a", "b"], slices=["north"]),
+        digest(ROWS, ["a", "b"], slices=["south"]),
     ]
-    assert len({digest(ROWS, ["a", "b"]), *others}) == 7
+    assert len({digest(ROWS, ["a", "b"]), *others}) == 9
 
 
 def test_label_ids_do_not_matter_where_names_agree() -> None:

@@ -58,7 +58,7 @@ def test_a_saved_dataset_without_splits_is_the_training_split(tmp_path: Path) ->
     datasets.Dataset.from_dict(rows(40, "text"), SENTIMENT).save_to_disk(str(tmp_path / "single"))
     chosen = settings(tmp_path / "single")
     prepared = prepare(open_source(chosen), chosen, 0, tmp_path / "out")
-    assert prepared.rows == {"train": 30, "validation": 4, "test": 6}
+    assert prepared.rows == {"train": 30, "validation": 6, "test": 4}
 
 
 def test_a_class_label_below_zero_is_a_missing_one(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_pickle_beside_a_saved_dataset_is_refused_by_name(saved: Path) -> None
 def test_a_hub_dataset_is_read_by_load_dataset(hub_folder: Path, tmp_path: Path) -> None:
     chosen = settings(hub_folder, source="hub", test_split="test", label_names=["negative", "positive"])
     prepared = prepare(open_source(chosen), chosen, 0, tmp_path / "out")
-    assert prepared.rows == {"train": 36, "validation": 4, "test": 10}
+    assert prepared.rows == {"train": 37, "validation": 3, "test": 10}
 
 
 def test_a_look_at_a_hub_dataset_streams_its_first_rows_and_stores_none(hub_folder: Path, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_what_is_written_is_three_splits_of_text_pair_label_and_slices(tmp_path:
         "validation.parquet",
     ]
     assert json.loads((tmp_path / "out" / "labels.json").read_text()) == prepared.labels == ["no", "yes"]
-    assert prepared.rows == {"train": 75, "validation": 10, "test": 15}
+    assert prepared.rows == {"train": 74, "validation": 16, "test": 10}
     expected = {(" ".join(text.split()), int(label)) for text, label in ROWS}
     found = parquet.read_table([tmp_path / "out" / f"{split}.parquet" for split in prepared.rows])
     assert set(zip(found["text"].to_pylist(), found["label"].to_pylist(), strict=True)) == expected
@@ -117,7 +117,7 @@ def test_a_missing_test_split_comes_out_of_training_and_avoids_validation(tmp_pa
     prepared = run(
         tmp_path / "out", train=write(tmp_path / "a.csv", ROWS), validation=write(tmp_path / "b.csv", ROWS[:20])
     )
-    assert prepared.rows == {"train": 68, "validation": 20, "test": 12}
+    assert prepared.rows == {"train": 72, "validation": 20, "test": 8}
     held_out = set(texts(tmp_path / "out", "validation"))
     assert not held_out & set(texts(tmp_path / "out", "test"))
     assert not held_out & set(texts(tmp_path / "out", "train"))

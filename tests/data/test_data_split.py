@@ -1,4 +1,4 @@
-"""Splitting: stratified, seeded, and no text in two splits."""
+"""Splitting: by a hash of the text, stratified, and no text in two splits."""
 
 from collections import Counter
 
@@ -8,13 +8,21 @@ import pytest
 
 from tasks.data.clean import SCHEMA
 from tasks.data.rows import BadRowLog
-from tasks.data.split import draw_per_label, split_off, without_duplicates, without_overlap
+from tasks.data.split import draw_per_label, split_off, with_keys, without_duplicates, without_overlap
 from tasks.errors import DataError
 
 
 def table(texts: list[str], labels: list[int], pairs: list[str | None] | None = None) -> pa.Table:
     lines = list(range(1, len(texts) + 1))
-    return pa.table([texts, pairs or [None] * len(texts), labels, lines, [[]] * len(texts)], schema=SCHEMA)
+    return with_keys(pa.table([texts, pairs or [None] * len(texts), labels, lines, [[]] * len(texts)], schema=SCHEMA))
+
+
+def splits_of(splits: dict[str, pa.Table]) -> dict[str, str]:
+    """The split of each text."""
+    return {text: name for name, rows in splits.items() for text in rows["text"].to_pylist()}
+
+
+FRACTIONS = {"validation": 0.1, "test": 0.15}
 
 
 def log() -> BadRowLog:
@@ -81,16 +89,39 @@ def test_duplicates_of_random_rows_agree_with_counting_them() -> None:
     assert len(kept) == len(expected)
 
 
-def test_splits_are_stratified_disjoint_and_complete() -> None:
-    rows = table([f"t{place}" for place in range(1000)], [0] * 700 + [1] * 200 + [2] * 100)
-    splits = split_off(rows, {"validation": 0.1, "test": 0.15}, ["a", "b", "c"], seed=1)
-    assert {name: Counter(split["label"].to_pylist()) for name, split in splits.items()} == {
-        "train": {0: 525, 1: 150, 2: 75},
-        "validation": {0: 70, 1: 20, 2: 10},
-        "test": {0: 105, 1: 30, 2: 15},
-    }
+def test_splits_are_disjoint_and_complete_and_stratified_as_closely_as_chance_has_it() -> None:
+    rows = table([f"t{place}" for place in range(10_000)], [0] * 7000 + [1] * 2000 + [2] * 1000)
+    splits = split_off(rows, FRACTIONS, ["a", "b", "c"], seed=1)
     texts = [text for split in splits.values() for text in split["text"].to_pylist()]
     assert sorted(texts) == sorted(rows["text"].to_pylist())
+    for name, share in {"train": 0.75, **FRACTIONS}.items():
+        counts = Counter(splits[name]["label"].to_pylist())
+        for label, size in enumerate((7000, 2000, 1000)):
+            assert abs(counts[label] - share * size) < 3.5 * (share * (1 - share) * size) ** 0.5
+
+
+def test_a_text_keeps_its_split_whatever_rows_come_later() -> None:
+    texts = [f"t{place}" for place in range(3000)]
+    labels = np.random.default_rng(0).choice(4, len(texts), p=[0.6, 0.3, 0.09, 0.01]).tolist()
+    labels[:12] = [0, 1, 2, 3] * 3
+    known: dict[str, str] = {}
+    for size in (40, 400, 1500, 3000):
+        found = splits_of(split_off(table(texts[:size], labels[:size]), FRACTIONS, list("abcd"), seed=2))
+        moved = {(known[text], found[text]) for text in known if known[text] != found[text]}
+        assert moved <= {("test", "train"), ("validation", "train")}  # rows lent by a label of a handful
+        known = found
+    assert found == splits_of(split_off(table(texts[::-1], labels[::-1]), FRACTIONS, list("abcd"), seed=2))
+
+
+def test_a_larger_fraction_only_takes_rows_from_training() -> None:
+    rows = table([f"t{place}" for place in range(1000)], [0, 1] * 500)
+    before, after = (
+        splits_of(split_off(rows, {"validation": share, "test": share}, ["a", "b"], seed=0)) for share in (0.1, 0.2)
+    )
+    assert {(before[text], after[text]) for text in before if before[text] != after[text]} == {
+        ("train", "validation"),
+        ("train", "test"),
+    }
 
 
 def test_the_seed_decides_the_split() -> None:
@@ -100,11 +131,45 @@ def test_the_seed_decides_the_split() -> None:
     assert not first["test"].equals(other["test"])
 
 
-def test_every_label_stays_in_training_however_rare() -> None:
-    for rare in (3, 4, 5):
-        rows = table([f"t{place}" for place in range(300 + rare)], [0] * 150 + [1] * 150 + [2] * rare)
-        splits = split_off(rows, {"validation": 0.1, "test": 0.15}, ["a", "b", "c"], seed=0)
+def test_texts_that_differ_in_case_punctuation_or_blanks_land_in_one_split() -> None:
+    forms = ("Number {}, please!", "number {} please", "NUMBER {}  PLEASE", "num ber {} — please…")
+    rows = table([form.format(place) for place in range(200) for form in forms], [0, 1] * 400)
+    found = splits_of(split_off(rows, FRACTIONS, ["a", "b"], seed=0))
+    for place in range(200):
+        assert len({found[form.format(place)] for form in forms}) == 1
+    assert set(found.values()) == {"train", "validation", "test"}
+
+
+def test_they_are_found_as_overlap_between_splits_that_are_given() -> None:
+    bad = log()
+    cleaned = without_overlap(
+        {
+            "train": table(["It is GOOD.", "it is bad", "?!", "…"], [0, 1, 0, 1]),
+            "test": table(["it is good", "?!"], [0, 0]),
+        },
+        bad,
+    )
+    assert cleaned["train"]["text"].to_pylist() == ["it is bad", "…"]  # of nothing but punctuation, each is its own
+    assert [kind.lines for kind in bad.contracts()] == [["train:1", "train:3"]]
+
+
+@pytest.mark.parametrize("rare", [3, 4, 5])
+def test_a_rare_label_stands_in_training_and_test_whatever_its_hashes(rare: int) -> None:
+    rows = table([f"t{place}" for place in range(100 + rare)], [0] * 50 + [1] * 50 + [2] * rare)
+    for seed in range(60):
+        splits = split_off(rows, FRACTIONS, ["a", "b", "c"], seed=seed)
         assert 2 in splits["train"]["label"].to_pylist()
+        assert 2 in splits["test"]["label"].to_pylist()
+
+
+def test_a_label_that_the_hash_puts_into_the_test_split_whole_is_named() -> None:
+    texts = [f"t{place}" for place in range(400)]
+    found = splits_of(split_off(table(texts, [0, 1] * 200), FRACTIONS, ["a", "b"], seed=0))
+    moved = {text for text in texts if found[text] == "test" and int(text[1:]) < 60}
+    rows = table(texts, [2 if text in moved else place % 2 for place, text in enumerate(texts)])
+    assert len(moved) > 3
+    with pytest.raises(DataError, match=r"which decides, leaves no row of c in train: add rows, .* another seed"):
+        split_off(rows, FRACTIONS, ["a", "b", "c"], seed=0)
 
 
 def test_a_label_too_rare_to_split_is_named() -> None:
@@ -124,14 +189,6 @@ def test_of_many_labels_that_are_too_rare_a_few_are_named() -> None:
     assert len(str(told.value)) < 400
 
 
-def test_a_split_smaller_than_the_labels_is_named() -> None:
-    rows = table([f"t{place}" for place in range(12)], [0, 1, 2] * 4)
-    with pytest.raises(
-        DataError, match=r"12 different texts .* validation would have 1, test would have 2 rows, .* 3 labels"
-    ):
-        split_off(rows, {"validation": 0.1, "test": 0.15}, ["a", "b", "c"], seed=0)
-
-
 def test_at_most_so_many_rows_of_each_label_are_drawn_by_the_seed() -> None:
     rows = table([f"t{place}" for place in range(110)], [0] * 100 + [1] * 10)
     drawn, again, other = (draw_per_label(rows, 20, seed) for seed in (0, 0, 1))
@@ -139,3 +196,21 @@ def test_at_most_so_many_rows_of_each_label_are_drawn_by_the_seed() -> None:
     assert drawn["line"].to_pylist() == sorted(drawn["line"].to_pylist())
     assert drawn.equals(again)
     assert not drawn.equals(other)
+
+
+def test_drawn_rows_keep_their_split_too_and_are_drawn_by_its_share() -> None:
+    texts = [f"t{place}" for place in range(4000)]
+    known: dict[str, str] = {}
+    for size in (1000, 2000, 4000):
+        splits = split_off(table(texts[:size], [0, 1] * (size // 2)), FRACTIONS, ["a", "b"], seed=3, most=200)
+        assert {name: len(split) for name, split in splits.items()} == {"train": 300, "validation": 40, "test": 60}
+        found = splits_of(splits)
+        assert all(found[text] == known[text] for text in known.keys() & found.keys())
+        assert known.keys() & found.keys() or not known
+        known = found
+
+
+def test_fewer_drawn_rows_than_splits_are_refused() -> None:
+    rows = table([f"t{place}" for place in range(100)], [0, 1] * 50)
+    with pytest.raises(DataError, match=r"max_rows_per_label is 2, and .* each label needs 3 rows: raise it"):
+        split_off(rows, FRACTIONS, ["a", "b"], seed=0, most=2)

@@ -41,7 +41,7 @@ def test_the_stage_returns_its_splits_as_a_checked_artifact(tmp_path: Path, rows
     ]
     assert prepared.record.status == "ran"
     assert prepared.labels == ["a", "b"]
-    assert prepared.rows == {"train": 75, "validation": 10, "test": 15}
+    assert prepared.rows == {"train": 76, "validation": 11, "test": 13}
     assert prepared.artifact.made_from == list(source_digests(context(tmp_path, train=str(rows)).recipe.data).values())
 
 
