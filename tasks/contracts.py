@@ -334,7 +334,9 @@ class ChampionAnswers(StageResult):
     digest: str = ""
     """Of its files."""
     artifact: Artifact | None = None
-    """`logits/champion.npy`, rows as in the test split."""
+    """`logits/champion.npy`, and `rows.npy`: their places in the test split. None where no row is fair to it."""
+    note: str = ""
+    """How many rows were left out, as it was trained or selected on them."""
     old_artifact: Artifact | None = None
     """Where it learned from other data: what it and this run's model answer on its own test split, less the rows that
     this run's model has learned from, as `labels.npy`, `logits/champion.npy` and `logits/candidate.npy`."""

@@ -3,6 +3,7 @@
 labels.npy            int64 [rows]: the true labels of the test split
 logits/NAME.npy       float32 [rows, labels]: what a candidate answered, rows as in the split; NAME+typos and the like
                       for texts that were spoilt; NAME+alone one text at a time, not evaluate.batch_size together
+rows.npy              int64: places in the split of the rows that were answered; absent where all of them were
 timings.json          {NAME: [one object for each round: providers, load_seconds, peak_memory_bytes,
                       milliseconds: every sample, by cell in the order of evaluate.cells]}
 forms.json            what every hand-off from one form to the next changed, and whether the model serves
@@ -40,6 +41,17 @@ def save_logits(folder: Path, logits: Mapping[str, npt.NDArray[np.float32]]) -> 
     (folder / "logits").mkdir(parents=True, exist_ok=True)
     for name, answered in logits.items():
         np.save(folder / "logits" / f"{name}.npy", answered.astype(np.float32), allow_pickle=False)
+
+
+def save_rows(folder: Path, places: Sequence[int]) -> None:
+    """Writes which rows of the split were answered."""
+    np.save(folder / "rows.npy", np.array(places, dtype=np.int64), allow_pickle=False)
+
+
+def read_rows(folder: Path, rows: int) -> npt.NDArray[np.int64]:
+    """Places of those that were answered among the split's `rows` rows."""
+    file = folder / "rows.npy"
+    return np.load(file, allow_pickle=False) if file.is_file() else np.arange(rows)
 
 
 def read_labels(folder: Path) -> npt.NDArray[np.int64]:

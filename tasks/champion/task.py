@@ -1,5 +1,5 @@
 """Asks the registered champion about this run's test split, and both models about the champion's own, so that the gate
-can hold the new model against it on the new data and on the old."""
+can hold the new model against it on the new data and on the old: on rows that neither has learned from."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,8 @@ Logits = npt.NDArray[np.float32]
 
 @task(name=STAGE, retries=0)
 def ask_champion(context: RunContext, data: PreparedData, exported: ExportedModels) -> ChampionAnswers:
-    """The champion's answers; and where it learned from other data, its own and the new model's on its own test split.
+    """The champion's answers to the rows that it was neither trained nor selected on; and where it learned from other
+    data, its own and the new model's on its own test split.
 
     Skipped where none is registered, where the recipe does not compare with it, and where it is the very model that
     this run made."""
@@ -37,24 +38,30 @@ def ask_champion(context: RunContext, data: PreparedData, exported: ExportedMode
     if digest == exported.models[-1].artifact.digest:
         return ChampionAnswers(record=skip_stage(STAGE, f"version {found.version} is this very model", ""))
     version, candidate = found, exported.models[-1].artifact
-    old = lineage.OldData() if recipe.gate.old_data == "ignore" else lineage.data_of_version(found)
-    if old.data is not None and old.data.artifact.digest == data.artifact.digest:
-        old = lineage.OldData()
+    learned = lineage.data_of_version(found)
+    if learned.data is not None and learned.data.artifact.digest == data.artifact.digest:
+        learned = lineage.OldData()  # from this run's training rows: its test rows are fair to both
+    old = lineage.OldData() if recipe.gate.old_data == "ignore" else learned
 
     def body(workshop: Workshop) -> dict[str, Any]:
         from tasks.model.text import read_split
 
         now = store.open_artifact(data.artifact)
         folder = tracking.download(version, workshop.scratch / "champion")["model"]
-        logits = _ask(recipe, folder, read_split(now, "test"), data.labels)
-        evidence.save_logits(workshop.folder / "answers", {STAGE: logits})
+        rows = read_split(now, "test")
+        fair, note = _fair(rows, learned)
+        if fair:
+            answers = workshop.folder / "answers"
+            evidence.save_logits(answers, {STAGE: _ask(recipe, folder, rows.pick(fair), data.labels)})
+            evidence.save_rows(answers, fair)
         models = {STAGE: folder, "candidate": store.open_artifact(candidate)}
         old_artifact, old_note = _on_old_data(recipe, old.data, now, models, workshop) if old.data else (None, old.note)
         return {
             "name": name,
             "version": version.version,
             "digest": digest,
-            "artifact": workshop.artifact("answers", [data.artifact.digest]),
+            "artifact": workshop.artifact("answers", [data.artifact.digest]) if fair else None,
+            "note": note,
             "old_artifact": old_artifact,
             "old_note": old_note,
         }
@@ -75,12 +82,31 @@ def ask_champion(context: RunContext, data: PreparedData, exported: ExportedMode
             "data": data.artifact.digest,
             "champion": digest or version.source,
             "old data": old.data.artifact.digest if old.data else old.note,
+            "what it learned from": learned.data.artifact.digest if learned.data else learned.note,
             # On new data the evaluation asks the new model.
             "candidate": candidate.digest if old.data else "",
         },
-        code=("model", "evidence.py"),
+        code=("model", "evidence.py", "text_key.py"),
         libraries=("onnxruntime", "onnxruntime-gpu", "tokenizers", "transformers"),
     )
+
+
+def _fair(rows: "Rows", learned: lineage.OldData) -> tuple[list[int], str]:
+    """Places of the rows that the champion was neither trained nor selected on, and how many that leaves out.
+
+    Args:
+        learned: what it learned from; neither data nor note where that is this run's own training split.
+    """
+    from tasks.model.text import read_split, unlearned
+
+    if learned.data is None:
+        return list(
+            range(len(rows))
+        ), f"it may have learned from some of these rows: {learned.note}" if learned.note else ""
+    folder = store.open_artifact(learned.data.artifact)
+    fair = unlearned(rows, [read_split(folder, split) for split in ("train", "validation")])
+    left_out = f"{len(rows) - len(fair):,} of {len(rows):,} test rows left out, as the champion has learned from them"
+    return fair, left_out if len(fair) < len(rows) else ""
 
 
 def _on_old_data(
@@ -91,8 +117,7 @@ def _on_old_data(
     Args:
         now: this run's data.
     """
-    from tasks.champion.old import unlearned
-    from tasks.model.text import read_split
+    from tasks.model.text import read_split, unlearned
 
     test = read_split(store.open_artifact(old.artifact), "test")
     kept = unlearned(test, [read_split(now, split) for split in ("train", "validation")])

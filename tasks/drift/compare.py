@@ -6,18 +6,22 @@ the smallest difference. So what has drifted is what both say.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import chi2_contingency, ks_2samp, permutation_test
+from scipy.stats import chi2_contingency, ks_2samp
 from statsmodels.stats.multitest import multipletests
 
 Numbers = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 CELLS = 10
-RESAMPLES = 499
 LEVEL = 0.01
 """Chance that data without any drift are said to have some."""
+RESAMPLES = 9_999
+"""The least p value, 0.0001, is below the level after Holm's correction over all parts, for one that drifted alone."""
+ENOUGH = 20  # resamples as far apart as the samples: there are more, so the test ends
+AT_ONCE = 200  # resamples: 16 MB of them
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,7 @@ def stability_index(before: Counts, now: Counts) -> float:
     Source: Yurdakul and Naranjo 2020, Statistical properties of the population stability index.
     """
     used = (before + now) > 0
-    old, new = before[used] + 0.5, now[used] + 0.5
-    p, q = old / old.sum(), new / new.sum()
-    return float(((q - p) * np.log(q / p)).sum())
+    return float(_indices(before[used], now[used]))
 
 
 def compare_categories(before: Counts, now: Counts) -> Difference:
@@ -74,23 +76,26 @@ def compare_columns(before: Numbers, now: Numbers) -> Difference:
 
 def compare_words(before: Counts, now: Counts, seed: int) -> Difference:
     """How often each word occurs in each row [rows, words], by a permutation test of the index. Rows are exchanged, not
-    words, as the words of one row belong together."""
+    words, as the words of one row belong together.
+
+    Source of the early end: Besag and Clifford 1991, Sequential Monte Carlo p-values.
+    """
     counts = np.concatenate([before, now])
-
-    def index(old: npt.NDArray[np.int64], new: npt.NDArray[np.int64]) -> float:
-        return stability_index(counts[old].sum(axis=0), counts[new].sum(axis=0))
-
-    places = np.arange(len(counts))
-    found = permutation_test(
-        (places[: len(before)], places[len(before) :]),
-        index,
-        permutation_type="independent",
-        alternative="greater",
-        n_resamples=RESAMPLES,
-        vectorized=False,
-        rng=np.random.default_rng(seed),
-    )
-    return Difference(float(found.statistic), "permutation", float(found.pvalue))
+    counts = counts[:, counts.any(axis=0)].astype(np.float32)
+    first = np.arange(len(counts)) < len(before)
+    total = counts.sum(axis=0)
+    observed = stability_index(before.sum(axis=0), now.sum(axis=0))
+    chance, tried, reached = np.random.default_rng(seed), 0, 0
+    while tried < RESAMPLES:
+        several = min(AT_ONCE, RESAMPLES - tried)
+        drawn = chance.permuted(np.tile(first, (several, 1)), axis=1)
+        old = drawn.astype(np.float32) @ counts
+        far = np.flatnonzero(_indices(old, total - old) >= observed * (1 - 1e-6))  # sums in another order differ
+        if reached + len(far) >= ENOUGH:
+            last = tried + int(far[ENOUGH - reached - 1]) + 1
+            return Difference(observed, "permutation", ENOUGH / last)
+        tried, reached = tried + several, reached + len(far)
+    return Difference(observed, "permutation", (reached + 1) / (tried + 1))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -99,6 +104,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
     Source: Holm 1979.
     """
     return [float(value) for value in multipletests(list(p_values), method="holm")[1]]
+
+
+def _indices(before: npt.NDArray[Any], now: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Stability index of counts [..., cells] that are not 0 in both."""
+    old, new = before + 0.5, now + 0.5
+    p, q = (side / side.sum(axis=-1, keepdims=True) for side in (old, new))
+    found: npt.NDArray[np.float64] = ((q - p) * np.log(q / p)).sum(axis=-1)
+    return found
 
 
 def _in_cells(before: Numbers, now: Numbers) -> tuple[Counts, Counts]:

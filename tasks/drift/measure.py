@@ -32,11 +32,11 @@ class Sample:
     labels: list[str]
     """Of each row, by name."""
     held_out: list[str]
-    """Test rows."""
+    """Rows that it was neither trained nor selected on."""
     answers: npt.NDArray[np.float64] | None = None
-    """The champion's logits [test rows, its labels]; None where it was not asked."""
+    """The champion's logits [test rows that it has not learned from, its labels]; None where it was not asked."""
     embeddings: npt.NDArray[np.float64] | None = None
-    """What its last layer is given [test rows, width]; None where it was not asked."""
+    """What its last layer is given [the same rows, width]; None where it was not asked."""
 
 
 @dataclass(frozen=True)
@@ -48,27 +48,24 @@ class _Found:
 
 
 def measure(before: Sample, now: Sample, known: set[str], index: float, seed: int) -> list[DriftPart]:
-    """Labels, lengths, words, unseen words, what the champion makes of a text and what it answers, each compared.
+    """Labels, lengths, words, unseen words, what the champion makes of a text and what it answers, each compared. The
+    last three need rows that the champion has not learned from, and are left out where there are none.
 
     Args:
         before: what the champion learned from.
-        known: every word of the champion's training rows. How often a row has a word that is not among them is held
-            against the same of the champion's own test rows, which have some too.
+        known: every word of the champion's training rows. How often a row that it has not learned from has a word that
+            is not among them is held against the same of the champion's own test rows, which have some too.
         index: stability index from which on a part that the test finds different as well has drifted.
     """
     rows = [[words(text) for text in side.texts] for side in (before, now)]
     lengths = [np.array([len(row) for row in side], dtype=np.float64) for side in rows]
-    unseen = [unseen_shares([words(text) for text in before.held_out], known), unseen_shares(rows[1], known)]
     found = [
         _labels(before.labels, now.labels),
         _Found("length", compare_numbers(*lengths), *(f"{np.median(side):g} words" for side in lengths)),
         _vocabulary(rows[0], rows[1], seed),
-        _Found(
-            "unseen_words",
-            compare_numbers(*unseen, only_larger=True),
-            *(f"{side.mean():.2%} of the words" for side in unseen),
-        ),
     ]
+    if before.held_out and now.held_out:
+        found.append(_unseen_words(before.held_out, now.held_out, known))
     if before.embeddings is not None and now.embeddings is not None:
         found.append(_embeddings(before.embeddings, now.embeddings, seed))
     if before.answers is not None and now.answers is not None:
@@ -108,6 +105,12 @@ def _vocabulary(before: list[list[str]], now: list[list[str]], seed: int) -> _Fo
         for side in shares
     ]
     return _Found("vocabulary", compare_words(counts[0], counts[1], seed), *told)
+
+
+def _unseen_words(before: Sequence[str], now: Sequence[str], known: set[str]) -> _Found:
+    unseen = [unseen_shares([words(text) for text in side], known) for side in (before, now)]
+    told = [f"{side.mean():.2%} of the words" for side in unseen]
+    return _Found("unseen_words", compare_numbers(*unseen, only_larger=True), *told)
 
 
 def _embeddings(before: npt.NDArray[np.float64], now: npt.NDArray[np.float64], seed: int) -> _Found:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:  # they need torch, and a run that has nothing to compare does
 
 STAGE = "drift"
 ROWS = 5_000
-"""Rows of each side that are compared, and that the champion answers. They lie in the order of their hashes, so the
-first are a fair sample."""
+"""Rows of each side that are compared, and that the champion answers at most. They lie in the order of their hashes, so
+the first are a fair sample."""
 
 
 @task(name=STAGE, retries=0)
@@ -53,14 +53,15 @@ def _measured(context: RunContext, data: PreparedData) -> DriftReport:
         from tasks.drift.embed import write_embedder
         from tasks.drift.features import words
         from tasks.drift.measure import measure
-        from tasks.model.text import read_split
+        from tasks.model.text import read_split, texts_of
 
         model = tracking.download(version, workshop.scratch / "champion")["model"]
         embedder = write_embedder(model, workshop.scratch / "embedder")
         folders = [store.open_artifact(side.artifact) for side in (before, data)]
-        learned = _sample(context, before, folders[0], model, embedder)
-        now = _sample(context, data, folders[1], model, embedder)
-        known = {word for text in _texts(read_split(folders[0], "train")) for word in words(text)}
+        seen = [read_split(folders[0], split) for split in ("train", "validation")]
+        learned = _sample(context, before, folders[0], [], model, embedder)
+        now = _sample(context, data, folders[1], seen, model, embedder)
+        known = {word for text in texts_of(seen[0]) for word in words(text)}
         parts = measure(learned, now, known, recipe.retrain.drift_index, workshop.seed)
         return {
             "name": name,
@@ -87,7 +88,7 @@ def _measured(context: RunContext, data: PreparedData) -> DriftReport:
             "old data": before.artifact.digest,
             "champion": version.tags.get("hone.model_digest", "") or version.source,
         },
-        code=("model/text.py", "model/predict.py"),
+        code=("model/text.py", "model/predict.py", "text_key.py"),
         libraries=("scipy", "statsmodels", "scikit-learn", "numpy", "onnxruntime", "onnxruntime-gpu"),
     )
     with tracking.pipeline_log(report.record.mlflow_run_id) as log:
@@ -95,45 +96,46 @@ def _measured(context: RunContext, data: PreparedData) -> DriftReport:
     return report
 
 
-def _sample(context: RunContext, data: PreparedData, folder: Path, model: Path, embedder: Path) -> "Sample":
+def _sample(
+    context: RunContext, data: PreparedData, folder: Path, seen: list["Rows"], model: Path, embedder: Path
+) -> "Sample":
     """What of one side is compared.
 
     Args:
         folder: where its splits lie.
+        seen: rows that the champion was trained or selected on; of its own data, these are no test rows.
         model: the champion's folder.
         embedder: that of `write_embedder`.
     """
     from tasks.drift.measure import Sample
     from tasks.model.predict import predict
     from tasks.model.subject import registered
-    from tasks.model.text import read_split
+    from tasks.model.text import read_split, texts_of, unlearned
 
     recipe = context.recipe
-    train, test = (_first(read_split(folder, split)) for split in ("train", "test"))
+    train, test = (read_split(folder, split) for split in ("train", "test"))
+    fair = test.pick(unlearned(test, seen)[:ROWS])
+    held_out = texts_of(fair)
+    if seen:  # of the new data, new training rows tell of new words too
+        held_out = [*held_out, *texts_of(train.pick(unlearned(train, seen)[: ROWS - len(held_out)]))]
     answers, embeddings = (
         predict(
             registered(asked),
-            test,
+            fair,
             max_length=recipe.model.max_length,
             batch_size=recipe.evaluate.batch_size,
             providers=recipe.export.providers,
             threads=recipe.evaluate.threads,
         ).astype(np.float64)
+        if len(fair)
+        else None
         for asked in (model, embedder)
     )
+    train = train.pick(range(min(ROWS, len(train))))
     return Sample(
-        texts=_texts(train),
+        texts=texts_of(train),
         labels=[data.labels[label] for label in train.labels],
-        held_out=_texts(test),
+        held_out=held_out,
         answers=answers,
         embeddings=embeddings,
     )
-
-
-def _first(rows: "Rows") -> "Rows":
-    return rows.pick(range(min(ROWS, len(rows))))
-
-
-def _texts(rows: "Rows") -> list[str]:
-    """Of a pair, both texts in one."""
-    return rows.texts if rows.pairs is None else [f"{a} {b}" for a, b in zip(rows.texts, rows.pairs, strict=True)]

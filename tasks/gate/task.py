@@ -22,10 +22,11 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
         # Imported here: a run that finds this stage finished does without scipy and torch.
         from tasks.gate import checks as demands
         from tasks.gate.baseline import baseline_checks
+        from tasks.gate.champion import champion_checks
         from tasks.gate.decision import decide as decided
         from tasks.gate.decision import verdict_of
         from tasks.gate.old_data import old_data_checks
-        from tasks.gate.quality import champion_predictions, predictions, quality_checks
+        from tasks.gate.quality import predictions, quality_checks
         from tasks.gate.slices import slice_checks, slices_of
         from tasks.model.text import read_split, word_counts
 
@@ -35,10 +36,7 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
         teacher = predictions(evidence.read_logits(folder, report.reference))
         found = demands.exact_checks(settings, report)
         found += quality_checks(labels, answered, {"teacher": teacher}, settings, seed, more)
-        if champion.artifact is not None:
-            logits = evidence.read_logits(store.open_artifact(champion.artifact), "champion")
-            others = {"champion": None if logits is None else champion_predictions(logits)[0]}
-            found += quality_checks(labels, answered, others, settings, seed, more)
+        found += champion_checks(settings, champion, labels, answered, seed, more)
         found += old_data_checks(settings, champion, seed)
         alone = predictions(evidence.read_logits(folder, f"{report.selected}+{evidence.ALONE}"))
         found += quality_checks(labels, alone, {f"teacher, {evidence.ALONE}": teacher}, settings, seed, more)
@@ -91,6 +89,7 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
             "data": data.artifact.digest,
             "evaluation": report.artifact.digest,
             "champion": champion.digest,
+            "champion's answers": champion.artifact.digest if champion.artifact else champion.note,
             "old data": champion.old_artifact.digest if champion.old_artifact else champion.old_note,
         },
         code=("evidence.py",),

@@ -11,6 +11,8 @@ import torch
 from pyarrow import parquet
 from torch import Tensor
 
+from tasks.text_key import text_key
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -83,6 +85,18 @@ def read_split(data_folder: Path, split: str, slice_columns: Sequence[str] = ())
         labels=table["label"].to_numpy().astype(np.int64),
         slices={name: [row[place] for row in parts] for place, name in enumerate(slice_columns)},
     )
+
+
+def texts_of(rows: Rows) -> list[str]:
+    """The text of each row; of a pair, both texts in one."""
+    return rows.texts if rows.pairs is None else [f"{a} {b}" for a, b in zip(rows.texts, rows.pairs, strict=True)]
+
+
+def unlearned(rows: Rows, learned: Sequence[Rows]) -> list[int]:
+    """Places of the rows whose text, or pair of texts, is in none of the splits that a model was trained or selected
+    on: new data often hold the old. Another case, punctuation or other blanks make no other text."""
+    known = {key for several in learned for key in _keys(several)}
+    return [place for place, key in enumerate(_keys(rows)) if key not in known]
 
 
 def word_counts(rows: Rows) -> npt.NDArray[np.int64]:
@@ -168,3 +182,7 @@ def sequential_batches(lengths: npt.NDArray[np.int64], batch_size: int) -> list[
     """Batches for evaluation: each row once, sorted by length, ties in order of the split."""
     order = np.argsort(lengths, kind="stable")
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def _keys(rows: Rows) -> list[bytes]:
+    return list(map(text_key, rows.texts, rows.pairs or [None] * len(rows)))

@@ -85,6 +85,7 @@ def build_report(
         "champion": {
             "name": champion.name,
             "version": champion.version or None,
+            **({"left_out": champion.note} if champion.note else {}),
             **({"old_data": champion.old_note} if champion.old_note else {}),
         },
         "drift": _plain(drift) if drift else None,

@@ -7,11 +7,10 @@ import pytest
 
 from configs.delivery import GateSettings
 from tasks import evidence, store
-from tasks.champion.old import unlearned
 from tasks.contracts import ChampionAnswers, Check, StageRecord
 from tasks.gate.decision import decide
 from tasks.gate.old_data import ON_OLD_DATA, old_data_checks
-from tasks.model.text import Rows
+from tasks.model.text import Rows, unlearned
 
 RECORD = StageRecord(name="champion", status="ran", reason="first run of this stage", seconds=1.0)
 ROWS = 200

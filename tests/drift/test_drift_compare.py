@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tasks.drift.compare import (
+    RESAMPLES,
     compare_categories,
     compare_columns,
     compare_numbers,
@@ -96,7 +97,20 @@ def test_other_words_are_found_although_the_index_of_few_rows_is_large_either_wa
     before, same = (draw.poisson(0.4, size=(60, 30)) for _ in range(2))
     shifted = draw.poisson(np.linspace(0.1, 0.7, 30), size=(60, 30))
     assert compare_words(before, same, 0).p_value > 0.01
-    assert compare_words(before, shifted, 0).p_value == pytest.approx(1 / 500)
+    assert compare_words(before, shifted, 0).p_value == pytest.approx(1 / (RESAMPLES + 1))
+
+
+def test_words_that_differ_a_little_have_the_p_value_of_all_resamples_although_the_test_ends_early() -> None:
+    draw = np.random.default_rng(4)
+    before, now = draw.poisson(0.4, size=(80, 10)), draw.poisson(np.linspace(0.28, 0.52, 10), size=(70, 10))
+    counts, places = np.concatenate([before, now]), np.arange(150)
+    observed, reached = compare_words(before, now, 0), 0
+    for _ in range(4000):
+        places = draw.permutation(places)
+        old, new = (counts[part].sum(axis=0) for part in (places[:80], places[80:]))
+        reached += stability_index(old, new) >= observed.index
+    assert observed.p_value == pytest.approx(reached / 4000, rel=0.6)
+    assert 0.005 < observed.p_value < 0.5
 
 
 def test_a_shift_in_one_of_several_columns_is_found() -> None:

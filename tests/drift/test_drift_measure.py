@@ -1,5 +1,7 @@
 """What is said of two sets of texts: nothing where they are alike, and the side that differs where one does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -26,8 +28,9 @@ def sample(seed: int, rows: int = 400, share_good: float | None = None, add: str
     return Sample(
         texts=[f"{text}{add}" for text, _ in learned],
         labels=[label for _, label in learned],
-        held_out=[text for text, _ in held_out],
+        held_out=[f"{text}{add}" for text, _ in held_out],
         answers=np.stack([-logit, logit], axis=1),
+        embeddings=draw.normal(size=(len(sign), 6)),
     )
 
 
@@ -42,7 +45,7 @@ def drifted(before: Sample, now: Sample) -> set[str]:
 
 def test_two_draws_of_the_same_texts_have_not_drifted_and_every_side_is_told() -> None:
     found = parts_of(sample(1), sample(2))
-    assert list(found) == ["labels", "length", "vocabulary", "unseen_words", "answers"]
+    assert list(found) == ["labels", "length", "vocabulary", "unseen_words", "embeddings", "answers"]
     assert not any(part.drifted for part in found.values())
     assert all(part.index < INDEX for part in found.values())
 
@@ -72,15 +75,41 @@ def test_words_that_the_champion_never_saw_are_found() -> None:
 def test_other_answers_of_the_champion_are_found() -> None:
     before, now = sample(1), sample(2)
     assert now.answers is not None
-    unsure = Sample(now.texts, now.labels, now.held_out, now.answers / 4)
+    unsure = replace(now, answers=now.answers / 4)
     assert drifted(before, unsure) == {"answers"}
 
 
 def test_a_logit_that_all_labels_share_is_no_other_answer() -> None:
     before = sample(1)
     assert before.answers is not None
-    raised = Sample(before.texts, before.labels, before.held_out, before.answers + 100)
+    raised = replace(before, answers=before.answers + 100)
     assert parts_of(before, raised)["answers"].index < 0.01  # rounding moves a row or two
+
+
+@pytest.mark.parametrize("part", ["labels", "length", "vocabulary", "unseen_words", "embeddings", "answers"])
+def test_each_part_is_found_alone_among_all_that_are_measured(part: str) -> None:
+    before, now = sample(1), sample(2)
+    assert now.answers is not None
+    assert now.embeddings is not None
+    turned = {"the": "is", "film": "story", "a": "of", "its": "cast", "and": "plot", "with": "in"}
+    changed = {
+        "labels": replace(now, labels=["good"] * 320 + ["bad"] * 80),
+        "length": replace(now, texts=[f"{text} {text}" for text in now.texts]),
+        "vocabulary": replace(
+            now, texts=[" ".join(turned.get(word, word) for word in text.split()) for text in now.texts]
+        ),
+        "unseen_words": replace(now, held_out=[f"zany {text}" for text in now.held_out]),
+        "embeddings": replace(now, embeddings=now.embeddings + 1.5),
+        "answers": replace(now, answers=now.answers / 4),
+    }
+    found = parts_of(before, changed[part])
+    assert len(found) == 6
+    assert {name for name, one in found.items() if one.drifted} == {part}
+
+
+def test_what_needs_rows_that_the_champion_has_not_learned_from_is_left_out_where_there_are_none() -> None:
+    found = parts_of(sample(1), replace(sample(2), held_out=[], answers=None, embeddings=None))
+    assert list(found) == ["labels", "length", "vocabulary"]
 
 
 def test_words_are_small_and_without_punctuation() -> None:
