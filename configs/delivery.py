@@ -38,7 +38,11 @@ class EvaluateSettings(Section):
     cell_seconds: float = Field(2.0, gt=0, le=3600)
     """Models that decide nothing stop sampling a cell after this long in each round, with at least 3 samples taken."""
     threads: int = Field(0, ge=0, le=1024)
-    """Threads of the timed sessions; 0 takes one for each core. The dense teacher runs on what suits it best."""
+    """Most threads of a session; 0 takes one for each core that the container may use. Timed are 1, this many, and
+    powers of two between; what suits each shape counts."""
+    quiet_seconds: float = Field(120.0, ge=0, le=86_400)
+    """Before each round of timing, wait until others take no more than gate.max_background_load of the machine, for no
+    longer than this over all rounds; then go on, and record the load."""
     calibration_bins: int = Field(15, ge=2, le=1000)
     """Equal-width confidence bins of the expected calibration error."""
     robustness: list[Perturbation] = []
@@ -84,9 +88,12 @@ class GateSettings(Section):
     min_speedup: float | None = Field(1.5, gt=0, title="Least speed-up")
     """Least speed-up over the best dense configuration of the teacher (geometric mean over the cells of the ratio of
     medians), by the lower end of its interval; null asks only that it is not slower."""
+    min_speedup_per_core: float | None = Field(None, gt=0, title="Least speed-up per core")
+    """Least speed-up with one thread each, which is what a server with many requests at a time pays for, by the lower
+    end of its interval; null asks for none, and it is still measured and told."""
     max_background_load: float = Field(0.2, ge=0, le=1)
-    """Largest share of the machine that other processes may take while it is timed; beyond it, speed decides
-    nothing."""
+    """Largest share of the usable processor time that others may take while the models are timed: above it, the timing
+    is no evidence for or against a speed. 1 takes any timing."""
     max_size_fraction: float | None = Field(0.5, gt=0, title="Largest size fraction")
     """Largest size, as a share of the teacher's ONNX fp32 file."""
     max_size_bytes: int | None = Field(None, ge=1, title="Largest size in bytes")

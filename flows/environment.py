@@ -8,6 +8,8 @@ import os
 import socket
 from collections.abc import MutableMapping
 
+from tasks.cores import allowed_processors, usable_cores
+
 QUIET = {
     # Nothing calls home. MLflow understands "true" and not "1".
     "DO_NOT_TRACK": "true",
@@ -45,6 +47,9 @@ def prepare_environment() -> None:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     keep_loopback_direct(os.environ)
+    # Libraries that compute ask for the affinity mask and know nothing of a container's quota.
+    if usable_cores() < len(allowed_processors()):
+        os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
 
 
 def keep_loopback_direct(environment: MutableMapping[str, str]) -> None:

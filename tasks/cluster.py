@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from configs.delivery import ComputeSettings
 from tasks import errors, storage
+from tasks.cores import usable_cores
 from tasks.desk import Desk
 from tasks.errors import HoneError, PreflightError, StorageError, TrainingError
 from tasks.ray_folder import short_folder
@@ -392,6 +393,7 @@ def _start_local() -> None:
             with _without("RAY_ADDRESS"):
                 ray.init(
                     address="local",
+                    num_cpus=usable_cores(),
                     include_dashboard=False,
                     log_to_driver=False,
                     logging_level=logging.ERROR,

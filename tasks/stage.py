@@ -74,6 +74,7 @@ def run_stage(
     inputs: dict[str, str],
     code: tuple[str, ...],
     libraries: tuple[str, ...] = (),
+    unusable: Callable[[Result], str] = lambda _result: "",
 ) -> Result:
     """Reuses the stage's result, or makes it.
 
@@ -84,6 +85,7 @@ def run_stage(
         inputs: digests of all that the body reads, by name.
         code: the files and folders below `tasks/` whose code shapes the result.
         libraries: the distributions whose version shapes it.
+        unusable: says of a finished result why it is not to be reused; empty where it may be.
     """
     started = time.monotonic()
     ingredients = cache.gather({"seed": context.recipe.seed, **flatten(settings)}, inputs, (name, *code), libraries)
@@ -91,7 +93,7 @@ def run_stage(
     shelf = cache.Shelf(Path(context.storage), name, context.recipe.name)
     progress.started(name)
     with shelf.lock(key):
-        reason, result = _reuse(context, shelf, key, ingredients, result_type)
+        reason, result = _reuse(context, shelf, key, ingredients, result_type, unusable)
         if result is not None:
             with tracking.stage_run(context.mlflow_run_id, name) as log:
                 log.cached(result.record.mlflow_run_id)
@@ -149,7 +151,12 @@ def flatten(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reuse(
-    context: RunContext, shelf: cache.Shelf, key: str, ingredients: cache.Ingredients, result_type: type[Result]
+    context: RunContext,
+    shelf: cache.Shelf,
+    key: str,
+    ingredients: cache.Ingredients,
+    result_type: type[Result],
+    unusable: Callable[[Result], str],
 ) -> tuple[str, Result | None]:
     if context.fresh:
         return "--fresh", None
@@ -157,6 +164,8 @@ def _reuse(
     if found is None:
         return cache.explain(shelf.previous(), ingredients), None
     result = result_type.model_validate(found)
+    if reason := unusable(result):
+        return reason, None
     try:
         for artifact in _artifacts(result):
             store.open_artifact(artifact)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from tasks.evaluate import machine
+from tasks.cores import usable_cores
 from tasks.evaluate.latency import Timing, Turn
 from tasks.model.subject import Subject
 
@@ -38,7 +38,7 @@ def configurations(teacher: Subject, provider: str, threads: int, folder: Path) 
         threads: of the recipe; 0 stands for one for each core.
         folder: for the models that are made here.
     """
-    most = threads or machine.cores()
+    most = threads or usable_cores()
     if provider == "cpu":
         return [Configuration(teacher, count) for count in sorted({1, most})]
     return [Configuration(teacher, most), Configuration(_halved(teacher, folder), most)]

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ import numpy as np
 
 from configs.delivery import parse_cell
 from tasks.contracts import Latency
+from tasks.cores import usable_cores
 from tasks.errors import MeasurementError
-from tasks.evaluate.machine import cores
 from tasks.model.subject import Runtime, Subject
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,10 +81,14 @@ def time_models(
     providers: Sequence[str],
     seed: int,
     on_measured: Callable[[str], None] = lambda note: None,
+    around_round: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> dict[str, list[Timing]]:
     """One timing for each round of each turn, by name.
 
     The round's first model changes from round to round, so that no model always has the coolest machine.
+
+    Args:
+        around_round: is entered before each round and left after it.
 
     Raises:
         MeasurementError: when a cell is longer than a model reads, or a measuring process dies.
@@ -93,20 +98,24 @@ def time_models(
     timings: dict[str, list[Timing]] = {turn.name: [] for turn in turns}
     for round_number in range(rounds):
         first = round_number % len(turns)
-        for turn in [*turns[first:], *turns[:first]]:
-            order = Order(
-                runtime=turn.subject.runtime,
-                folder=str(turn.subject.folder),
-                providers=list(providers),
-                threads=turn.threads,
-                cells=[list(parse_cell(cell)) for cell in turn.cells],
-                samples=turn.samples,
-                seconds=turn.seconds,
-                seed=seed,
-            )
-            timings[turn.name].append(measure(turn.name, order))
-            on_measured(f"timed {turn.name}, round {round_number + 1} of {rounds}")
+        with around_round():
+            for turn in [*turns[first:], *turns[:first]]:
+                timings[turn.name].append(measure(turn.name, _order(turn, providers, seed)))
+                on_measured(f"timed {turn.name}, round {round_number + 1} of {rounds}")
     return timings
+
+
+def _order(turn: Turn, providers: Sequence[str], seed: int) -> Order:
+    return Order(
+        runtime=turn.subject.runtime,
+        folder=str(turn.subject.folder),
+        providers=list(providers),
+        threads=turn.threads,
+        cells=[list(parse_cell(cell)) for cell in turn.cells],
+        samples=turn.samples,
+        seconds=turn.seconds,
+        seed=seed,
+    )
 
 
 def measure(name: str, order: Order, limit_seconds: float | None = None) -> Timing:
@@ -212,7 +221,7 @@ def throughput(measured: Sequence[Latency]) -> float:
 
 def _environment(threads: int) -> dict[str, str]:
     """The child's environment: its own number of threads, whatever the parent was started with; no hub, no chatter."""
-    count = str(threads or cores())
+    count = str(threads or usable_cores())
     pools = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), count)
     return {**os.environ, **pools, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
 

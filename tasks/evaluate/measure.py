@@ -40,6 +40,10 @@ class Steps:
         """So many more are still to come."""
         self._total = self._done + steps
 
+    def tell(self, note: str) -> None:
+        """What it is waiting for, with nothing done."""
+        self._workshop.advanced(self._done, self._total, note)
+
     def behind(self, note: str) -> None:
         """One more step is done."""
         self._done += 1
@@ -101,9 +105,8 @@ def measure(
     folder = workshop.folder / "evidence"
     serving = _serve(recipe, data, by_name[selected], test, logits[selected], folder)
     steps.behind("golden requests in a process of their own")
-    load = machine.BackgroundLoad()
-    timings, ran_dense = _time(recipe, subjects, by_name[baseline], selected, workshop.scratch, steps)
-    background = load.share()
+    quiet = machine.QuietRounds(recipe.gate.max_background_load, settings.quiet_seconds, steps.tell)
+    timings, ran_dense = _time(recipe, subjects, by_name[baseline], selected, workshop.scratch, steps, quiet)
     timings["floor"] = [tfidf.time(settings, recipe.seed)]
     plain = {name: [asdict(timing) for timing in rounds] for name, rounds in timings.items()}
     evidence.save(folder, test.labels, {**logits, **otherwise}, plain)
@@ -125,14 +128,25 @@ def measure(
         "selected": selected,
         "baseline": baseline,
         "reference": baseline,
-        "machine": {**machine.hardware(), "versions": machine.versions(), "background_load": background},
+        "machine": {
+            **machine.hardware(),
+            "versions": machine.versions(),
+            "background_load": quiet.load(),
+            "waited_for_quiet_seconds": round(quiet.waited, 1),
+        },
         "handoffs": handoffs,
         "serving": serving,
     }
 
 
 def _time(
-    recipe: Recipe, subjects: Sequence[Subject], teacher: Subject, selected: str, room: Path, steps: Steps
+    recipe: Recipe,
+    subjects: Sequence[Subject],
+    teacher: Subject,
+    selected: str,
+    room: Path,
+    steps: Steps,
+    quiet: machine.QuietRounds,
 ) -> tuple[dict[str, list[Timing]], list[str]]:
     """Every model's rounds, the dense teacher's as its best configuration ran each cell, and which one that was.
 
@@ -156,7 +170,7 @@ def _time(
         if subject.name != teacher.name
     ]
     steps.expect(len(turns) * settings.rounds)
-    timings = time_models(turns, settings.rounds, providers, seed, steps.behind)
+    timings = time_models(turns, settings.rounds, providers, seed, steps.behind, quiet.round)
     timings[teacher.name], best = dense.merged(teacher.name, found, timings)
     known = {subject.name for subject in subjects}
     return {name: rounds for name, rounds in timings.items() if name in known}, best

@@ -10,6 +10,7 @@ from pathlib import Path
 import onnxruntime
 
 from tasks.contracts import Placement
+from tasks.cores import usable_cores
 from tasks.evaluate.timing_worker import random_tokens
 from tasks.model.sessions import PROVIDERS, create_session, provider_names
 from tasks.model.subject import Subject
@@ -30,7 +31,7 @@ def place(subject: Subject, providers: Sequence[str], threads: int = 0) -> Place
         options = onnxruntime.SessionOptions()
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
-        session = create_session(subject.folder / "model.onnx", providers, threads, options)
+        session = create_session(subject.folder / "model.onnx", providers, threads or usable_cores(), options)
         config = json.loads((subject.folder / "config.json").read_text(encoding="utf-8"))
         tokens = random_tokens(BATCH, LENGTH, config["vocab_size"], seed=0)
         session.run(None, {value.name: tokens[value.name] for value in session.get_inputs()})

@@ -44,6 +44,7 @@ def evaluate_models(
             "data.strip_punctuation": recipe.data.strip_punctuation,
             "export.providers": providers,
             "machine": hardware,
+            "gate.max_background_load": recipe.gate.max_background_load,
         },
         inputs={
             "data": data.artifact.digest,
@@ -52,4 +53,11 @@ def evaluate_models(
         },
         code=("model", "probe", "evidence.py"),
         libraries=LIBRARIES,
+        unusable=lambda report: disturbed(report, recipe.gate.max_background_load),
     )
+
+
+def disturbed(report: EvaluationReport, limit: float) -> str:
+    """Why the timing is not to be taken again; empty where the machine was quiet enough."""
+    load = report.machine.get("background_load") or 0.0
+    return f"others took {load:.0%} of the machine while it was timed" if load > limit else ""

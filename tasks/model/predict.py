@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from tasks.cores import usable_cores
 from tasks.model.checkpoint import load_model, load_tokenizer
 from tasks.model.fake_quantization import attach, read_plan
 from tasks.model.sessions import create_session
@@ -83,7 +84,7 @@ def session_inputs(names: Sequence[str], batch: Batch) -> dict[str, np.ndarray]:
 
 
 def _open_onnx(folder: Path, providers: list[str], threads: int) -> Answer:
-    session = create_session(folder / "model.onnx", providers, threads)
+    session = create_session(folder / "model.onnx", providers, threads or usable_cores())
     wanted = [entry.name for entry in session.get_inputs()]
 
     def one_batch(batch: Batch) -> np.ndarray:

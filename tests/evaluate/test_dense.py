@@ -3,12 +3,12 @@ import onnx
 import onnxruntime
 import pytest
 
-from tasks.evaluate import dense, machine
+from tasks.evaluate import dense
 from tasks.evaluate.latency import Timing
 
 
 def test_on_the_cpu_the_teacher_may_run_on_one_core_or_on_all(tiny_subjects, tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "cores", lambda: 4)
+    monkeypatch.setattr(dense, "usable_cores", lambda: 4)
     found = dense.configurations(tiny_subjects["onnxruntime"], "cpu", 0, tmp_path / "fp16")
     assert [one.name for one in found] == ["fp32, 1 thread", "fp32, 4 threads"]
     assert [one.threads for one in dense.configurations(tiny_subjects["onnxruntime"], "cpu", 1, tmp_path)] == [1]

@@ -18,7 +18,7 @@ from tasks.contracts import (
 from tasks.evaluate import machine
 from tasks.evaluate.latency import Timing
 from tasks.evaluate.metrics import METRICS, score
-from tasks.evaluate.task import evaluate_models
+from tasks.evaluate.task import disturbed, evaluate_models
 from tasks.gate.task import decide
 from tasks.stage import RunContext
 
@@ -79,6 +79,7 @@ def context(storage: Path, **evaluate) -> RunContext:
         "cell_seconds": 0.1,
         "threads": 1,
         "robustness": ["typos"],
+        "quiet_seconds": 0,
         **evaluate,
     }
     recipe = parse_recipe(
@@ -86,6 +87,7 @@ def context(storage: Path, **evaluate) -> RunContext:
             "data": {"source": "files", "train": "train.csv"},
             "model": {"source": "tiny", "max_length": 16},
             "evaluate": settings,
+            "gate": {"max_background_load": 1},
         }
     )
     return RunContext(recipe=recipe, output=str(storage / "out"), storage=str(storage / "store"))
@@ -225,6 +227,13 @@ def test_an_evaluation_is_reused_until_a_setting_or_the_machine_changes(run, inp
     monkeypatch.setattr("tasks.evaluate.measure.time_models", refuse)
     with pytest.raises(RuntimeError, match="measured again"):
         evaluate_models.fn(context(storage, samples=4), **inputs)
+    with monkeypatch.context() as disturbance:
+        disturbance.setitem(report.machine, "background_load", 0.86)
+        assert disturbed(report, 0.2) == "others took 86% of the machine while it was timed"
+        disturbance.setattr("tasks.evaluate.task.disturbed", lambda *_: "others took 86% of the machine")
+        with pytest.raises(RuntimeError, match="measured again"):
+            evaluate_models.fn(context(storage), **inputs)
+    assert disturbed(report, 1.0) == ""
     elsewhere = {**machine.hardware(), "cpu": "another processor"}
     monkeypatch.setattr(machine, "hardware", lambda: elsewhere)
     with pytest.raises(RuntimeError, match="measured again"):

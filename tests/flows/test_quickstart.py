@@ -19,6 +19,8 @@ SHORT = [
     "evaluate.cells=[1x16]",
     "evaluate.rounds=1",
     "evaluate.samples=3",
+    "evaluate.quiet_seconds=0",
+    "gate.max_background_load=1",
 ]
 
 
