@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.report import intervals, plots, wording
 from tasks.report.lines import told, undecided
+from tasks.report.narrow import label_cells
 from tasks.report.waterfall import waterfall
 
 TEMPLATE = "page.html.j2"
@@ -30,7 +31,7 @@ def render_page(report: Report) -> str:
     candidates = {candidate["name"]: candidate for candidate in report["candidates"]}
     checks = [check for check in [*report["checks"], *report["slices"]] if check["decides"]]
     baseline = candidates[report["baseline"]]
-    return environment.get_template(TEMPLATE).render(
+    page = environment.get_template(TEMPLATE).render(
         report=report,
         cell=wording.headline_cell(report["candidates"]),
         selected=candidates[report["selected"]],
@@ -51,6 +52,7 @@ def render_page(report: Report) -> str:
         curves=plots.learning_curves(report),
         recipe=yaml.safe_dump(report["recipe"], sort_keys=False, allow_unicode=True),
     )
+    return label_cells(page)
 
 
 def configurations(candidate: dict[str, Any]) -> dict[str, list[str]]:

@@ -29,7 +29,9 @@ def test_records_go_to_sqlite_and_a_folder_in_the_storage(storage: Path) -> None
     assert tracking.tracking_uri() == f"sqlite:///{storage}/mlflow.db"
     with tracking.pipeline_run("place", {}, {}) as pipeline:
         uri = server.client().get_run(pipeline).info.artifact_uri
+        experiment = server.client().get_experiment_by_name("place")
     assert uri.startswith((storage / "mlflow-artifacts" / "place").as_uri())
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"  # its page opens with the runs
 
 
 def test_the_environment_names_another_place_and_our_own_default_is_no_such_wish(
