@@ -1,10 +1,9 @@
 """What makes a stage's result reusable, and why it was or was not.
 
 A result is filed under the digest of its ingredients: the settings the stage reads, the digests of its inputs, the
-stage's code and the versions of the libraries that shape it. Nothing else decides, so nothing else can be stale.
+code that the stage runs and the versions of the libraries that shape it.
 """
 
-import ast
 import fcntl
 import hashlib
 import importlib.metadata
@@ -14,43 +13,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tasks import storage
+from tasks import code, storage
 from tasks.store import write_text
 
-TASKS = Path(__file__).resolve().parent
 Ingredients = dict[str, str]
 
 
-def gather(
-    settings: dict[str, Any], inputs: dict[str, str], code: tuple[str, ...], libraries: tuple[str, ...]
-) -> Ingredients:
+def gather(settings: dict[str, Any], inputs: dict[str, str], module: str, libraries: tuple[str, ...]) -> Ingredients:
     """Flat names and values of everything a result depends on.
 
     Args:
         settings: dotted keys to plain values, as `train.epochs`.
         inputs: names to digests.
-        code: files or folders below `tasks/`.
+        module: whose code makes it, with all that it imports (see `code.digests`).
         libraries: distribution names; those absent on this platform are left out.
     """
     found = {f"setting {key}": json.dumps(value, sort_keys=True) for key, value in settings.items()}
     found |= {f"input {name}": digest for name, digest in inputs.items()}
-    for place in code:
-        path = TASKS / place
-        if not path.exists():
-            raise FileNotFoundError(f"{path}: named as a stage's code, and absent")
-        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
-            found[f"code tasks/{file.relative_to(TASKS).as_posix()}"] = code_digest(file.read_text(encoding="utf-8"))
+    found |= {f"code {file}": digest for file, digest in code.digests(module).items()}
     for name in libraries:
         try:
             found[f"library {name}"] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def code_digest(source: str) -> str:
-    """Digest of what Python code says, so that a comment or a line break does not make a result stale."""
-    return hashlib.sha256(ast.unparse(ast.parse(source)).encode()).hexdigest()[:16]
 
 
 def key_of(ingredients: Ingredients) -> str:

@@ -72,23 +72,25 @@ def run_stage(
     *,
     settings: dict[str, Any],
     inputs: dict[str, str],
-    code: tuple[str, ...],
     libraries: tuple[str, ...] = (),
     unusable: Callable[[Result], str] = lambda _result: "",
+    draws: bool = True,
 ) -> Result:
     """Reuses the stage's result, or makes it.
 
     Args:
         body: makes the result in `Workshop.folder` and returns the fields of `result_type` other than `record`. A field
-            `artifact`, or the artifact of a field `checkpoint`, names what the stage made.
+            `artifact`, or the artifact of a field `checkpoint`, names what the stage made. The module it stands in and
+            all that this imports is the code that counts.
         settings: all settings that the body reads, by dotted key; sections are flattened.
         inputs: digests of all that the body reads, by name.
-        code: the files and folders below `tasks/` whose code shapes the result.
         libraries: the distributions whose version shapes it.
         unusable: says of a finished result why it is not to be reused; empty where it may be.
+        draws: whether the body draws anything, so that the recipe's seed shapes the result.
     """
     started = time.monotonic()
-    ingredients = cache.gather({"seed": context.recipe.seed, **flatten(settings)}, inputs, (name, *code), libraries)
+    seed = {"seed": context.recipe.seed} if draws else {}
+    ingredients = cache.gather(seed | flatten(settings), inputs, body.__module__, libraries)
     key = cache.key_of(ingredients)
     shelf = cache.Shelf(Path(context.storage), name, context.recipe.name)
     progress.started(name)

@@ -86,8 +86,8 @@ def ask_champion(context: RunContext, data: PreparedData, exported: ExportedMode
             # On new data the evaluation asks the new model.
             "candidate": candidate.digest if old.data else "",
         },
-        code=("model", "evidence.py", "text_key.py"),
         libraries=("onnxruntime", "onnxruntime-gpu", "tokenizers", "transformers"),
+        draws=False,
     )
 
 

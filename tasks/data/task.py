@@ -7,6 +7,7 @@ from prefect import task
 
 from tasks.contracts import PreparedData
 from tasks.data.prepare import prepare
+from tasks.data.rows import SPLITS
 from tasks.data.source import deciding_settings, open_source
 from tasks.stage import RunContext, Workshop, run_stage
 
@@ -34,6 +35,6 @@ def prepare_data(context: RunContext) -> PreparedData:
         body,
         settings={"data": deciding_settings(settings, source)},
         inputs=digests,
-        code=("text_key.py",),
         libraries=("pyarrow", "datasets"),
+        draws=bool(settings.max_rows_per_label) or len(source.splits) < len(SPLITS),
     )

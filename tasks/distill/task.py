@@ -87,6 +87,5 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
             "compute": cluster.shaping_settings(recipe.compute),
         },
         inputs={"data": data.artifact.digest, "teacher": teacher.checkpoint.artifact.digest},
-        code=("model", "cluster.py"),
         libraries=("torch", "transformers", "tokenizers"),
     )

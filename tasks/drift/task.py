@@ -88,7 +88,6 @@ def _measured(context: RunContext, data: PreparedData) -> DriftReport:
             "old data": before.artifact.digest,
             "champion": version.tags.get("hone.model_digest", "") or version.source,
         },
-        code=("model/text.py", "model/predict.py", "text_key.py"),
         libraries=("scipy", "statsmodels", "scikit-learn", "numpy", "onnxruntime", "onnxruntime-gpu"),
     )
     with tracking.pipeline_log(report.record.mlflow_run_id) as log:

@@ -51,7 +51,6 @@ def evaluate_models(
             "teacher": teacher.checkpoint.artifact.digest,
             **{model.name: model.artifact.digest for model in exported.models},
         },
-        code=("model", "probe", "evidence.py"),
         libraries=LIBRARIES,
         unusable=lambda report: disturbed(report, recipe.gate.max_background_load),
     )

@@ -72,8 +72,8 @@ def export_models(
             "export.first_provider_is_cpu": settings.providers[0] == "cpu",
         },
         inputs={name: checkpoint.artifact.digest for (name, _stage), checkpoint in chain.items()},
-        code=("model",),
         libraries=("torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime-gpu", "onnxruntime"),
+        draws=False,
     )
 
 

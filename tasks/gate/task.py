@@ -92,6 +92,5 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
             "champion's answers": champion.artifact.digest if champion.artifact else champion.note,
             "old data": champion.old_artifact.digest if champion.old_artifact else champion.old_note,
         },
-        code=("evidence.py",),
         libraries=("scipy", "numpy"),
     )

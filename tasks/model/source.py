@@ -1,5 +1,6 @@
 """Where an encoder lies: a local folder, a folder inside an installed package, or the hub. Nothing is loaded here."""
 
+import hashlib
 import importlib.util
 from pathlib import Path
 
@@ -7,8 +8,11 @@ import huggingface_hub
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from tasks.errors import ModelError
+from tasks.store import file_digest
 
 HUB_FILES = ["*.json", "*.txt", "*.model", "model*.safetensors"]
+LOADED = ("[!.]*.json", "[!.]*.model", "vocab*.txt", "merges.txt", "[!.]*.safetensors")
+"""Patterns of what transformers reads of an encoder's folder, all of it at the top."""
 
 
 def resolve_source(source: str, revision: str = "main") -> Path:
@@ -29,6 +33,15 @@ def resolve_source(source: str, revision: str = "main") -> Path:
             f"model.source = '{source}': {what}; give a folder with config.json, package:NAME/PATH, or a hub id"
         )
     return _from_hub(source, revision)
+
+
+def content_digest(folder: Path) -> str:
+    """Digest of the files of an encoder that are ever loaded: weights, config and tokenizer, as `sha256:<hex>`. What
+    else lies in the folder (a description, a repository's own files) does not count."""
+    total = hashlib.sha256()
+    for path in sorted(path for pattern in LOADED for path in folder.glob(pattern) if path.is_file()):
+        total.update(f"{path.name}\0{file_digest(path)}\n".encode())
+    return f"sha256:{total.hexdigest()}"
 
 
 def _in_package(source: str) -> Path:

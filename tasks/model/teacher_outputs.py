@@ -33,7 +33,7 @@ from tasks.model.text import Rows, read_split
 from tasks.model.token_file import TokenFile
 
 MANIFEST = "manifest.json"
-CODE = tuple(f"model/{name}.py" for name in ("asking", "augment", "token_file", "text", "checkpoint", "anatomy"))
+MAKER = "tasks.model.asking"  # the code that shapes them
 
 
 def prepare(
@@ -59,7 +59,10 @@ def prepare(
     """
     settings = {"augment": loss.augment, "precision": loss.precision, "max_length": max_length, "seed": seed}
     ingredients = cache.gather(
-        settings, {"teacher": teacher.digest, "data": data.digest}, CODE, ("torch", "transformers", "tokenizers")
+        settings,
+        {"teacher": teacher.digest, "data": data.digest},
+        MAKER,
+        ("torch", "transformers", "tokenizers"),
     )
     folder = place / "teacher_outputs" / cache.key_of(ingredients)
     new = folder / "new"

@@ -95,6 +95,5 @@ def prune_student(
             "compute": cluster.shaping_settings(recipe.compute),
         },
         inputs=dict(zip(("student", "teacher", "data"), made_from, strict=True)),
-        code=("model", "cluster.py"),
         libraries=("torch", "transformers", "tokenizers"),
     )

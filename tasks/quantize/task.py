@@ -22,7 +22,9 @@ def quantize_student(
         return QuantizedModel(record=record, checkpoint=student.checkpoint, scheme="none")
     scheme = recipe.quantization_scheme
     trains = settings.method == "qat" and settings.epochs > 0
-    made_from = [model.artifact.digest for model in (student.checkpoint, teacher.checkpoint, data)]
+    inputs = {"student": student.checkpoint.artifact.digest, "data": data.artifact.digest}
+    if trains:  # post training, nobody asks the teacher
+        inputs["teacher"] = teacher.checkpoint.artifact.digest
 
     def body(workshop: Workshop) -> dict[str, Any]:
         if trains:
@@ -83,7 +85,7 @@ def quantize_student(
         parameters, nonzero = count_parameters(load_model(workshop.folder / "checkpoint"))
         return {
             "checkpoint": Checkpoint(
-                artifact=workshop.artifact("checkpoint", made_from),
+                artifact=workshop.artifact("checkpoint", list(inputs.values())),
                 parameters=parameters,
                 nonzero_parameters=nonzero,
                 validation_accuracy=accuracy,
@@ -103,11 +105,10 @@ def quantize_student(
         settings={
             "quantize": settings,
             "quantize.scheme_taken": scheme,
-            "distill": loss.loss_settings(),
+            **({"distill": loss.loss_settings()} if trains else {}),
             "model.max_length": recipe.model.max_length,
             "compute": cluster.shaping_settings(recipe.compute),
         },
-        inputs=dict(zip(("student", "teacher", "data"), made_from, strict=True)),
-        code=("model", "cluster.py"),
+        inputs=inputs,
         libraries=("torch", "transformers", "tokenizers"),
     )

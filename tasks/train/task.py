@@ -7,7 +7,7 @@ from prefect import task
 
 from tasks import cluster, store
 from tasks.contracts import Checkpoint, PreparedData, TrainedModel
-from tasks.model.source import resolve_source
+from tasks.model.source import content_digest, resolve_source
 from tasks.stage import RunContext, Workshop, run_stage
 
 
@@ -16,9 +16,12 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
     """Fine-tunes the recipe's encoder on the labels; the epoch that is best on validation becomes the teacher."""
     recipe = context.recipe
     encoder = resolve_source(recipe.model.source, recipe.model.revision)
-    encoder_digest = store.folder_digest(encoder)
+    encoder_digest = content_digest(encoder)
     # A package or a hub gives it to each worker; a folder of this machine has to be brought to them.
     own = encoder if Path(recipe.model.source).expanduser().is_dir() else None
+
+    # What the encoder is, and not what it is called or where it lies.
+    model = recipe.model.model_dump(mode="json", exclude={"source", "revision"})
 
     def body(workshop: Workshop) -> dict[str, Any]:
         cluster.start(recipe.compute)
@@ -53,8 +56,7 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
         "train",
         TrainedModel,
         body,
-        settings={"model": recipe.model, "train": recipe.train, "compute": cluster.shaping_settings(recipe.compute)},
+        settings={"model": model, "train": recipe.train, "compute": cluster.shaping_settings(recipe.compute)},
         inputs={"data": data.artifact.digest, "encoder": encoder_digest},
-        code=("model", "cluster.py"),
         libraries=("torch", "transformers", "tokenizers"),
     )

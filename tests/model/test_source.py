@@ -23,7 +23,7 @@ from configs.model import ModelSettings
 from tasks.errors import ModelError, UnsafeFileError
 from tasks.model.check import positions
 from tasks.model.checkpoint import check_model, load_tokenizer
-from tasks.model.source import resolve_source
+from tasks.model.source import content_digest, resolve_source
 from tasks.model.text import Rows, tokenize
 from tests.tiny import write_encoder
 
@@ -45,6 +45,20 @@ def encoder(tmp_path: Path) -> Path:
 
 def test_a_folder_is_its_own_place(encoder: Path) -> None:
     assert resolve_source(str(encoder)) == encoder.resolve()
+
+
+def test_an_encoder_is_what_is_loaded_of_it_wherever_it_lies(encoder: Path, tmp_path: Path) -> None:
+    before = content_digest(encoder)
+    for name in ("README.md", ".DS_Store", ".gitattributes", "LICENSE.txt", "onnx/model.onnx", ".cache/x.json"):
+        (encoder / name).parent.mkdir(exist_ok=True)
+        (encoder / name).write_text("beside it")
+    assert content_digest(encoder.rename(tmp_path / "moved")) == before
+    for name in ("config.json", "tokenizer.json", "model.safetensors", "vocab.txt"):
+        text = tmp_path / "moved" / name
+        kept = text.read_bytes() if text.exists() else None
+        text.write_bytes((kept or b"") + b" ")
+        assert content_digest(tmp_path / "moved") != before, name
+        text.unlink() if kept is None else text.write_bytes(kept)
 
 
 def test_a_package_source_is_a_folder_inside_the_installed_package() -> None:

@@ -27,12 +27,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def quantize(folder: Path, providers: tuple[str, ...] = ("cpu",), **settings: object) -> QuantizedModel:
+def quantize(
+    folder: Path, providers: tuple[str, ...] = ("cpu",), alpha: float = 0.3, **settings: object
+) -> QuantizedModel:
     recipe = parse_recipe(
         {
             "data": {"train": "unused.csv"},
             "model": {"source": "unused", "max_length": 32},
             "export": {"providers": list(providers)},
+            "distill": {"alpha": alpha},
             "quantize": settings,
         }
     )
@@ -57,6 +60,7 @@ def quantize(folder: Path, providers: tuple[str, ...] = ("cpu",), **settings: ob
 def test_without_training_the_weights_lie_on_their_grids_and_every_cost_is_noted(folder: Path) -> None:
     made = quantize(folder, method="ptq", max_sensitive_layers=0)
     assert (made.scheme, made.layers_kept, made.record.status) == ("dynamic", [], "ran")
+    assert quantize(folder, alpha=0.7, method="ptq", max_sensitive_layers=0).record.status == "cached"  # it has no loss
     saved = store.open_artifact(made.checkpoint.artifact)
     model, plan = load_model(saved), read_plan(saved)
     assert plan.linears == tuple(linear_names(model))

@@ -36,23 +36,6 @@ def test_a_long_list_of_reasons_is_cut_and_counted() -> None:
     assert cache.explain(before, dict.fromkeys(before, "2")).endswith("and 3 more")
 
 
-def test_a_comment_does_not_make_a_result_stale_and_a_number_does() -> None:
-    assert cache.code_digest("x = 1  # one\n\n") == cache.code_digest("x = 1")
-    assert cache.code_digest("x = 1") != cache.code_digest("x = 2")
-
-
-def test_code_that_is_named_and_absent_is_an_error() -> None:
-    with pytest.raises(FileNotFoundError, match="named as a stage's code, and absent"):
-        cache.gather({}, {}, ("no_such_stage",), ())
-
-
-def test_ingredients_hold_settings_inputs_code_and_libraries() -> None:
-    found = cache.gather({"a.b": [1]}, {"data": "sha256:1"}, ("cache.py",), ("numpy", "no-such-library"))
-    assert found["setting a.b"] == "[1]"
-    assert found["input data"] == "sha256:1"
-    assert set(found) == {"setting a.b", "input data", "code tasks/cache.py", "library numpy"}
-
-
 def _hold(folder: Path, ready: "multiprocessing.synchronize.Event") -> None:
     with cache.Shelf(folder, "train", "t").lock("k"):
         ready.set()

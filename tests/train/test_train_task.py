@@ -60,6 +60,12 @@ def test_the_stage_hands_on_the_best_checkpoint_and_does_its_work_once(tmp_path:
     again = train_teacher.fn(run, data)
     assert again.record.status == "cached"
     assert again.checkpoint == checkpoint
+    # Elsewhere, and with what nobody loads beside it, it is the same encoder.
+    moved = (tmp_path / "encoder").rename(tmp_path / "moved")
+    (moved / "README.md").write_text("about it")
+    (moved / ".git").mkdir()
+    (moved / ".DS_Store").write_bytes(b"0")
+    assert train_teacher.fn(context(tmp_path, str(moved)), data).record.status == "cached"
 
 
 def test_an_encoder_that_is_not_there_stops_the_stage_before_ray_starts(tmp_path: Path) -> None:

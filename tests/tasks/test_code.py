@@ -1,0 +1,134 @@
+"""The code in a stage's key is what it imports, found by reading; docstrings and comments do not count."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tasks import cache, code
+
+TRAINING = {
+    "tasks/model/loop.py", "tasks/model/learner.py", "tasks/model/optimizer.py", "tasks/model/checkpoint.py",
+    "tasks/model/anatomy.py", "tasks/model/text.py", "tasks/cluster.py",
+}  # fmt: skip
+TEACHING = TRAINING | {
+    "tasks/model/teaching.py", "tasks/model/losses.py", "tasks/model/teacher_outputs.py", "tasks/model/asking.py",
+    "tasks/model/augment.py",
+}  # fmt: skip
+ASKING = {"tasks/model/predict.py", "tasks/model/text.py", "tasks/model/sessions.py"}
+STAGES: dict[str, tuple[set[str], set[str]]] = {
+    "data": ({"tasks/data/prepare.py", "tasks/data/split.py", "tasks/data/readers.py"}, TRAINING),
+    "train": (TRAINING | {"tasks/train/classify.py"}, (TEACHING - TRAINING) | ASKING - {"tasks/model/text.py"}),
+    "distill": (
+        TEACHING | {"tasks/distill/student.py"},
+        {"tasks/model/fake_quantization.py", "tasks/model/predict.py"},
+    ),
+    "prune": (TEACHING | {"tasks/prune/structured.py", "tasks/prune/importance.py"}, {"tasks/model/predict.py"}),
+    "quantize": (
+        TEACHING | {"tasks/quantize/calibrate.py", "tasks/model/fake_quantization.py"},
+        {"tasks/prune/cut.py"},
+    ),
+    "export": ({"tasks/export/lean.py", "tasks/model/checkpoint.py"}, {"tasks/model/loop.py", "tasks/cluster.py"}),
+    "evaluate": (ASKING | {"tasks/evaluate/timing_worker.py", "tasks/probe/worker.py"}, {"tasks/model/losses.py"}),
+    "champion": (ASKING | {"tasks/evidence.py"}, {"tasks/model/loop.py"}),
+    "gate": ({"tasks/gate/checks.py", "tasks/evidence.py", "tasks/model/text.py"}, {"tasks/model/checkpoint.py"}),
+    "drift": (ASKING | {"tasks/drift/embed.py", "tasks/model/checkpoint.py"}, {"tasks/model/loop.py"}),
+}
+MEETING = {"gate", "report", "register", "promote", "tracking", "data", "export"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_counts_what_it_runs_and_nothing_that_it_does_not(stage: str) -> None:
+    has, has_not = STAGES[stage]
+    found = set(code.digests(f"tasks.{stage}.task"))
+    assert found >= has | {f"tasks/{stage}/task.py"}
+    assert not found & has_not
+    assert not any(file.startswith("flows/") or file.split("/")[1] in MEETING - {stage} for file in found)
+    assert not found & {"tasks/stage.py", "tasks/cache.py", "tasks/store.py", "tasks/progress.py"}
+
+
+def test_every_stage_is_asked(tmp_path: Path) -> None:
+    tasks = Path(code.__file__).parent
+    assert {path.parent.name for path in tasks.glob("*/task.py") if "run_stage(" in path.read_text()} == set(STAGES)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    for package in code.PACKAGES:
+        shutil.copytree(code.ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def edit(root: Path, file: str, old: str, new: str) -> None:
+    text = (root / file).read_text()
+    assert old in text
+    (root / file).write_text(text.replace(old, new, 1))
+
+
+def changed(root: Path, stage: str) -> set[str]:
+    now, then = (code.digests(f"tasks.{stage}.task", place) for place in (root, code.ROOT))
+    return {file for file in now.keys() | then.keys() if now.get(file) != then.get(file)}
+
+
+def test_docstrings_comments_and_line_breaks_change_no_key(copy: Path) -> None:
+    for file in code.digests("tasks.train.task"):
+        path = copy / file
+        text = path.read_text()
+        path.write_text(text.replace('"""', '"""Otherwise: ', 1) + "\n\n# a remark\n\n\n")
+    assert changed(copy, "train") == set()
+
+
+def test_code_that_is_imported_changes_the_keys_of_those_who_import_it(copy: Path) -> None:
+    edit(copy, "tasks/model/losses.py", "    return ", "    1 + 1\n    return ")
+    assert changed(copy, "distill") == {"tasks/model/losses.py"}
+    assert changed(copy, "train") == set()
+    edit(copy, "tasks/model/optimizer.py", "\ndef ", "\nTHIRD = 3\n\n\ndef ")
+    assert changed(copy, "train") == set()  # nobody asks for it
+    edit(copy, "tasks/model/optimizer.py", "    return ", "    1 + 1\n    return ")
+    assert changed(copy, "train") == {"tasks/model/optimizer.py"}
+    edit(copy, "tasks/tracking/server.py", "    return ", "    1 + 1\n    return ")
+    assert changed(copy, "gate") == set()
+
+
+def test_of_a_module_counts_what_is_imported_from_it_and_what_that_uses(tmp_path: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    files = {
+        "a": "from tasks.b import used\nif TYPE_CHECKING:\n    from tasks.types import T\n\n"
+        "def f():\n    from tasks.c import late\n    return [used(), 'worker.py', 'tasks.d']\n",
+        "b": "import numpy\nLIMIT = 3\nOTHER = 4\n\ndef used():\n    return numpy.ones(LIMIT)\n\n"
+        "def unused():\n    return OTHER\n",
+        "c": "from tasks.e import late\n",
+        "d": "x = 1\n",
+        "e": "print('imported')\n\ndef late():\n    'Says.'\n\ndef never():\n    return 1\n",
+        "worker": "y = 1\n",
+        "types": "T = int\n",
+    }
+    for name, text in files.items():
+        (tmp_path / "tasks" / f"{name}.py").write_text(text)
+    before = code.digests("tasks.a", tmp_path)
+    assert set(before) == {f"tasks/{name}.py" for name in ("a", "b", "d", "e", "worker")}
+    for name, old, new, counts in (
+        ("b", "LIMIT = 3", "LIMIT = 5", True),
+        ("b", "import numpy", "import torch as numpy", True),
+        ("b", "OTHER = 4", "OTHER = 5", False),
+        ("b", "return OTHER", "return 0", False),
+        ("e", "'imported'", "'noisy'", True),
+        ("e", "'Says.'", "'Says more.'", False),
+        ("e", "return 1", "return 2", False),
+        ("c", "import late", "import never as late", True),
+    ):
+        (tmp_path / "tasks" / f"{name}.py").write_text(files[name].replace(old, new))
+        assert (code.digests("tasks.a", tmp_path) != before) == counts, (name, new)
+        (tmp_path / "tasks" / f"{name}.py").write_text(files[name])
+
+
+def test_ingredients_hold_settings_inputs_code_and_libraries() -> None:
+    found = cache.gather({"a.b": [1]}, {"data": "sha256:1"}, "tasks.evidence", ("numpy", "no-such-library"))
+    assert found["setting a.b"] == "[1]"
+    assert found["input data"] == "sha256:1"
+    assert set(found) == {"setting a.b", "input data", "code tasks/evidence.py", "library numpy"}
+
+
+def test_a_module_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(FileNotFoundError, match="no_such_stage: imported by a stage's code, and absent"):
+        code.digests("tasks.no_such_stage")
