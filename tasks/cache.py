@@ -4,18 +4,19 @@ A result is filed under the digest of its ingredients: the settings the stage re
 code that the stage runs and the versions of the libraries that shape it.
 """
 
-import fcntl
 import hashlib
 import importlib.metadata
 import json
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tasks import code, storage
-from tasks.store import write_text
+from tasks import code, disk, lease, storage, store
+from tasks.contracts import VERSION
 
+STAGES, LATEST, PARTIAL, LOCK = "stages", "latest-", ".partial", ".lock"
 Ingredients = dict[str, str]
 
 
@@ -65,49 +66,89 @@ def explain(before: Ingredients | None, now: Ingredients) -> str:
 
 
 class Shelf:
-    """The finished results of one stage: `<key>/` holds the files, `<key>/result.json` the contract.
+    """The finished results of one stage.
+
+        <key>/<digest>/      a result's files, named by their content: one that is made again comes to lie beside it
+        <key>/result.json    the contract, which names the folder that counts and is replaced in one rename
+        latest-<owner>.json  what the owner's newest result was made of
+        <key>.partial/       where it is made
+        <key>.lock           who makes it (see `lease`)
 
     Args:
         place: folder of all stages (`RunContext.storage`); what it mirrors, if anything, is asked and told.
     """
 
     def __init__(self, place: Path, stage: str, owner: str) -> None:
-        self._folder = place / "stages" / stage
-        self._latest = self._folder / f"latest-{owner}.json"
+        self._folder = place / STAGES / stage
+        self._latest = self._folder / f"{LATEST}{owner}.json"
 
     def place(self, key: str) -> Path:
-        """Where the result of a key lies once it is finished."""
+        """Where the results of a key lie once they are finished."""
         return self._folder / key
 
     def workshop(self, key: str) -> Path:
         """Where it is made. It outlives a killed run, so that training resumes from its last checkpoint."""
-        return self._folder / f"{key}.partial"
+        return self._folder / f"{key}{PARTIAL}"
 
-    def find(self, key: str) -> dict[str, Any] | None:
-        """The contract of a finished result, as plain values; None where there is none."""
+    def find(self, key: str) -> tuple[dict[str, Any] | None, str]:
+        """The contract of a finished result, as plain values; None where there is none, with the reason where there is
+        something that cannot be read."""
         file = self.place(key) / storage.MARKER
         if not storage.fetch(file):
             if not file.is_file():
-                return None
+                return None, ""
             storage.send(file.parent)  # finished here, and killed before all of it was sent
-        contract: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return contract
+        content, reason = disk.read_json(file)
+        if content is None:
+            return None, reason
+        version = content.pop("contracts", None)
+        if version != VERSION:
+            return (
+                None,
+                f"unreadable: {file} was written under contracts {version}, and these are {VERSION}; made again",
+            )
+        return content, ""
+
+    def settle(self, key: str, folder: Path) -> Path:
+        """Gives a finished folder its place, which nobody's result lies in yet, and returns it."""
+        digest = store.folder_digest(folder)
+        place = self.place(key) / digest.removeprefix("sha256:")[:16]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists() and store.folder_digest(place) != digest:  # damaged: whoever reads it keeps what is there
+            place = place.with_name(f"{place.name}-{uuid.uuid4().hex[:8]}")
+        if place.exists():
+            disk.discard(folder)
+        else:
+            disk.settle(folder, place)
+        return place
+
+    def file(self, key: str, place: Path, contract: dict[str, Any]) -> None:
+        """Makes what `settle` placed the key's result."""
+        storage.send(place)
+        file = self.place(key) / storage.MARKER
+        # Not as pydantic writes it: that turns infinity, which a failed comparison may measure, into null.
+        disk.write_text(file, json.dumps({"contracts": VERSION, **contract}, indent=1))
+        storage.send(file)
+
+    def why(self, ingredients: Ingredients) -> str:
+        """Why there is no result to be had."""
+        if not storage.fetch(self._latest):
+            return explain(None, ingredients)
+        before, reason = disk.read_json(self._latest)
+        return reason if before is None else explain(before, ingredients)
 
     def previous(self) -> Ingredients | None:
-        """Ingredients of the owner's result before this one."""
-        return json.loads(self._latest.read_text(encoding="utf-8")) if storage.fetch(self._latest) else None
+        """Ingredients of the owner's result before this one; None where there is none that can be read."""
+        return disk.read_json(self._latest)[0] if storage.fetch(self._latest) else None
 
     def remember(self, ingredients: Ingredients) -> None:
         """Records what the owner's newest result was made of."""
-        write_text(self._latest, json.dumps(ingredients, indent=1, sort_keys=True))
+        disk.write_text(self._latest, json.dumps(ingredients, indent=1, sort_keys=True))
         storage.send(self._latest)
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
-        """One process of this machine at a time makes a result; a second waits and finds it. The kernel frees a dead
-        one's lock. Two machines that share a bucket may both make a result: the one sent last is kept, and as readers
-        check digests, nobody takes a mixture of the two for either."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / f"{key}.lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        """One process at a time makes a result, of all that share the folder; a second waits and finds it. Two machines
+        that share a bucket may both make it: the contract sent last counts, and each names files of its own."""
+        with lease.held(self._folder / f"{key}{LOCK}"):
             yield

@@ -12,6 +12,11 @@ VerdictName = Literal["ACCEPTED", "REJECTED", "INCONCLUSIVE"]
 """INCONCLUSIVE: what was measured neither shows that the threshold is met nor that it is missed."""
 
 
+VERSION = 1
+"""Of the contracts' meaning; raise it when a field comes to mean something else. What was written under another one, or
+does not validate, is a result that is not there."""
+
+
 class Contract(BaseModel):
     """Frozen and closed, as it is the interface between stages and the format of `report.json`."""
 

@@ -11,12 +11,12 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks import store
+from tasks import disk, lease, store
 from tasks.errors import OutputError
 
 MARK = ".hone-output.json"
@@ -71,24 +71,28 @@ def writing(folder: Path) -> Iterator[Path]:
         OutputError: when the folder holds what Hone did not write, or cannot be written.
     """
     room = folder / f"{ROOM}{uuid.uuid4().hex}"
+    alone = ExitStack()
     try:
         _refuse_foreign(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        alone.enter_context(lease.held(folder / f"{ROOM}lock"))
         made = _read_mark(folder)
         for left in [folder / name for name in made.rooms]:  # by a process that died while it wrote
             shutil.rmtree(left, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
         _write_mark(folder, _Made(made.files, [room.name]))
         room.mkdir()
         yield room
         fresh = {file.relative_to(room).as_posix(): [store.file_digest(file)] for file in _files(room)}
         both = {name: [*made.files.get(name, []), *fresh.get(name, [])] for name in made.files.keys() | fresh.keys()}
         _write_mark(folder, _Made(both, [room.name]))
+        disk.flush(room)
         _swap(folder, room)
         _write_mark(folder, _Made(fresh))
     except OSError as error:
         raise _unwritable(folder, error) from error
     finally:
         shutil.rmtree(room, ignore_errors=True)
+        alone.close()
 
 
 def point(link: Path, folder: Path) -> None:

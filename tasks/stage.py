@@ -2,15 +2,17 @@
 
 import hashlib
 import json
-import shutil
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pydantic import ValidationError
+
 from configs.recipe import Recipe
-from tasks import cache, progress, storage, store, tracking
+from tasks import cache, disk, progress, storage, store, tracking
 from tasks.contracts import Artifact, Contract, StageRecord, StageResult
 from tasks.errors import DamagedArtifactError
 
@@ -41,9 +43,7 @@ class Workshop:
     """What a stage's body works with."""
 
     folder: Path
-    """Write results below here; it becomes the finished result's folder."""
-    final: Path
-    """Where that folder will lie."""
+    """Write results below here; it is renamed to where the finished result lies, and its artifacts with it."""
     scratch: Path
     """Kept after a kill, gone after success: checkpoints to resume from."""
     log: tracking.StageLog
@@ -52,7 +52,7 @@ class Workshop:
 
     def artifact(self, name: str, made_from: list[str]) -> Artifact:
         """Describes the finished sub-folder `name`."""
-        return store.describe(self.folder / name, made_from, final=self.final / name)
+        return store.describe(self.folder / name, made_from)
 
     def advanced(self, done: float, total: float, note: str = "") -> None:
         """Tells whoever listens how far the stage is."""
@@ -112,7 +112,9 @@ def run_stage(
             with tracking.stage_run(context.mlflow_run_id, name) as log:
                 log.params(flatten(settings))
                 workshop = _open_workshop(context, shelf, key, name, log)
-                fields = body(workshop)
+                made = body(workshop)
+                place = shelf.settle(key, workshop.folder)
+                fields = {name: _moved(value, workshop.folder, place) for name, value in made.items()}
                 record = StageRecord(
                     name=name,
                     status="ran",
@@ -123,10 +125,7 @@ def run_stage(
                 )
                 result = result_type(record=record, **fields)
                 log.result(result)
-            # Not as pydantic writes it: that turns infinity, which a failed comparison may measure, into null.
-            store.write_text(workshop.folder / storage.MARKER, json.dumps(result.model_dump(mode="json"), indent=1))
-            store.replace_folder(workshop.folder, workshop.final)
-            storage.send(workshop.final)
+            shelf.file(key, place, result.model_dump(mode="json"))
             storage.remove(shelf.workshop(key))
         shelf.remember(ingredients)
     progress.finished(record, result.headline())
@@ -162,10 +161,15 @@ def _reuse(
 ) -> tuple[str, Result | None]:
     if context.fresh:
         return "--fresh", None
-    found = shelf.find(key)
+    found, unreadable = shelf.find(key)
     if found is None:
-        return cache.explain(shelf.previous(), ingredients), None
-    result = result_type.model_validate(found)
+        return unreadable or shelf.why(ingredients), None
+    try:
+        result = result_type.model_validate(found)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in wrong["loc"])
+        return f"unreadable: {shelf.place(key)}: {place}: {wrong['msg']}; made again", None
     if reason := unusable(result):
         return reason, None
     try:
@@ -180,12 +184,25 @@ def _open_workshop(context: RunContext, shelf: cache.Shelf, key: str, name: str,
     room = shelf.workshop(key)
     if context.fresh:
         storage.remove(room)
-    folder, scratch = room / "result", room / "scratch"
-    if folder.exists():
-        shutil.rmtree(folder)
+    for left in room.glob("result*"):  # of a run that died, or whose lease another took over
+        disk.discard(left)
+    folder, scratch = room / f"result-{uuid.uuid4().hex}", room / "scratch"
     folder.mkdir(parents=True)
     scratch.mkdir(exist_ok=True)
-    return Workshop(folder, shelf.place(key), scratch, log, name, context.recipe.seed)
+    return Workshop(folder, scratch, log, name, context.recipe.seed)
+
+
+def _moved(value: Any, old: Path, new: Path) -> Any:
+    """What a body returned, with the artifacts below the folder `old` where they lie now, below `new`."""
+    if isinstance(value, Artifact):
+        before, after = (f"{storage.uri_of(folder)}/" for folder in (old, new))
+        at = value.uri
+        return value.model_copy(update={"uri": after + at.removeprefix(before)}) if at.startswith(before) else value
+    if isinstance(value, Contract):
+        return value.model_copy(update={name: _moved(field, old, new) for name, field in value})
+    if isinstance(value, list):
+        return [_moved(item, old, new) for item in value]
+    return value
 
 
 def _artifacts(value: Any) -> list[Artifact]:

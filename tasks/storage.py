@@ -9,12 +9,10 @@ The bucket is reached as every client of AWS does it: AWS_ACCESS_KEY_ID and AWS_
 AWS_DEFAULT_REGION, and AWS_ENDPOINT_URL for another store than Amazon's.
 """
 
-import fcntl
 import functools
 import hashlib
 import os
 import re
-import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
+from tasks import disk, lease
 from tasks.errors import StorageError
 
 SCHEME = "s3://"
@@ -91,14 +90,18 @@ def fetch(path: Path, unless: Callable[[Path], bool] = lambda _path: False) -> b
 
 def get(uri: str, path: Path) -> bool:
     """Brings what a bucket has to any place of this machine, whole or not at all; False where it has no such thing."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    _discard(beside)
-    with _reached(uri) as (bucket, key):
-        if not _is_there(bucket, key):
-            return False
-        _copy(beside, key, out_of=bucket)
-    _discard(path)
-    beside.replace(path)
+    beside = disk.aside(path)
+    try:
+        with _reached(uri) as (bucket, key):
+            if not _is_there(bucket, key):
+                return False
+            _copy(beside, key, out_of=bucket)
+        if path.is_dir():
+            disk.replace_folder(beside, path)
+        else:
+            disk.settle(beside, path)
+    finally:
+        disk.discard(beside)
     return True
 
 
@@ -118,7 +121,7 @@ def remove(path: Path) -> None:
     """Deletes a file or folder, here and in the bucket; one that is not there is no error."""
     if is_mirror(path):
         delete(uri_of(path))
-    _discard(path)
+    disk.discard(path)
 
 
 def delete(uri: str) -> None:
@@ -227,18 +230,8 @@ def _copy(path: Path, key: str, *, to: Any = None, out_of: Any = None) -> None:
         fs.copy_files(key, str(path), out_of, here)
 
 
-def _discard(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """The only process of this machine that fetches this path; the kernel frees a dead one's lock."""
-    locks = _mirrors() / LOCKS
-    locks.mkdir(parents=True, exist_ok=True)
-    with (locks / hashlib.sha256(str(path).encode()).hexdigest()[:24]).open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    """The only process that fetches this path into this mirror."""
+    with lease.held(_mirrors() / LOCKS / hashlib.sha256(str(path).encode()).hexdigest()[:24]):
         yield

@@ -1,11 +1,10 @@
 """Artifacts on disk: written beside and renamed into place, named by content, checked when read."""
 
 import hashlib
-import os
 import shutil
 from pathlib import Path
 
-from tasks import storage
+from tasks import disk, storage
 from tasks.contracts import Artifact
 from tasks.errors import DamagedArtifactError, UnsafeFileError
 
@@ -81,31 +80,22 @@ def refuse_pickles(folder: Path) -> None:
 
 def replace_folder(source: Path, destination: Path) -> None:
     """Moves a finished folder into place, so that nobody ever sees half of it."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    if destination.exists():
-        retired = destination.with_name(f"{destination.name}.retired-{os.getpid()}")
-        destination.rename(retired)
-        source.rename(destination)
-        shutil.rmtree(retired)
-    else:
-        source.rename(destination)
+    disk.replace_folder(source, destination)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file beside its place and renames it in."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    """Writes a file beside its place and renames it in, once the disk holds it."""
+    disk.write_text(path, text)
 
 
 def copy_folder(source: Path, destination: Path) -> None:
     """Copies a folder to its place, which changes in one rename."""
-    beside = destination.with_name(f"{destination.name}.{os.getpid()}.new")
-    if beside.exists():
-        shutil.rmtree(beside)
-    shutil.copytree(source, beside)
-    replace_folder(beside, destination)
+    beside = disk.aside(destination)
+    try:
+        shutil.copytree(source, beside)
+        replace_folder(beside, destination)
+    finally:
+        disk.discard(beside)
 
 
 def _fetch(artifact: Artifact, folder: Path) -> None:

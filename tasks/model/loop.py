@@ -19,6 +19,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from tasks.disk import read_json, recover
 from tasks.errors import HoneError, TrainingError
 from tasks.model.events import EVENTS, EventLog, curves
 from tasks.model.learner import Learner, TrainingEvent, TrainingJob, TrainingResult
@@ -61,7 +62,7 @@ def run(
 def read_result(job: TrainingJob) -> TrainingResult | None:
     """What came of a job; None while it is not finished, or where another job has left its result."""
     path = job.workdir / MARKER
-    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    content = (read_json(path)[0] if path.is_file() else None) or {}
     if content.get("job") != job_digest(job):
         return None
     return TrainingResult(
@@ -108,6 +109,8 @@ class _Run:
             _recompute_activations(self.learner.module)
         self.optimizer = make_optimizer(self.learner.module, self.settings)
         self.scaler = make_scaler(self.settings.precision, device)
+        if rank == 0:
+            recover(job.workdir / BEST)
         self.counters = read_point(job.workdir, job_digest(job), self.learner.module, self.optimizer)
         if self.counters.scaler:
             self.scaler.load_state_dict(self.counters.scaler)

@@ -4,11 +4,13 @@ import json
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from tasks.disk import read_json, settle
 from tasks.errors import DamagedArtifactError
 from tasks.storage import COUNTERS
 from tasks.store import file_digest
@@ -49,7 +51,7 @@ def write_point(workdir: Path, counters: Counters, module: nn.Module, optimizer:
     (beside / COUNTERS).write_text(json.dumps({"digests": digests, **asdict(counters)}), encoding="utf-8")
     if (workdir / name).exists():
         shutil.rmtree(workdir / name)
-    beside.rename(workdir / name)
+    settle(beside, workdir / name)
     for other in workdir.glob(f"{POINT}*"):
         if other.name != name:
             shutil.rmtree(other)
@@ -65,7 +67,7 @@ def read_point(workdir: Path, job: str, module: nn.Module, optimizer: torch.opti
         DamagedArtifactError: when a file is not what it was when it was written.
     """
     point = _newest(workdir)
-    content = json.loads((point / COUNTERS).read_text(encoding="utf-8")) if point else {}
+    content = _counters(point) if point else {}
     if point is None or content["job"] != job:
         return Counters(job=job)
     digests = content.pop("digests")
@@ -92,14 +94,21 @@ def point_name(epoch: int) -> str:
 def has_point(workdir: Path, job: str) -> bool:
     """Whether the job would go on from a point in this folder."""
     point = _newest(workdir)
-    return point is not None and json.loads((point / COUNTERS).read_text(encoding="utf-8"))["job"] == job
+    return point is not None and _counters(point)["job"] == job
 
 
 def _newest(workdir: Path) -> Path | None:
-    """The last one that is whole: of what came out of a bucket, a worker may have died while it sent it."""
-    points = [path.parent for path in workdir.glob(f"{POINT}*/{COUNTERS}")]
+    """The last one that is whole: of what came out of a bucket, a worker may have died while it sent it, and of what a
+    power cut left, the counters may be empty."""
+    points = [path.parent for path in workdir.glob(f"{POINT}*/{COUNTERS}") if _counters(path.parent)]
     numbered = [path for path in points if path.name.removeprefix(POINT).isdigit()]
     return max(numbered, key=lambda path: int(path.name.removeprefix(POINT)), default=None)
+
+
+def _counters(point: Path) -> dict[str, Any]:
+    """What the counters' file holds; nothing where it cannot be read."""
+    content = read_json(point / COUNTERS)[0] or {}
+    return content if {"job", "digests"} <= content.keys() else {}
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -12,11 +12,8 @@ Only the pieces that a loss needs are there, and a later stage adds those it mis
 tokens' numbers in memory, whatever the size of the data.
 """
 
-import fcntl
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +23,7 @@ from torch import Tensor
 from transformers import AutoConfig
 
 from configs.model import DistillSettings
-from tasks import cache, storage, store
+from tasks import cache, disk, lease, storage, store
 from tasks.contracts import Artifact, Checkpoint
 from tasks.model.asking import Progress, Question, ask
 from tasks.model.text import Rows, read_split
@@ -67,7 +64,7 @@ def prepare(
     folder = place / "teacher_outputs" / cache.key_of(ingredients)
     new = folder / "new"
     folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder):
+    with lease.held(folder.with_name(f"{folder.name}{cache.LOCK}")):
         if not (folder / MANIFEST).is_file():
             storage.fetch(folder)
         whole = _whole(folder)
@@ -86,7 +83,7 @@ def prepare(
             facts = ask(question, missing, new, on_progress)
             for piece in missing:
                 whole[piece] = store.file_digest(new / piece)
-                (new / piece).replace(folder / piece)
+                disk.settle(new / piece, folder / piece)
             new.rmdir()
             manifest = {**facts, "digests": whole}
             store.write_text(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
@@ -166,17 +163,12 @@ def _whole(folder: Path) -> dict[str, str]:
     manifest = folder / MANIFEST
     if not manifest.is_file():
         return {}
-    digests = json.loads(manifest.read_text(encoding="utf-8"))["digests"]
+    try:
+        digests = json.loads(manifest.read_text(encoding="utf-8"))["digests"]
+    except (ValueError, KeyError, TypeError):  # as a power cut may leave it: all of it is computed again
+        return {}
     return {
         name: digest
         for name, digest in digests.items()
         if (folder / name).is_file() and store.file_digest(folder / name) == digest
     }
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """One process at a time computes; the kernel frees a dead one's lock."""
-    with folder.with_name(f"{folder.name}.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

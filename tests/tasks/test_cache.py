@@ -1,9 +1,6 @@
 """What makes a result reusable, and the reason given when it is not."""
 
-import multiprocessing
-import os
-import signal
-import time
+import re
 from pathlib import Path
 
 import pytest
@@ -36,19 +33,25 @@ def test_a_long_list_of_reasons_is_cut_and_counted() -> None:
     assert cache.explain(before, dict.fromkeys(before, "2")).endswith("and 3 more")
 
 
-def _hold(folder: Path, ready: "multiprocessing.synchronize.Event") -> None:
-    with cache.Shelf(folder, "train", "t").lock("k"):
-        ready.set()
-        time.sleep(600)
+@pytest.mark.parametrize("torn", ["", "{", "[]", "\x00\x00", '"text"'])
+def test_what_cannot_be_read_is_not_there_and_is_told(tmp_path: Path, torn: str) -> None:
+    shelf = cache.Shelf(tmp_path, "train", "demo")
+    shelf.remember({"setting a": "1"})
+    shelf.file("k", shelf.place("k"), {"a": 1})
+    assert shelf.find("k") == ({"a": 1}, "")
+    assert shelf.why({"setting a": "2"}) == "a 1 -> 2"
+    (shelf.place("k") / "result.json").write_text(torn)
+    (tmp_path / "stages" / "train" / "latest-demo.json").write_text(torn)
+    found, reason = shelf.find("k")
+    assert found is None
+    assert re.match(r"unreadable: .*/k/result\.json.*; made again$", reason)
+    assert shelf.previous() is None
+    assert re.match(r"unreadable: .*/latest-demo\.json.*; made again$", shelf.why({}))
 
 
-def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    ready = context.Event()
-    holder = context.Process(target=_hold, args=(tmp_path, ready))
-    holder.start()
-    assert ready.wait(60)
-    assert holder.pid is not None
-    os.kill(holder.pid, signal.SIGKILL)
-    with cache.Shelf(tmp_path, "train", "t").lock("k"):
-        pass
+def test_what_was_written_under_other_contracts_is_not_there(tmp_path: Path) -> None:
+    shelf = cache.Shelf(tmp_path, "train", "demo")
+    shelf.file("k", shelf.place("k"), {"contracts": 0})
+    assert re.search("was written under contracts 0, and these are 1; made again", shelf.find("k")[1])
+    (shelf.place("k") / "result.json").write_text("{}")  # by Hone before contracts had a version
+    assert re.search("under contracts None", shelf.find("k")[1])
