@@ -1,11 +1,15 @@
 """Whether what lies in a folder may be loaded, and whether an encoder fits the task."""
 
+import importlib.util
 import inspect
 import json
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import __version__ as transformers_version
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -16,6 +20,22 @@ from transformers.models.auto.modeling_auto import (
 from tasks.errors import ModelError, UnsafeFileError
 from tasks.store import PICKLE_ENDINGS
 
+LIBRARY_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    StrictDataclassError,
+    TypeError,
+    ValueError,
+)
+"""What transformers, safetensors and torch raise at files that are not as they expect."""
+POINTER = b"version https://git-lfs.github.com/spec/"
+POINTER_BYTES = 1024
+"""Git LFS writes shorter ones."""
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model", "spm.model")
 
 
@@ -23,11 +43,13 @@ def check_config(folder: Path) -> PretrainedConfig:
     """The config in a folder, once it is known to ask for no code of its own.
 
     Raises:
-        ModelError: when there is no config, or one that transformers does not know.
+        ModelError: when there is no config, or one that transformers does not know, or files that stand for others.
         UnsafeFileError: when config or tokenizer name code in `auto_map`.
     """
+    check_pointers(folder)
     config = _json(folder / "config.json")
     if config is None:
+        check_adapter(folder)
         raise ModelError(f"{folder}: it holds no config.json, so it is not a Hugging Face model folder")
     for name, content in (("config.json", config), ("tokenizer_config.json", _json(folder / "tokenizer_config.json"))):
         if content and content.get("auto_map"):
@@ -35,10 +57,59 @@ def check_config(folder: Path) -> PretrainedConfig:
                 f"{folder}: refuses {name}, whose auto_map asks to run {_named(content['auto_map'])}: code of a model "
                 "repository is never run; take an encoder that transformers knows itself"
             )
+    for name in ("id2label", "label2id"):
+        if not isinstance(config.get(name) or {}, dict):
+            raise ModelError(
+                f"{folder / 'config.json'}: {name} is a {type(config[name]).__name__}, and has to be an object such as "
+                f'{{"0": "first"}}: write it so, or delete it: the labels come from the data'
+            )
+    if not isinstance(config.get("model_type"), str):
+        raise ModelError(
+            f"{folder / 'config.json'}: model_type is {config.get('model_type', 'not there')}, and without it nobody "
+            'knows which architecture this is: write for example "model_type": "bert"'
+        )
+    if config["model_type"] not in CONFIG_MAPPING:
+        raise ModelError(
+            f"{folder / 'config.json'}: model_type is '{config['model_type']}', which transformers "
+            f"{transformers_version} does not know; take another encoder, such as a bert or a deberta-v2"
+        )
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder}: its config.json cannot be used: {error}") from error
+    except LIBRARY_ERRORS as error:
+        raise ModelError(f"{folder / 'config.json'}: cannot be used: {in_one_line(error)}") from error
+
+
+def check_pointers(folder: Path) -> None:
+    """Refuses a clone that Git LFS has not filled.
+
+    Raises:
+        ModelError: when files hold the names of their contents instead of these.
+    """
+    files = (path for path in sorted(folder.iterdir()) if path.is_file())
+    pointers = [path.name for path in files if path.stat().st_size < POINTER_BYTES and _starts(path, POINTER)]
+    if pointers:
+        raise ModelError(
+            f"{folder}: {', '.join(pointers)}: these are Git LFS pointers, not the files themselves: run "
+            f"'git lfs pull' in the clone (after 'git lfs install' where it is new), and try again"
+        )
+
+
+def check_adapter(folder: Path) -> None:
+    """Refuses an adapter in place of a model.
+
+    Raises:
+        ModelError: saying of which model it is an adapter, and how the two become one.
+    """
+    adapter = _json(folder / "adapter_config.json")
+    if adapter is not None:
+        base = adapter.get("base_model_name_or_path", "a model that it does not name")
+        raise ModelError(
+            f"{folder}: it holds a {adapter.get('peft_type', 'PEFT')} adapter of '{base}' and no whole model: merge "
+            "the two where peft is installed, with as many labels as it was trained for, and give the merged folder as "
+            'model.source: python -c "from peft import AutoPeftModelForSequenceClassification as M; from transformers '
+            f"import AutoTokenizer as T; M.from_pretrained('{folder}', num_labels=LABELS).merge_and_unload()"
+            f".save_pretrained('merged'); T.from_pretrained('{folder}').save_pretrained('merged')\""
+        )
 
 
 def check_weights(folder: Path) -> None:
@@ -46,8 +117,9 @@ def check_weights(folder: Path) -> None:
     ModelError: when the folder holds no weights.
     UnsafeFileError: when it holds them as a pickle only, naming the file.
     """
-    if any(folder.glob("*.safetensors")):
+    if any(path.name != "adapter_model.safetensors" for path in folder.glob("*.safetensors")):
         return
+    check_adapter(folder)
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in PICKLE_ENDINGS)
     if pickles:
         raise UnsafeFileError(
@@ -66,6 +138,14 @@ def check_tokenizer(folder: Path) -> None:
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise ModelError(
             f"{folder}: it holds no tokenizer ({', '.join(TOKENIZER_FILES)}); save the encoder's tokenizer beside it"
+        )
+    check_pointers(folder)
+    models = [name for name in TOKENIZER_FILES if name.endswith(".model") and (folder / name).is_file()]
+    if models and not (folder / "tokenizer.json").is_file() and importlib.util.find_spec("sentencepiece") is None:
+        raise ModelError(
+            f"{folder}: its tokenizer is {models[0]} alone, and Hone reads tokenizer.json: make it where transformers, "
+            'sentencepiece and protobuf are installed: python -c "from transformers import AutoTokenizer as T; '
+            f"T.from_pretrained('{folder}').save_pretrained('{folder}')\""
         )
 
 
@@ -138,6 +218,31 @@ def positions(model: PreTrainedModel) -> int | None:
             return int(module.num_embeddings) - skipped
     limit = getattr(model.config, "max_position_embeddings", None)
     return None if limit is None else int(limit)
+
+
+def check_finite(folder: Path, model: PreTrainedModel) -> None:
+    """Refuses weights that no answer can come of.
+
+    Raises:
+        ModelError: naming those that hold NaN or infinity.
+    """
+    broken = [name for name, weight in model.named_parameters() if not bool(weight.detach().isfinite().all())]
+    if broken:
+        raise ModelError(
+            f"{folder}: {len(broken)} of its weights hold NaN or infinity, the first is {broken[0]}: the training that "
+            "they come from diverged; take an earlier checkpoint"
+        )
+
+
+def in_one_line(error: Exception) -> str:
+    """What a library's exception says, without its line breaks, and of a long one the beginning."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:300]} ..."
+
+
+def _starts(path: Path, with_what: bytes) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(with_what)) == with_what
 
 
 def _json(path: Path) -> dict[str, Any] | None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import (
     AutoModelForSequenceClassification,
@@ -29,7 +28,17 @@ from transformers.utils import logging as transformers_logging
 from configs.model import ModelSettings
 from tasks.errors import ModelError
 from tasks.model.anatomy import apply_shape, shape_record
-from tasks.model.check import check_config, check_fit, check_kind, check_tokenizer, check_weights, takes_token_types
+from tasks.model.check import (
+    LIBRARY_ERRORS,
+    check_config,
+    check_finite,
+    check_fit,
+    check_kind,
+    check_tokenizer,
+    check_weights,
+    in_one_line,
+    takes_token_types,
+)
 from tasks.model.source import resolve_source
 
 ATTENTION = "eager"  # pruning masks single heads and the exporter sees plain matrix products
@@ -52,14 +61,14 @@ def load_model(folder: Path) -> PreTrainedModel:
                 f"{folder}: its weights do not fit its config: {_some(missing)} are missing or of another shape"
             )
         return model.eval()
-    with quiet(), torch.random.fork_rng(devices=[]):  # the weights drawn here are overwritten, and nobody else notices
-        model = AutoModelForSequenceClassification.from_config(config, attn_implementation=ATTENTION).float()
+    with torch.random.fork_rng(devices=[]):  # the weights drawn here are overwritten, and nobody else notices
+        model = _drawn(folder, config)
     apply_shape(model, record)
     try:
         files = [load_file(file) for file in sorted(folder.glob("*.safetensors"))]
         model.load_state_dict({name: value for file in files for name, value in file.items()})
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{folder}: its weights do not fit its config: {error}") from error
+    except LIBRARY_ERRORS as error:
+        raise ModelError(f"{folder}: its weights do not fit its config: {in_one_line(error)}") from error
     return model.eval()
 
 
@@ -74,8 +83,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     with quiet():
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            raise ModelError(f"{folder}: its tokenizer cannot be loaded: {error}") from error
+        except Exception as error:  # the tokenizers library raises no other
+            raise ModelError(f"{folder}: its tokenizer cannot be loaded: {in_one_line(error)}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ModelError(f"{folder}: its tokenizer has no fast version: save it as tokenizer.json")
     if tokenizer.pad_token_id is None:
@@ -126,7 +135,7 @@ def load_pretrained(
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if settings.weights == "random":
-            model = AutoModelForSequenceClassification.from_config(config, attn_implementation=ATTENTION).float()
+            model = _drawn(folder, config)
         else:
             model, missing = _from_pretrained(folder, config)
             encoder = [
@@ -136,6 +145,7 @@ def load_pretrained(
                 raise ModelError(
                     f"{folder}: its weights do not fit its config: {_some(encoder)} are missing or of another shape"
                 )
+            check_finite(folder, model)
     check_fit(settings.source, model, tokenizer, settings.max_length)
     return model.eval(), tokenizer
 
@@ -172,6 +182,18 @@ def quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
+def _drawn(folder: Path, config: PretrainedConfig) -> PreTrainedModel:
+    """A model of this config in fp32, with weights drawn at random."""
+    try:
+        with quiet():
+            model: PreTrainedModel = AutoModelForSequenceClassification.from_config(
+                config, attn_implementation=ATTENTION
+            )
+    except LIBRARY_ERRORS as error:
+        raise ModelError(f"{folder / 'config.json'}: no model can be built of it: {in_one_line(error)}") from error
+    return model.float()
+
+
 def _from_pretrained(folder: Path, config: PretrainedConfig) -> tuple[PreTrainedModel, list[str]]:
     """The model in fp32, and the names of the weights that were not there and were drawn instead."""
     try:
@@ -186,8 +208,11 @@ def _from_pretrained(folder: Path, config: PretrainedConfig) -> tuple[PreTrained
                 dtype=torch.float32,
                 output_loading_info=True,
             )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{folder}: its weights cannot be loaded: {error}") from error
+    except LIBRARY_ERRORS as error:
+        raise ModelError(
+            f"{folder}: its weights cannot be loaded: {in_one_line(error)}: if a file is damaged or cut short, copy it "
+            "again"
+        ) from error
     mismatched = [entry[0] for entry in report["mismatched_keys"]]
     return model, sorted({*report["missing_keys"], *mismatched})
 

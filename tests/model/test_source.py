@@ -22,7 +22,7 @@ from transformers import (
 from configs.model import ModelSettings
 from tasks.errors import ModelError, UnsafeFileError
 from tasks.model.check import positions
-from tasks.model.checkpoint import check_model, load_tokenizer
+from tasks.model.checkpoint import check_model, load_pretrained, load_tokenizer, save_model
 from tasks.model.source import content_digest, resolve_source
 from tasks.model.text import Rows, tokenize
 from tests.tiny import write_encoder
@@ -127,7 +127,7 @@ def test_an_unreadable_config_is_an_error(encoder: Path) -> None:
 
 def test_an_unknown_model_type_is_an_error(encoder: Path) -> None:
     change(encoder / "config.json", model_type="no-such-type")
-    with pytest.raises(ModelError, match=r"config\.json cannot be used: .*no-such-type"):
+    with pytest.raises(ModelError, match=r"config\.json: model_type is 'no-such-type', which transformers"):
         check_model(settings(encoder), LABELS)
 
 
@@ -216,3 +216,70 @@ def test_berts_tokenizer_gives_token_types_only_where_the_model_has_several(
     assert (text.type_ids is not None) == gives
     if gives:
         assert sorted(set(text.type_ids.tolist())) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"id2label": ["no", "yes"]}, r"config\.json: id2label is a list, .* delete it"),
+        ({"layer_norm_eps": "1e-12"}, r"config\.json: cannot be used: .*'layer_norm_eps' expected float, got str"),
+        ({"model_type": None}, r"config\.json: model_type is None"),
+        ({"num_attention_heads": 5}, r"config\.json: no model can be built of it: The hidden size \(32\) is not a"),
+        ({"hidden_act": "sprelu"}, r"config\.json: no model can be built of it: .*sprelu"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_config_that_cannot_be_used_is_one_line_with_its_file_and_field(
+    encoder: Path, values: dict[str, object], message: str
+) -> None:
+    change(encoder / "config.json", **values)
+    with pytest.raises(ModelError, match=message) as raised:
+        check_model(settings(encoder), LABELS)
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 600
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_a_git_lfs_pointer_is_called_one(encoder: Path, file: str) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 90868376\n"
+    (encoder / file).write_text(pointer, encoding="utf-8")
+    with pytest.raises(ModelError, match=rf"{file}: these are Git LFS pointers.* 'git lfs pull'"):
+        check_model(settings(encoder).model_copy(update={"weights": "pretrained"}), LABELS)
+
+
+@pytest.mark.parametrize("with_config", [True, False])
+def test_an_adapter_is_called_one_and_how_to_merge_it_is_said(encoder: Path, with_config: bool) -> None:
+    adapter = {"peft_type": "LORA", "base_model_name_or_path": "some/encoder"}
+    (encoder / "adapter_config.json").write_text(json.dumps(adapter), encoding="utf-8")
+    (encoder / "adapter_model.safetensors").write_bytes(b"")
+    if not with_config:
+        (encoder / "config.json").unlink()
+    with pytest.raises(ModelError, match=r"a LORA adapter of 'some/encoder'.*merge_and_unload"):
+        check_model(settings(encoder).model_copy(update={"weights": "pretrained"}), LABELS)
+
+
+def test_a_tokenizer_that_is_a_sentencepiece_file_alone_is_an_error_that_says_how_to_convert_it(encoder: Path) -> None:
+    (encoder / "tokenizer.json").rename(encoder / "spiece.model")
+    with pytest.raises(ModelError, match=r"tokenizer is spiece\.model alone.*sentencepiece"):
+        load_tokenizer(encoder)
+
+
+@pytest.mark.parametrize("content", ['{"version": "1.0"}', '{"model": 3}', "[]", "nothing"])
+def test_a_tokenizer_of_another_form_is_an_error_in_one_line(encoder: Path, content: str) -> None:
+    (encoder / "tokenizer.json").write_text(content, encoding="utf-8")
+    with pytest.raises(ModelError, match=r"its tokenizer cannot be loaded: ") as raised:
+        load_tokenizer(encoder)
+    assert "\n" not in str(raised.value)
+
+
+def test_weights_that_are_cut_short_or_not_finite_are_errors(encoder: Path) -> None:
+    pretrained = settings(encoder).model_copy(update={"weights": "pretrained"})
+    model, tokenizer = load_pretrained(settings(encoder), LABELS, seed=0)
+    model.bert.encoder.layer[1].output.dense.bias.data[3] = float("nan")
+    save_model(model, tokenizer, encoder)
+    with pytest.raises(ModelError, match=r"1 of its weights hold NaN.*layer\.1\.output\.dense\.bias"):
+        check_model(pretrained, LABELS)
+    weights = (encoder / "model.safetensors").read_bytes()
+    (encoder / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(ModelError, match=r"weights cannot be loaded: .* copy it again"):
+        check_model(pretrained, LABELS)
