@@ -36,7 +36,11 @@ class EvaluateSettings(Section):
     samples: int = Field(300, ge=3, le=100_000)
     """Timed calls of each cell, over all rounds, of the selected model and of the dense teacher it is compared with."""
     cell_seconds: float = Field(2.0, gt=0, le=3600)
-    """Models that decide nothing stop sampling a cell after this long in each round, with at least 3 samples taken."""
+    """Models that decide nothing stop sampling a cell after this long in each round, over all the ways in which they
+    are run, with at least 3 samples taken."""
+    torch_compile_seconds: float = Field(180.0, ge=0, le=3600)
+    """Longest that torch.compile may take for PyTorch's row of the table: some minutes for a small encoder on two
+    cores. Where it takes longer, or finds no compiler, the row is without it. 0 does not try."""
     threads: int = Field(0, ge=0, le=1024)
     """Most threads of a session; 0 takes one for each core that the container may use. Timed are 1, this many, and
     powers of two between; what suits each shape counts."""

@@ -198,7 +198,19 @@ class Latency(Contract):
     round_p50_ms: list[float] = []
     """Median of each round: the spread between processes."""
     configuration: str = ""
-    """What ran it, where it is not the same in every cell: `fp32, 2 threads`."""
+    """What ran it: `fp32, 2 threads`."""
+    from_text_ms: float = 0.0
+    """Median time from the text on: p50_ms, and what the tokenizer takes for as many texts of this length."""
+
+
+class ConfigurationTiming(Contract):
+    """One way of running a model, as it was timed."""
+
+    configuration: str
+    """`fp32, 2 threads`."""
+    threads: int
+    p50_ms: dict[str, float]
+    """Median by cell, `1x32`, over all rounds, or of the trial before them where another way was faster there."""
 
 
 class Placement(Contract):
@@ -295,7 +307,16 @@ class Candidate(Contract):
     peak_memory_bytes: int = 0
     """Largest resident set of the process that measured it."""
     speedup: float = 0.0
-    """Over the best dense configuration of the teacher: geometric mean over the cells of the ratio of medians."""
+    """Over the best dense configuration of the teacher: geometric mean over the cells of the ratio of medians. Both
+    have, in each cell, the number of threads that suits them."""
+    speedup_per_core: float = 0.0
+    """The same with one thread each; 0 where it was not measured."""
+    one_thread: list[Latency] = []
+    """With one thread, by shape."""
+    configurations: list[ConfigurationTiming] = []
+    """Every way of running it that was tried."""
+    timing_note: str = ""
+    """What has to be known of how it was run: why torch.compile had no part, say."""
     placement: Placement | None = None
     """None where no ONNX Runtime session ran it."""
 

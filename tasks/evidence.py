@@ -5,7 +5,8 @@ logits/NAME.npy       float32 [rows, labels]: what a candidate answered, rows as
                       for texts that were spoilt; NAME+alone one text at a time, not evaluate.batch_size together
 rows.npy              int64: places in the split of the rows that were answered; absent where all of them were
 timings.json          {NAME: [one object for each round: providers, load_seconds, peak_memory_bytes,
-                      milliseconds: every sample, by cell in the order of evaluate.cells]}
+                      milliseconds: every sample, by cell in the order of evaluate.cells]}, each cell as what suits the
+                      model there ran it; NAME+one thread with one thread
 forms.json            what every hand-off from one form to the next changed, and whether the model serves
 golden.json           requests with the answers that the selected model has to give wherever it is loaded
 """
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 GOLDEN = "golden.json"
+ONE_THREAD = "one thread"
 ALONE = "alone"
 """Where activations are quantised with one scale for a whole batch, an answer depends on its neighbours there."""
 

@@ -1,6 +1,7 @@
 """Puts what was measured of each model together."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
@@ -8,9 +9,18 @@ import numpy as np
 from configs.delivery import EvaluateSettings
 from tasks.contracts import Candidate, Latency, Placement
 from tasks.evaluate import latency, metrics
+from tasks.evaluate.contenders import Timed
 from tasks.evaluate.floor import Floor
-from tasks.evaluate.latency import Timing
 from tasks.model.subject import Subject
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One model's, by cell."""
+
+    latency: list[Latency]
+    """Each cell in the configuration that suits it."""
+    one_thread: list[Latency]
 
 
 def describe_all(
@@ -19,9 +29,9 @@ def describe_all(
     *,
     labels: np.ndarray,
     logits: Mapping[str, np.ndarray],
-    timings: Mapping[str, Sequence[Timing]],
+    timed: Mapping[str, Timed],
+    tokenizing: Mapping[str, Sequence[float]],
     baseline: str,
-    dense: Sequence[str],
     placements: Mapping[str, Placement],
     settings: EvaluateSettings,
 ) -> list[Candidate]:
@@ -30,12 +40,18 @@ def describe_all(
     Args:
         labels: [rows], the true ones.
         logits: [rows, labels] by name.
-        timings: one for each round, by name.
+        timed: their rounds, by name.
+        tokenizing: milliseconds that a model's tokenizer takes, by name and cell; of the floor none.
         baseline: name of the candidate that speed-ups are over.
-        dense: what ran the baseline, by cell.
         placements: of the sessions, by name.
     """
-    reference = latency.latencies(timings[baseline], settings.cells, dense)
+    speeds = {
+        name: Speed(
+            latency.latencies(model.rounds, settings.cells, model.best, tokenizing.get(name, ())),
+            latency.latencies(model.one_thread, settings.cells) if model.one_thread else [],
+        )
+        for name, model in timed.items()
+    }
     known = [
         {
             "name": subject.name,
@@ -62,12 +78,11 @@ def describe_all(
     for fields in known:
         name = str(fields["name"])
         quality, confusion = metrics.score(logits[name], labels, settings.calibration_bins)
-        measured = reference if name == baseline else latency.latencies(timings[name], settings.cells)
         found.append(
             Candidate.model_validate(
                 {
                     **fields,
-                    **_speed(timings[name], measured, reference),
+                    **_speed(timed[name], speeds[name], speeds[baseline], from_text=name == "floor"),
                     "metrics": quality,
                     "confusion": confusion,
                     "placement": placements.get(name),
@@ -77,12 +92,24 @@ def describe_all(
     return found
 
 
-def _speed(timings: Sequence[Timing], measured: list[Latency], baseline: list[Latency]) -> dict[str, object]:
+def _speed(timed: Timed, measured: Speed, baseline: Speed, *, from_text: bool) -> dict[str, object]:
+    """Args:
+    from_text: compares from the text on, as what has no tokenizer is timed from there.
+    """
+    per_core = (
+        latency.speedup(measured.one_thread, baseline.one_thread)
+        if measured.one_thread and baseline.one_thread
+        else 0.0
+    )
     return {
-        "provider": timings[0].providers[0],
-        "latency": measured,
-        "throughput": round(latency.throughput(measured), 2),
-        "speedup": round(latency.speedup(measured, baseline), 4),
-        "load_seconds": round(median(timing.load_seconds for timing in timings), 4),
-        "peak_memory_bytes": max(timing.peak_memory_bytes for timing in timings),
+        "provider": timed.rounds[0].providers[0],
+        "latency": measured.latency,
+        "one_thread": measured.one_thread,
+        "configurations": timed.table,
+        "timing_note": timed.note,
+        "throughput": round(latency.throughput(measured.latency), 2),
+        "speedup": round(latency.speedup(measured.latency, baseline.latency, from_text=from_text), 4),
+        "speedup_per_core": round(per_core, 4),
+        "load_seconds": round(median(timing.load_seconds for timing in timed.rounds), 4),
+        "peak_memory_bytes": max(timing.peak_memory_bytes for timing in timed.rounds),
     }

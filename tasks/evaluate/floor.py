@@ -1,5 +1,6 @@
 """What a person would try first: TF-IDF with logistic regression. What does not beat it is not worth a transformer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -7,7 +8,7 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from configs.delivery import EvaluateSettings, parse_cell
+from configs.delivery import EvaluateSettings
 from tasks.evaluate.latency import Timing
 from tasks.evaluate.stopwatch import call_repeatedly
 from tasks.model.text import Rows
@@ -45,14 +46,20 @@ class Floor:
         logits[:, self.classifier.classes_] = np.maximum(known, -60.0)
         return logits
 
-    def time(self, settings: EvaluateSettings, seed: int) -> Timing:
-        """Times it in this process, on one core, over texts of `length` words that it knows."""
-        words = sorted(term for term in self.vectorizer.vocabulary_ if " " not in term)
-        draw = np.random.default_rng(seed)
-        milliseconds = []
-        for batch, length in map(parse_cell, settings.cells):
-            texts = [" ".join(draw.choice(words, length)) for _ in range(batch)]
-            milliseconds.append(call_repeatedly(partial(self.logits, texts), settings.samples, settings.cell_seconds))
+    @property
+    def words(self) -> list[str]:
+        """That it knows, in their order."""
+        return sorted(term for term in self.vectorizer.vocabulary_ if " " not in term)
+
+    def time(self, cells: Sequence[list[str]], settings: EvaluateSettings) -> Timing:
+        """Times it in this process, on one core, from the text on: what counts words is most of it.
+
+        Args:
+            cells: texts of each cell.
+        """
+        milliseconds = [
+            call_repeatedly(partial(self.logits, texts), settings.samples, settings.cell_seconds) for texts in cells
+        ]
         return Timing(providers=["cpu"], load_seconds=0.0, peak_memory_bytes=0, milliseconds=milliseconds)
 
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,12 @@ class Order:
     samples: int
     seconds: float
     seed: int
+    variants: list[str] = field(default_factory=list)
+    """Of a model in PyTorch: `fp32`, `bf16`, `bf16, compiled`. They share a process, as they share its threads."""
+    compile_seconds: float = 0.0
+    """After which torch.compile is given up."""
+    compiled_folder: str = ""
+    """Keeps what torch.compile made, from one process to the next."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,10 @@ class Timing:
     """Largest resident set of the process, runtime included."""
     milliseconds: list[list[float]]
     """Every sample, by cell in the order of the cells."""
+    variants: dict[str, list[list[float]]] = field(default_factory=dict)
+    """The same for each of the order's variants; empty at cells where another was twice as fast."""
+    note: str = ""
+    """What became of the order's variants where it is not what was asked for."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,9 @@ class Turn:
     """Calls of each cell in each round, at most."""
     seconds: float
     """After which a cell ends with fewer, though never with fewer than 3."""
+    variants: tuple[str, ...] = ()
+    compile_seconds: float = 0.0
+    compiled_folder: str = ""
 
 
 def time_models(
@@ -115,6 +128,9 @@ def _order(turn: Turn, providers: Sequence[str], seed: int) -> Order:
         samples=turn.samples,
         seconds=turn.seconds,
         seed=seed,
+        variants=list(turn.variants),
+        compile_seconds=turn.compile_seconds,
+        compiled_folder=turn.compiled_folder,
     )
 
 
@@ -137,7 +153,7 @@ def measure(name: str, order: Order, limit_seconds: float | None = None) -> Timi
             finished = subprocess.run(
                 command,
                 cwd=ROOT,
-                env=_environment(order.threads),
+                env=_environment(order),
                 capture_output=True,
                 text=True,
                 timeout=limit,
@@ -181,11 +197,17 @@ def model_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def latencies(timings: Sequence[Timing], cells: Sequence[str], configurations: Sequence[str] = ()) -> list[Latency]:
+def latencies(
+    timings: Sequence[Timing],
+    cells: Sequence[str],
+    configurations: Sequence[str] = (),
+    tokenizing_ms: Sequence[float] = (),
+) -> list[Latency]:
     """Percentiles of each cell over the samples of all rounds, and each round's own median.
 
     Args:
         configurations: in words, what ran each cell; empty where it was the same in all.
+        tokenizing_ms: what the tokenizer takes before each cell; empty of what is timed from the text on.
     """
     found = []
     for place, cell in enumerate(cells):
@@ -203,14 +225,22 @@ def latencies(timings: Sequence[Timing], cells: Sequence[str], configurations: S
                 samples=len(pooled),
                 round_p50_ms=[round(float(np.median(one)), 4) for one in rounds],
                 configuration=configurations[place] if configurations else "",
+                from_text_ms=round(float(p50) + (tokenizing_ms[place] if tokenizing_ms else 0.0), 4),
             )
         )
     return found
 
 
-def speedup(candidate: Sequence[Latency], baseline: Sequence[Latency]) -> float:
-    """Geometric mean over the cells of baseline median / candidate median: above 1 is faster than the baseline."""
-    ratios = [slow.p50_ms / fast.p50_ms for fast, slow in zip(candidate, baseline, strict=True)]
+def speedup(candidate: Sequence[Latency], baseline: Sequence[Latency], *, from_text: bool = False) -> float:
+    """Geometric mean over the cells of baseline median / candidate median: above 1 is faster than the baseline.
+
+    Args:
+        from_text: compares the times from the text on, tokenizing included.
+    """
+    ratios = [
+        slow.from_text_ms / fast.from_text_ms if from_text else slow.p50_ms / fast.p50_ms
+        for fast, slow in zip(candidate, baseline, strict=True)
+    ]
     return math.exp(sum(map(math.log, ratios)) / len(ratios))
 
 
@@ -219,11 +249,20 @@ def throughput(measured: Sequence[Latency]) -> float:
     return max(1000 * cell.batch / cell.p50_ms for cell in measured)
 
 
-def _environment(threads: int) -> dict[str, str]:
+def _environment(order: Order) -> dict[str, str]:
     """The child's environment: its own number of threads, whatever the parent was started with; no hub, no chatter."""
-    count = str(threads or usable_cores())
+    count = str(order.threads or usable_cores())
     pools = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), count)
-    return {**os.environ, **pools, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+    # One process at a time compiles, and writes what it made where this run may write.
+    compiling = {"TORCHINDUCTOR_CACHE_DIR": order.compiled_folder, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+    return {
+        **os.environ,
+        **pools,
+        **(compiling if order.compiled_folder else {}),
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
+    }
 
 
 def _end_of(text: str, lines: int = 15) -> str:

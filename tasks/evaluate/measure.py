@@ -1,7 +1,6 @@
 """Everything that is measured of the chain's models: answers, hand-offs, placement, serving, speed."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,13 +11,15 @@ import numpy.typing as npt
 
 from configs.recipe import Recipe
 from tasks import evidence, store
-from tasks.contracts import ExportedModels, Handoff, Placement, PreparedData, Serving, TrainedModel
-from tasks.evaluate import candidates, dense, floor, machine
-from tasks.evaluate.latency import Timing, Turn, check_cells, time_models
+from tasks.contracts import ExportedModels, Handoff, Placement, PreparedData, Serving, SessionSettings, TrainedModel
+from tasks.evaluate import candidates, floor, from_text, machine
+from tasks.evaluate.contenders import Timed, best_threads
+from tasks.evaluate.latency import check_cells
 from tasks.evaluate.parity import hand_over
 from tasks.evaluate.placement import place
 from tasks.evaluate.spoil import spoil
-from tasks.model import sessions
+from tasks.evaluate.steps import Steps
+from tasks.evaluate.timing import time_all
 from tasks.model.predict import predict
 from tasks.model.subject import Subject, subjects_of
 from tasks.model.text import Rows, read_split
@@ -26,28 +27,10 @@ from tasks.probe.golden import choose_rows, serving_settings, write_golden
 from tasks.probe.probe import probe
 from tasks.stage import Workshop
 
-NO_LIMIT = 1e9
+MEMORY_ARENA = True
+"""ONNX Runtime's own choice. Without it every call asks the system for its memory anew, which costs time that grows
+with the shape; with it a server holds what its largest call has needed."""
 Logits = npt.NDArray[np.float32]
-
-
-class Steps:
-    """Counts what is behind the stage, for its progress bar; hand-offs and rounds turn up on the way."""
-
-    def __init__(self, workshop: Workshop, total: int) -> None:
-        self._workshop, self._total, self._done = workshop, total, 0
-
-    def expect(self, steps: int) -> None:
-        """So many more are still to come."""
-        self._total = self._done + steps
-
-    def tell(self, note: str) -> None:
-        """What it is waiting for, with nothing done."""
-        self._workshop.advanced(self._done, self._total, note)
-
-    def behind(self, note: str) -> None:
-        """One more step is done."""
-        self._done += 1
-        self._workshop.advanced(self._done, self._total, note)
 
 
 def measure(
@@ -106,18 +89,27 @@ def measure(
     serving = _serve(recipe, data, by_name[selected], test, logits[selected], folder)
     steps.behind("golden requests in a process of their own")
     quiet = machine.QuietRounds(recipe.gate.max_background_load, settings.quiet_seconds, steps.tell)
-    timings, ran_dense = _time(recipe, subjects, by_name[baseline], selected, workshop.scratch, steps, quiet)
-    timings["floor"] = [tfidf.time(settings, recipe.seed)]
-    plain = {name: [asdict(timing) for timing in rounds] for name, rounds in timings.items()}
-    evidence.save(folder, test.labels, {**logits, **otherwise}, plain)
+    timed = time_all(
+        recipe,
+        subjects,
+        baseline=baseline,
+        selected=selected,
+        room=workshop.scratch,
+        steps=steps,
+        quiet=quiet,
+    )
+    texts = from_text.Texts(tfidf.words, settings, recipe.seed)
+    timed["floor"] = Timed([tfidf.time(texts.cells, settings)], best=[])
+    tokenizing = {subject.name: texts.tokenizing_ms(subject.folder) for subject in subjects}
+    evidence.save(folder, test.labels, {**logits, **otherwise}, _plain(timed))
     described = candidates.describe_all(
         subjects,
         tfidf,
         labels=test.labels,
         logits=logits,
-        timings=timings,
+        timed=timed,
+        tokenizing=tokenizing,
         baseline=baseline,
-        dense=ran_dense,
         placements=placements,
         settings=settings,
     )
@@ -135,45 +127,18 @@ def measure(
             "waited_for_quiet_seconds": round(quiet.waited, 1),
         },
         "handoffs": handoffs,
+        "session": SessionSettings(
+            providers=providers, threads=best_threads(timed[selected].table), memory_arena=MEMORY_ARENA
+        ),
         "serving": serving,
     }
 
 
-def _time(
-    recipe: Recipe,
-    subjects: Sequence[Subject],
-    teacher: Subject,
-    selected: str,
-    room: Path,
-    steps: Steps,
-    quiet: machine.QuietRounds,
-) -> tuple[dict[str, list[Timing]], list[str]]:
-    """Every model's rounds, the dense teacher's as its best configuration ran each cell, and which one that was.
-
-    The selected model and the teacher decide, so they are timed in full; the others for a while."""
-    settings, seed = recipe.evaluate, recipe.seed
-    providers = [str(provider) for provider in recipe.export.providers]
-    each_round = math.ceil(settings.samples / settings.rounds)
-    provider = sessions.obtainable([*providers, "cpu"])[0]
-    found = dense.configurations(teacher, provider, settings.threads, room / "fp16")
-    turns = dense.turns(teacher.name, found, settings.cells, each_round, NO_LIMIT)
-    turns += [
-        Turn(
-            subject.name,
-            subject,
-            settings.threads,
-            tuple(settings.cells),
-            each_round,
-            NO_LIMIT if subject.name == selected else settings.cell_seconds,
-        )
-        for subject in subjects
-        if subject.name != teacher.name
-    ]
-    steps.expect(len(turns) * settings.rounds)
-    timings = time_models(turns, settings.rounds, providers, seed, steps.behind, quiet.round)
-    timings[teacher.name], best = dense.merged(teacher.name, found, timings)
-    known = {subject.name for subject in subjects}
-    return {name: rounds for name, rounds in timings.items() if name in known}, best
+def _plain(timed: Mapping[str, Timed]) -> dict[str, list[dict[str, Any]]]:
+    """As the evidence keeps it."""
+    found = {name: model.rounds for name, model in timed.items()}
+    found |= {f"{name}+{evidence.ONE_THREAD}": model.one_thread for name, model in timed.items() if model.one_thread}
+    return {name: [asdict(timing) for timing in rounds] for name, rounds in found.items()}
 
 
 def _serve(

@@ -4,11 +4,15 @@ It imports the runtime it measures and as little else as can be: what else is lo
 threads as noise.
 """
 
+import copy
 import json
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +21,68 @@ import numpy as np
 from tasks.evaluate.stopwatch import call_repeatedly
 
 Call = Callable[[dict[str, np.ndarray]], np.ndarray]
+COMPILED = ", compiled"
+HOPELESS = 2.0
+"""A variant whose single call takes so many times as long as another's is not timed in that cell."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that is ready."""
+
+    calls: dict[str, Call]
+    """By variant; of a session only one."""
+    providers: list[str]
+    load_seconds: float
+    note: str = ""
 
 
 def carry_out(order: dict[str, Any]) -> dict[str, Any]:
     """The fields of `latency.Timing` for the fields of a `latency.Order`."""
     folder = Path(order["folder"])
-    load = {"onnxruntime": _load_onnx, "pytorch": _load_pytorch}[order["runtime"]]
-    call, providers, load_seconds = load(folder, order["providers"], order["threads"])
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    milliseconds = []
-    for batch, length in order["cells"]:
-        tokens = random_tokens(batch, length, config["vocab_size"], order["seed"])
-        milliseconds.append(call_repeatedly(lambda: call(tokens), order["samples"], order["seconds"]))  # noqa: B023
+    cells = [random_tokens(batch, length, config["vocab_size"], order["seed"]) for batch, length in order["cells"]]
+    model = {"onnxruntime": _load_onnx, "pytorch": _load_pytorch}[order["runtime"]](folder, order, cells)
+    found: dict[str, list[list[float]]] = {name: [] for name in model.calls}
+    for tokens in cells:
+        worth = _worth_timing(model.calls, tokens)
+        for name, call in model.calls.items():
+            taken = (
+                call_repeatedly(partial(call, tokens), order["samples"], order["seconds"] / len(worth))
+                if name in worth
+                else []
+            )
+            found[name].append(taken)
+    first = next(iter(found))
     return {
-        "providers": providers,
-        "load_seconds": load_seconds,
+        "providers": model.providers,
+        "load_seconds": model.load_seconds,
         "peak_memory_bytes": peak_memory_bytes(),
-        "milliseconds": milliseconds,
+        "milliseconds": found[first],
+        "variants": found if order["runtime"] == "pytorch" else {},
+        "note": model.note,
     }
+
+
+def _worth_timing(calls: dict[str, Call], tokens: dict[str, np.ndarray]) -> list[str]:
+    """The first variant, and those that are not hopeless beside the fastest."""
+    if len(calls) == 1:
+        return list(calls)
+    seconds = _seconds_each(calls, tokens)
+    limit = HOPELESS * min(seconds.values())
+    first, *others = calls
+    return [first, *(name for name in others if seconds[name] <= limit)]
+
+
+def _seconds_each(calls: dict[str, Call], tokens: dict[str, np.ndarray]) -> dict[str, float]:
+    """Of the second call of each."""
+    seconds = {}
+    for name, call in calls.items():
+        call(tokens)
+        begun = time.perf_counter()
+        call(tokens)
+        seconds[name] = time.perf_counter() - begun
+    return seconds
 
 
 def random_tokens(batch: int, length: int, vocabulary: int, seed: int) -> dict[str, np.ndarray]:
@@ -57,11 +105,11 @@ def peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _load_onnx(folder: Path, providers: list[str], threads: int) -> tuple[Call, list[str], float]:
+def _load_onnx(folder: Path, order: dict[str, Any], _cells: list[dict[str, np.ndarray]]) -> Loaded:
     from tasks.model.sessions import create_session
 
     begun = time.perf_counter()
-    session = create_session(folder / "model.onnx", providers, threads)
+    session = create_session(folder / "model.onnx", order["providers"], order["threads"])
     load_seconds = time.perf_counter() - begun
     wanted = [entry.name for entry in session.get_inputs()]
 
@@ -69,28 +117,77 @@ def _load_onnx(folder: Path, providers: list[str], threads: int) -> tuple[Call, 
         logits: np.ndarray = session.run(None, {name: tokens[name] for name in wanted})[0]
         return logits
 
-    return call, session.get_providers(), load_seconds
+    return Loaded({"session": call}, session.get_providers(), load_seconds)
 
 
-def _load_pytorch(folder: Path, providers: list[str], threads: int) -> tuple[Call, list[str], float]:
+def _load_pytorch(folder: Path, order: dict[str, Any], cells: list[dict[str, np.ndarray]]) -> Loaded:
+    """The model as a person would run it: with PyTorch's own attention (SDPA) where the architecture has it, in each
+    of the order's precisions, and compiled where that is asked for and can be done in time."""
     import torch
 
     from tasks.model.checkpoint import load_model
 
-    if threads:
-        torch.set_num_threads(threads)
-    device = torch.device("cuda" if providers[0] != "cpu" and torch.cuda.is_available() else "cpu")
+    if order["threads"]:
+        torch.set_num_threads(order["threads"])
+    device = torch.device("cuda" if order["providers"][0] != "cpu" and torch.cuda.is_available() else "cpu")
     begun = time.perf_counter()
     model = torch.nn.Module.to(load_model(folder), device)
     load_seconds = time.perf_counter() - begun
+    notes = []
+    try:
+        model.set_attn_implementation("sdpa")
+    except ValueError:  # what transformers raises of an architecture that has none
+        notes.append("this architecture has no SDPA attention in transformers")
+    variants = list(order.get("variants") or ["fp32"])
+    forms, calls = {"fp32": model}, {}
+    if any(name.startswith("bf16") for name in variants):
+        forms["bf16"] = copy.deepcopy(model).to(torch.bfloat16)
+    for name in variants:
+        if not name.endswith(COMPILED):
+            calls[name] = partial(_ask_pytorch, forms[name], device)
+    if order["compile_seconds"] and not any(name.endswith(COMPILED) for name in variants):
+        seconds = _seconds_each(calls, cells[-1])
+        variants.append(min(seconds, key=lambda name: seconds[name]) + COMPILED)
+    for name in variants:
+        if name.endswith(COMPILED):
+            form = forms[name.removesuffix(COMPILED)]
+            call = partial(_ask_pytorch, torch.compile(form, dynamic=True), device)
+            if problem := _failure_to_compile(call, cells, order["compile_seconds"]):
+                notes.append(problem)
+            else:
+                calls[name] = call
+    return Loaded(calls, [device.type], load_seconds, "; ".join(notes))
 
-    def call(tokens: dict[str, np.ndarray]) -> np.ndarray:
-        with torch.inference_mode():
-            ids, mask = (torch.from_numpy(tokens[name]).to(device) for name in ("input_ids", "attention_mask"))
-            logits: np.ndarray = model(input_ids=ids, attention_mask=mask).logits.cpu().numpy()
-            return logits
 
-    return call, [device.type], load_seconds
+def _ask_pytorch(model: Any, device: Any, tokens: dict[str, np.ndarray]) -> np.ndarray:
+    import torch
+
+    with torch.inference_mode():
+        ids, mask = (torch.from_numpy(tokens[name]).to(device) for name in ("input_ids", "attention_mask"))
+        logits: np.ndarray = model(input_ids=ids, attention_mask=mask).logits.float().cpu().numpy()
+        return logits
+
+
+def _failure_to_compile(call: Call, cells: list[dict[str, np.ndarray]], seconds: float) -> str:
+    """Compiles for every cell, and says why not where that fails or takes too long; empty where it is done."""
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
+    try:
+        for tokens in cells:
+            call(tokens)
+    except Exception as problem:  # noqa: BLE001 - whatever torch.compile cannot do, the model runs without it
+        # Torch may wrap what interrupted it.
+        late = isinstance(problem, TimeoutError) or "TimeoutError" in str(problem)
+        first = (str(problem).strip().splitlines() or [""])[0][:200]
+        return f"torch.compile was not done after {seconds:g} s" if late else f"torch.compile failed: {first}"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    return ""
 
 
 if __name__ == "__main__":

@@ -14,7 +14,11 @@ HOLDS: dict[Direction, Callable[[float, float], bool]] = {
     "at_most": lambda value, threshold: value <= threshold,
     "above": lambda value, threshold: value > threshold,
 }
-SPEED_SETTINGS = {"speedup": "gate.min_speedup", "p95": "gate.max_p95_ms"}
+SPEED_SETTINGS = {
+    "speedup": "gate.min_speedup",
+    "speedup_per_core": "gate.min_speedup_per_core",
+    "p95": "gate.max_p95_ms",
+}
 
 
 def exact_checks(settings: GateSettings, report: EvaluationReport) -> list[Check]:
@@ -56,24 +60,33 @@ def speed_checks(
     baseline: Sequence[Rounds],
     cells: Sequence[str],
     seed: int,
+    one_thread: Sequence[Sequence[Rounds]] = ((), ()),
 ) -> list[Check | Claim]:
-    """The speed-up by the lower end of its interval, and the p95 by the upper end of its own. With no least speed-up
-    set, the model may still not be slower than the dense teacher: small is no use when slow.
+    """Two speed-ups, each by the lower end of its interval, and the p95 by the upper end of its own.
+
+    `speedup` is of latency, each model with the number of threads that suits it. With no least one set, the model may
+    still not be slower than the dense teacher: small is no use when slow. `speedup_per_core` is of throughput, one
+    thread each; with no least one set it is told and decides nothing.
 
     Args:
         candidate, baseline: the calls of each cell, by round.
         cells: what the cells are, in order.
+        one_thread: the same of both with one thread.
     """
-    found: list[Check | Claim] = []
-    threshold = settings.min_speedup or 1.0
     load = float(report.machine.get("background_load") or 0.0)
-    if report.selected == report.baseline:  # the dense teacher itself: there is nothing to time against it
-        found.append(_require("speedup", 1.0, threshold, "at_least", "x"))
-    elif not candidate or not baseline:
-        found.append(_require("speedup", None, threshold, "at_least", "x"))
-    else:
-        ratio = speedup(candidate, baseline, resamples=settings.resamples, seed=seed)
-        found.append(speed_claim("speedup", "", ratio, threshold, "at_least", "x", load, settings))
+    itself = report.selected == report.baseline  # the dense teacher: there is nothing to time against it
+
+    def faster(name: str, threshold: float, fast: Sequence[Rounds], slow: Sequence[Rounds]) -> Check | Claim:
+        if itself or not fast or not slow:
+            return _require(name, 1.0 if itself else None, threshold, "at_least", "x")
+        ratio = speedup(fast, slow, resamples=settings.resamples, seed=seed)
+        return speed_claim(name, "", ratio, threshold, "at_least", "x", load, settings)
+
+    found = [faster("speedup", settings.min_speedup or 1.0, candidate, baseline)]
+    if settings.min_speedup_per_core is not None:
+        found.append(faster("speedup_per_core", settings.min_speedup_per_core, *one_thread))
+    elif all(one_thread) and not itself:
+        found.append(_told_per_core(speedup(*one_thread, resamples=settings.resamples, seed=seed), settings.level))
     if settings.max_p95_ms is not None:
         subject = "{}×{}".format(*parse_cell(settings.p95_cell))
         if candidate:
@@ -83,6 +96,23 @@ def speed_checks(
         else:
             found.append(_require("p95", None, settings.max_p95_ms, "at_most", "ms", subject))
     return found
+
+
+def _told_per_core(measured: Measured, level: float) -> Check:
+    """Nobody asks for it: with its interval, where there is more than a round to tell one from."""
+    several = measured.rounds > 1
+    return Check(
+        name="speedup_per_core",
+        verdict="INCONCLUSIVE",
+        value=measured.value,
+        threshold=1.0,
+        unit="x",
+        direction="at_least",
+        low=measured.low(level) if several else None,
+        high=measured.high(level) if several else None,
+        level=level if several else None,
+        decides=False,
+    )
 
 
 def speed_claim(

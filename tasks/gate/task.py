@@ -56,6 +56,10 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
             evidence.read_calls(folder, report.baseline),
             recipe.evaluate.cells,
             seed,
+            [
+                evidence.read_calls(folder, f"{name}+{evidence.ONE_THREAD}")
+                for name in (report.selected, report.baseline)
+            ],
         )
         found += demands.placement_checks(settings, report)
         found += demands.parity_checks(settings, report.handoffs)

@@ -80,6 +80,7 @@ def build_report(
         "checks": [_plain(check) for check in verdict.checks],
         "slices": [_plain(check) for check in verdict.slices],
         "handoffs": [_plain(handoff) for handoff in evaluation.handoffs],
+        "session": _plain(evaluation.session) if evaluation.session else None,
         "serving": _plain(evaluation.serving) if evaluation.serving else None,
         "examples": examples,
         "champion": {

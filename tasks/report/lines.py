@@ -34,12 +34,13 @@ class Line:
 
 def check_line(check: Check) -> Line:
     """One check."""
+    decides = check.get("decides", True)
     return Line(
-        verdict=check["verdict"],
+        verdict=check["verdict"] if decides else "",
         name=wording.check_name(check),
         value=wording.check_value(check),
         bound=wording.check_bound(check),
-        asked=wording.check_demand(check),
+        asked=wording.check_demand(check) if decides else "nothing",
         detail=check.get("detail", ""),
         check=check,
     )

@@ -8,7 +8,7 @@ from rich.table import Table
 from tasks.report import wording
 from tasks.report.lines import Line, told, told_slices
 
-LATENCY = 3  # column of the table
+LATENCY = slice(3, 5)  # columns of the table
 COLOURS = {"ACCEPTED": "green", "REJECTED": "red", "INCONCLUSIVE": "yellow", "": "dim"}
 BUSY = 0.05
 """Share of the machine that others may take before it is said beside the speed-up."""
@@ -18,14 +18,17 @@ def summary_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Heads and rows, all of it text, the candidates in their order."""
     cell = wording.headline_cell(report["candidates"])
     at = f" {cell[0]}x{cell[1]}" if cell else ""
-    heads = ["model", "accuracy", "size", f"p50 ms{at}", "speed-up"]
+    heads = ["model", "accuracy", "size", f"p50 ms{at}", "from text", "speed-up", "per core"]
     return heads, [
         [
             wording.model(candidate["name"]),
             wording.share(candidate["metrics"].get("accuracy")),
             wording.size(candidate["size_bytes"]),
-            wording.milliseconds(wording.latency_at(candidate, cell)),
+            # What has no tokenizer is timed from the text on alone.
+            wording.milliseconds(wording.latency_at(candidate, cell) if candidate["runtime"] != "sklearn" else None),
+            wording.milliseconds(wording.from_text_at(candidate, cell)),
             wording.factor(candidate["speedup"]),
+            wording.factor(candidate["speedup_per_core"]),
         ]
         for candidate in report["candidates"]
     ]
@@ -81,7 +84,7 @@ def _lines(report: dict[str, Any]) -> list[Line]:
 def _note(line: Line, report: dict[str, Any]) -> str:
     """What else took the machine while it was timed, if that is worth a word."""
     load = report["machine"].get("background_load") or 0.0
-    timed = line.check is not None and line.check["name"] in ("speedup", "p95")
+    timed = line.check is not None and line.check["name"] in ("speedup", "speedup_per_core", "p95")
     return f"other processes took {wording.share(load, 0)} of the machine meanwhile" if timed and load > BUSY else ""
 
 

@@ -69,7 +69,14 @@ def publish_report(
             }
         )
         candidate = evaluation.candidate(evaluation.selected)
-        log.metrics({**candidate.metrics, "speedup": candidate.speedup, "size_bytes": float(candidate.size_bytes)})
+        log.metrics(
+            {
+                **candidate.metrics,
+                "speedup": candidate.speedup,
+                "speedup_per_core": candidate.speedup_per_core,
+                "size_bytes": float(candidate.size_bytes),
+            }
+        )
     _show(report, registered)
     return report
 

@@ -22,6 +22,7 @@ CHECKS = {
     "peak_memory": "Peak memory of a process that serves it",
     "load_time": "Time to load",
     "speedup": "Speed-up over the best dense teacher",
+    "speedup_per_core": "Speed-up with one thread each",
     "p95": "95th percentile of the latency",
     "fallback_nodes": "Nodes that fell back to another provider",
     "parity": "Parity",
@@ -214,6 +215,12 @@ def latency_at(candidate: dict[str, Any], cell: tuple[int, int] | None) -> float
     """Median milliseconds of a candidate at a batch x length."""
     found = [entry["p50_ms"] for entry in candidate["latency"] if (entry["batch"], entry["length"]) == cell]
     return found[0] if found else None
+
+
+def from_text_at(candidate: dict[str, Any], cell: tuple[int, int] | None) -> float | None:
+    """Median milliseconds from the text on, tokenizing included."""
+    found = [entry["from_text_ms"] for entry in candidate["latency"] if (entry["batch"], entry["length"]) == cell]
+    return (found[0] or None) if found else None
 
 
 def percentile_99(latency: dict[str, Any]) -> float | None:

@@ -12,6 +12,7 @@ from tasks.contracts import (
     ExportedModels,
     OnnxModel,
     PreparedData,
+    SessionSettings,
     StageRecord,
     TrainedModel,
 )
@@ -80,6 +81,7 @@ def context(storage: Path, **evaluate) -> RunContext:
         "threads": 1,
         "robustness": ["typos"],
         "quiet_seconds": 0,
+        "torch_compile_seconds": 0,
         **evaluate,
     }
     recipe = parse_recipe(
@@ -193,12 +195,29 @@ def test_every_session_says_where_its_nodes_ran(run):
         assert placement.nodes["cpu"] > 10
         assert placement.fallback == []
     assert report.candidate("teacher-pytorch").placement is None
+    assert report.session == SessionSettings(providers=["cpu"], threads=1, memory_arena=True)
 
 
 def test_the_dense_teacher_says_for_each_cell_what_ran_it(run):
     _, report, _ = run
     assert {cell.configuration for cell in report.candidate("teacher").latency} == {"fp32, 1 thread"}
     assert {cell.samples for cell in report.candidate("teacher").latency} == {3}
+    in_pytorch = report.candidate("teacher-pytorch")
+    assert {cell.configuration for cell in in_pytorch.latency} <= {"fp32, 1 thread", "bf16, 1 thread"}
+    assert [row.configuration for row in in_pytorch.configurations] == ["fp32, 1 thread", "bf16, 1 thread"]
+    assert in_pytorch.timing_note == ""
+
+
+def test_every_exported_model_has_a_speedup_with_one_thread_and_a_time_from_the_text_on(run):
+    _, report, _ = run
+    teacher, selected, floor = (report.candidate(name) for name in ("teacher", "distilled", "floor"))
+    assert teacher.speedup_per_core == 1.0
+    assert selected.speedup_per_core > 0
+    assert [len(one.one_thread) for one in (teacher, selected, floor)] == [2, 2, 0]
+    assert all(cell.from_text_ms > cell.p50_ms for one in (teacher, selected) for cell in one.latency)
+    assert all(cell.from_text_ms == cell.p50_ms for cell in floor.latency)
+    folder = store.open_artifact(report.artifact)
+    assert [len(cell) for cell in evidence.read_calls(folder, "distilled+one thread")] == [1, 1]
 
 
 def test_texts_are_spoilt_where_the_recipe_asks(run):
@@ -224,7 +243,7 @@ def test_an_evaluation_is_reused_until_a_setting_or_the_machine_changes(run, inp
     def refuse(*_, **__):
         raise RuntimeError("measured again")
 
-    monkeypatch.setattr("tasks.evaluate.measure.time_models", refuse)
+    monkeypatch.setattr("tasks.evaluate.timing.time_models", refuse)
     with pytest.raises(RuntimeError, match="measured again"):
         evaluate_models.fn(context(storage, samples=4), **inputs)
     with monkeypatch.context() as disturbance:
@@ -254,6 +273,7 @@ def test_the_gate_decides_on_what_was_measured(run, inputs):
     assert found["accuracy_difference", "teacher, typos"].rows == 60
     assert found["accuracy_above_baseline", "teacher"].verdict == "REJECTED"
     assert found["speedup", ""].verdict in ("REJECTED", "INCONCLUSIVE")  # three calls of each
+    assert not found["speedup_per_core", ""].decides
     assert found["serves", ""].verdict == "ACCEPTED"
     assert {part.subject for part in verdict.slices} >= {"label = bad", "label = good"}
     assert not any(part.decides for part in verdict.slices)

@@ -63,6 +63,8 @@ def test_a_pair_is_read_as_one_text():
 
 def test_the_floor_is_timed_over_every_cell():
     settings = EvaluateSettings(cells=["1x4", "3x2"], samples=5, cell_seconds=0.2)
-    timing = floor.fit(TEXTS, LABELS, 2).time(settings, seed=0)
+    fitted = floor.fit(TEXTS, LABELS, 2)
+    timing = fitted.time([["good", "bad"], ["a good film"]], settings)
     assert [len(samples) for samples in timing.milliseconds] == [5, 5]
     assert min(min(samples) for samples in timing.milliseconds) > 0
+    assert {"good", "film", "!"} & set(fitted.words) == {"good", "film"}

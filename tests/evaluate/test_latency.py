@@ -11,9 +11,9 @@ import pytest
 
 from tasks.contracts import Latency
 from tasks.errors import MeasurementError
-from tasks.evaluate import latency, stopwatch
+from tasks.evaluate import latency, stopwatch, timing_worker
 from tasks.evaluate.latency import Order, Timing, Turn
-from tasks.evaluate.timing_worker import peak_memory_bytes, random_tokens
+from tasks.evaluate.timing_worker import carry_out, peak_memory_bytes, random_tokens
 
 
 def cell(p50: float, batch: int = 1) -> Latency:
@@ -101,8 +101,41 @@ def test_a_process_of_its_own_times_a_model(tiny_subjects, runtime):
     timing = latency.measure("teacher", order(runtime, tiny_subjects[runtime].folder))
     assert [len(samples) for samples in timing.milliseconds] == [5, 5]
     assert all(0 < sample < 10_000 for samples in timing.milliseconds for sample in samples)
+    assert list(timing.variants) == (["fp32"] if runtime == "pytorch" else [])
     assert timing.load_seconds > 0
     assert timing.providers[0] == {"pytorch": "cpu", "onnxruntime": "CPUExecutionProvider"}[runtime]
+
+
+def test_pytorch_is_timed_in_each_precision_and_says_why_it_was_not_compiled(tiny_folder):
+    found = carry_out(
+        {
+            **dataclasses.asdict(order("pytorch", tiny_folder)),
+            "variants": ["fp32", "bf16"],
+            "compile_seconds": 0.001,
+        }
+    )
+    assert list(found["variants"]) == ["fp32", "bf16"]
+    assert [len(samples) for samples in found["variants"]["fp32"]] == [5, 5]
+    assert found["milliseconds"] == found["variants"]["fp32"]
+    assert found["note"] == "torch.compile was not done after 0.001 s"
+
+
+def test_a_variant_that_takes_twice_as_long_is_not_timed_and_the_first_always_is():
+    def call(seconds: float) -> timing_worker.Call:
+        return lambda _tokens: time.sleep(seconds)  # type: ignore[return-value,func-returns-value]
+
+    calls = {"fp32": call(0.05), "bf16": call(0.2), "bf16, compiled": call(0.01)}
+    assert timing_worker._worth_timing(calls, {}) == ["fp32", "bf16, compiled"]
+
+
+def test_what_cannot_be_compiled_says_why():
+    def broken(_tokens: object) -> None:
+        raise RuntimeError("InvalidCxxCompiler: no C++ compiler\nand much more")
+
+    assert timing_worker._failure_to_compile(broken, [{}], 5.0) == (  # type: ignore[arg-type]
+        "torch.compile failed: InvalidCxxCompiler: no C++ compiler"
+    )
+    assert timing_worker._failure_to_compile(lambda _tokens: np.ones(1), [{}], 5.0) == ""
 
 
 def test_memory_is_that_of_the_measuring_process_and_not_of_its_parent(tiny_subjects):

@@ -187,6 +187,30 @@ def test_the_dense_teacher_itself_is_as_fast_as_itself():
     assert speed_checks(asked, same, [], [], ["1x16"], seed=0)[0].verdict == "REJECTED"
 
 
+def per_core(candidate_ms: float, least: float | None) -> list[Check]:
+    asked = NOTHING.model_copy(update={"min_speedup_per_core": least})
+    alone = (rounds(candidate_ms), rounds(10.0))
+    found = speed_checks(asked, GOOD, rounds(5.0), rounds(10.0), ["1x16"], seed=0, one_thread=alone)
+    return decide(found, asked.level)
+
+
+def test_the_speedup_with_one_thread_each_may_be_demanded_by_its_own_interval():
+    latency, refused = per_core(2.0, 6.0)
+    assert (latency.name, latency.verdict) == ("speedup", "ACCEPTED")
+    assert (refused.name, refused.verdict, refused.decides) == ("speedup_per_core", "REJECTED", True)
+    assert refused.value == pytest.approx(5.0, rel=0.05)
+    assert per_core(2.0, 4.0)[1].verdict == "ACCEPTED"
+    missing = NOTHING.model_copy(update={"min_speedup_per_core": 4.0})
+    assert speed_checks(missing, GOOD, rounds(5.0), rounds(10.0), ["1x16"], seed=0)[1].verdict == "REJECTED"
+
+
+def test_it_is_told_with_its_interval_where_nobody_asks_for_it():
+    told = per_core(20.0, None)[1]
+    assert told.low < told.value < told.high
+    assert not told.decides
+    assert verdict_of(per_core(20.0, None)) == "ACCEPTED"
+
+
 def test_a_p95_is_asked_of_its_cell_by_the_upper_end_of_its_interval():
     asked = NOTHING.model_copy(update={"max_p95_ms": 3.0, "p95_cell": "1x32"})
     cells = rounds(9.0) + rounds(2.0)

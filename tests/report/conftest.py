@@ -97,6 +97,7 @@ def candidate(name: str, accuracy: float, megabytes: float, milliseconds: float,
                 samples=300 if length == 16 else 150,
                 round_p50_ms=[milliseconds * batch * length / 33, milliseconds * batch * length / 32],
                 configuration=CELLS[batch, length] if name == "teacher" else "",
+                from_text_ms=milliseconds * batch * length / 32 + (0 if name == "floor" else 0.05),
             )
             for batch, length in CELLS
         ],
@@ -104,6 +105,7 @@ def candidate(name: str, accuracy: float, megabytes: float, milliseconds: float,
         load_seconds=0.2,
         peak_memory_bytes=200_000_000,
         speedup=speedup,
+        speedup_per_core=0.0 if name in ("teacher-pytorch", "floor") else 1.5 * speedup if speedup > 1 else speedup,
         placement=None
         if name in ("teacher-pytorch", "floor")
         else Placement(

@@ -13,9 +13,10 @@ def plain(markup: str) -> str:
 
 def test_the_table_has_a_row_for_each_model(report):
     heads, rows = summary_rows(report)
-    assert heads == ["model", "accuracy", "size", "p50 ms 1x32", "speed-up"]
-    assert rows[1] == ["teacher", "90.00%", "91.0 MB", "5.40", "1.00×"]
-    assert rows[3] == ["quantized", "88.50%", "11.6 MB", "0.67", "8.06×"]
+    assert heads == ["model", "accuracy", "size", "p50 ms 1x32", "from text", "speed-up", "per core"]
+    assert rows[1] == ["teacher", "90.00%", "91.0 MB", "5.40", "5.45", "1.00×", "1.00×"]
+    assert rows[3] == ["quantized", "88.50%", "11.6 MB", "0.67", "0.72", "8.06×", "12.09×"]
+    assert rows[4][3:] == ["–", "0.30", "18.00×", "–"]
     assert len(rows) == 5
 
 
@@ -28,8 +29,8 @@ def test_latency_is_quoted_at_the_first_cell_where_1x32_was_not_measured(report)
 
 
 def test_what_was_not_measured_is_a_dash(rejected):
-    rejected["candidates"][3] |= {"latency": [], "speedup": 0.0}
-    assert summary_rows(rejected)[1][3] == ["quantized", "–", "11.6 MB", "–", "–"]
+    rejected["candidates"][3] |= {"latency": [], "speedup": 0.0, "speedup_per_core": 0.0}
+    assert summary_rows(rejected)[1][3] == ["quantized", "–", "11.6 MB", "–", "–", "–", "–"]
 
 
 def test_the_terminal_shows_the_table_on_one_line_a_model(report):
@@ -37,13 +38,13 @@ def test_the_terminal_shows_the_table_on_one_line_a_model(report):
     console.print(summary_table(report))
     lines = console.export_text().splitlines()
     assert len(lines) == 6
-    assert lines[4].split() == ["quantized", "88.50%", "11.6", "MB", "0.67", "8.06×"]
+    assert lines[4].split() == ["quantized", "88.50%", "11.6", "MB", "0.67", "0.72", "8.06×", "12.09×"]
 
 
 def test_markdown_says_the_verdict_the_models_and_the_checks(report):
     text = summary_markdown(report)
     assert text.startswith("## ACCEPTED: quantized\n")
-    assert "| **quantized** | 88.50% | 11.6 MB | 8.06× |" in text
+    assert "| **quantized** | 88.50% | 11.6 MB | 8.06× | 12.09× |" in text
     speed = "- ✓ Speed-up over the best dense teacher: 8.06×, lower bound 7.61× at level 5%; asked: at least 6.00×\n"
     assert speed in text
     assert "- ✓ Parity at 4 hand-offs\n" in text

@@ -1,0 +1,46 @@
+"""What a caller waits for: from the text on. A model's own time begins where the tokenizer has ended, and TF-IDF has no
+such point, so that the two can only be compared from the text on."""
+
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from configs.delivery import EvaluateSettings, parse_cell
+from tasks.evaluate.stopwatch import call_repeatedly
+
+SAMPLES, SECONDS = 100, 0.2
+"""Of each cell and tokenizer."""
+
+
+class Texts:
+    """Texts for every cell, as many as its batch, of as many words as it has tokens.
+
+    Args:
+        words: to draw from.
+    """
+
+    def __init__(self, words: list[str], settings: EvaluateSettings, seed: int) -> None:
+        draw = np.random.default_rng(seed)
+        self._lengths = [parse_cell(cell)[1] for cell in settings.cells]
+        self.cells = [
+            [" ".join(draw.choice(words, length)) for _ in range(batch)]
+            for batch, length in map(parse_cell, settings.cells)
+        ]
+        """[cells][batch]."""
+        self._known: dict[bytes, list[float]] = {}
+
+    def tokenizing_ms(self, folder: Path) -> list[float]:
+        """Median milliseconds by cell that the tokenizer in a model's folder takes, cutting each text to the cell's
+        length. Models with the same tokenizer have the same figures."""
+        content = (folder / "tokenizer.json").read_bytes()
+        if content not in self._known:
+            tokenizer = Tokenizer.from_buffer(content)
+            found = []
+            for texts, length in zip(self.cells, self._lengths, strict=True):
+                tokenizer.enable_truncation(max_length=length)
+                found.append(median(call_repeatedly(partial(tokenizer.encode_batch, texts), SAMPLES, SECONDS)))
+            self._known[content] = found
+        return self._known[content]
