@@ -1,16 +1,19 @@
 """A recipe: one file, one typed model, one flow parameter, and they are the same thing."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from configs.data import DataSettings
 from configs.delivery import ComputeSettings, EvaluateSettings, ExportSettings, GateSettings, RegisterSettings
 from configs.model import DistillSettings, ModelSettings, PruneSettings, QuantizeSettings, TrainSettings
 from configs.retrain import RetrainSettings
 from configs.section import Section
+
+Block = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9-]*$")]
+"""A block of Prefect."""
 
 
 class RecipeError(ValueError):
@@ -24,6 +27,9 @@ class Recipe(Section):
     """Names the run, its default output folder and its model in the registry."""
     seed: int = Field(0, ge=0, lt=2**32)
     """Seed of every draw: splits, initial weights, order of batches, dropout."""
+    notify: list[Block] = []
+    """Notification blocks of Prefect, as TYPE/NAME (slack-webhook/team), that hear of its deployments' runs: of
+    one that is not accepted or fails, and of an approval that waits."""
     data: DataSettings
     model: ModelSettings
     train: TrainSettings = TrainSettings()

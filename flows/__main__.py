@@ -1,5 +1,6 @@
 """The `hone` command. Thin: every command calls a flow or a task."""
 
+import os
 import sys
 import tempfile
 import traceback
@@ -39,6 +40,12 @@ Output = Annotated[
 ]
 Folder = Annotated[str, typer.Option(help="Folder of the servers' records and logs.")]
 Storage = Annotated[str, typer.Option(help="Folder of MLflow's records, unless MLFLOW_TRACKING_URI is set.")]
+Local = Annotated[
+    bool,
+    typer.Option("--local", help="Use no server that `hone up` runs from this folder, but what commands use alone."),
+]
+SERVERS = ".hone"
+"""Where `hone up` keeps what it runs, unless it is told otherwise."""
 
 
 @app.callback()
@@ -52,9 +59,11 @@ def optimize(
     set_: Overrides = None,
     output: Output = "",
     fresh: Annotated[bool, typer.Option(help="Ignore the finished stages of earlier runs.")] = False,
+    local: Local = False,
 ) -> None:
     """Run the whole chain. Exit status: 0 ACCEPTED, 3 REJECTED, 4 INCONCLUSIVE, 2 wrong recipe, 1 the run failed."""
     settings = _load(recipe, set_)
+    _use_servers(local)
     from flows.embedded import run_optimize
 
     raise typer.Exit(EXIT[run_optimize(settings, output, fresh, Console())])
@@ -65,23 +74,26 @@ def retrain(
     recipe: RecipePath,
     set_: Overrides = None,
     output: Output = "",
-    force: Annotated[bool, typer.Option(help="Even where the data are unchanged or the last run is recent.")] = False,
+    force: Annotated[bool, typer.Option(help="Even where nothing has changed or the last run is recent.")] = False,
+    local: Local = False,
 ) -> None:
-    """Run the chain again if the data have changed, and hold the new model against the champion.
+    """Run the chain again if data or recipe have changed or there is no champion, and hold the new model against it.
 
     Exit status: 0 also where there is nothing to do; else as optimize.
     """
     settings = _load(recipe, set_)
+    _use_servers(local)
     from flows.embedded import run_retrain
 
     raise typer.Exit(EXIT[run_retrain(settings, output, force, Console())])
 
 
 @app.command()
-def check(recipe: RecipePath, set_: Overrides = None, output: Output = "") -> None:
+def check(recipe: RecipePath, set_: Overrides = None, output: Output = "", local: Local = False) -> None:
     """Verify, without training, that the data, the model, the providers, the services and the output folder of a recipe
     are there and can be used."""
     settings = _load(recipe, set_)
+    _use_servers(local)
     from flows.preflight import run_check
 
     raise typer.Exit(EXIT[run_check(settings, output, Console())])
@@ -93,8 +105,10 @@ def promote(
     version: Annotated[str, typer.Argument(metavar="VERSION", help="Its version that is to be served.")],
     override: Annotated[str, typer.Option(help="Why, although its verdict is not ACCEPTED; recorded.")] = "",
     storage: Storage = ".hone",
+    local: Local = False,
 ) -> None:
     """Make a version the champion. Exit status: 0 done, 1 the champion stayed, 2 no such model or version."""
+    _use_servers(local, storage)
     from flows.champion import run_promote
 
     raise typer.Exit(EXIT[run_promote(name, version, override, storage, Console())])
@@ -105,19 +119,22 @@ def rollback(
     name: ModelName,
     reason: Annotated[str, typer.Option(help="Why; recorded.")] = "",
     storage: Storage = ".hone",
+    local: Local = False,
 ) -> None:
     """Make the champion before this one the champion again; as undo, a second time goes further back.
 
     Exit status: 0 done, 1 the champion stayed, 2 no such model.
     """
+    _use_servers(local, storage)
     from flows.champion import run_rollback
 
     raise typer.Exit(EXIT[run_rollback(name, reason, storage, Console())])
 
 
 @app.command()
-def history(name: ModelName, storage: Storage = ".hone") -> None:
+def history(name: ModelName, storage: Storage = ".hone", local: Local = False) -> None:
     """Show who made which version the champion, when and on what evidence. Writes nothing."""
+    _use_servers(local, storage)
     from flows.champion import run_history
 
     raise typer.Exit(EXIT[run_history(name, storage, Console())])
@@ -167,6 +184,10 @@ def deploy(
     set_: Overrides = None,
     folder: Folder = ".hone",
     directory: Annotated[str, typer.Option(help="Folder the worker runs in; default the current one.")] = "",
+    notify: Annotated[
+        list[str] | None,
+        typer.Option(metavar="BLOCK", help="Block of Prefect, TYPE/NAME, that hears of what needs a person."),
+    ] = None,
 ) -> None:
     """Create or update the deployments of recipes, and those of promote and rollback, in Prefect.
 
@@ -174,7 +195,21 @@ def deploy(
     """
     from flows.deploy import run_deploy
 
-    raise typer.Exit(EXIT[run_deploy(recipes or [], set_ or [], folder, directory, Console())])
+    raise typer.Exit(EXIT[run_deploy(recipes or [], set_ or [], folder, directory, notify or [], Console())])
+
+
+def _use_servers(local: bool, folder: str = SERVERS) -> None:
+    """Points this process at the servers that a `hone up` of the folder runs, before any engine is imported, and says
+    so; what a person has set wins."""
+    if local:
+        return
+    from flows.services.state import LEADS, borrowed
+
+    found = borrowed(folder, os.environ)
+    os.environ.update(found)
+    if named := [value for name, value in found.items() if name in LEADS]:
+        told = f"with the servers of `hone up` in {folder}: {', '.join(named)} (--local: without)"
+        Console(stderr=True, soft_wrap=True).print(told, markup=False, highlight=False)
 
 
 def _load(recipe: Path, overrides: list[str] | None) -> Recipe:

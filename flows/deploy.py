@@ -1,6 +1,8 @@
 """Flows as deployments of Prefect: a run form for each recipe, in a work pool whose workers run them."""
 
+import contextlib
 import importlib
+import importlib.metadata
 import os
 import re
 from collections.abc import Iterator
@@ -14,7 +16,8 @@ from configs.recipe import Recipe, RecipeError, load_recipe
 from flows.services.plan import POOL
 from flows.services.state import address_of
 from flows.shell import complain
-from flows.triggers import set_death_watch, set_retrain_triggers
+from flows.triggers import TAG, heartbeat_seconds, set_death_watch, set_notifications, set_retrain_triggers
+from tasks import version
 from tasks.errors import PreflightError
 
 RECIPE_FLOWS = {"optimize": "flows.optimize.optimize", "retrain": "flows.retrain.retrain"}
@@ -22,9 +25,31 @@ RECIPE_FLOWS = {"optimize": "flows.optimize.optimize", "retrain": "flows.retrain
 MODEL_FLOWS = {
     "promote": "flows.promote.promote",
     "rollback": "flows.promote.rollback",
-    "lapse": "flows.approval.lapse",
 }
-"""Flows that take a model's name, or a run that waits for a person: one deployment `FLOW/FLOW` each."""
+"""Flows that take a model's name: one deployment `FLOW/FLOW` each."""
+GONE = ("lapse/lapse",)
+"""Deployments that earlier versions made."""
+ABOUT = {
+    "optimize": """Makes a small, fast ONNX model of **{model}** and judges whether it may ship.
+
+Train a teacher → distil → prune → quantize → export → evaluate → gate → register → promote.
+Unchanged stages are reused.""",
+    "retrain": """Looks whether the data or the recipe of **{name}** have changed, and only then goes through the chain
+and holds the new model against the champion that is served.""",
+    "promote": "Makes a version of a registered model the **champion**: its files are checked and it answers first.",
+    "rollback": "Makes the champion **before** this one the champion again, validated in the same way.",
+}
+ENDS = """
+
+| ends as | with the tag | means |
+| --- | --- | --- |
+| Completed | `hone:accepted` | every demand is shown to be met |
+| Failed | `hone:rejected` | a demand is shown not to be met |
+| Failed | `hone:inconclusive` | what was measured shows neither; the message and the report say what would |
+| Failed | `hone:error` | the run could not finish |
+| Completed | `hone:unchanged`, `hone:cooling-down` | there was nothing to do |
+| Suspended | `hone:waiting` | a person is asked: *Resume* shows the evidence and a form |
+"""
 DEFAULT_FOLDER = Path("configs")
 
 
@@ -48,7 +73,7 @@ def load_recipes(paths: list[Path], overrides: list[str] | None = None) -> list[
     return recipes
 
 
-def deploy(api: str, recipes: list[Recipe], directory: str = "") -> list[str]:
+def deploy(api: str, recipes: list[Recipe], directory: str = "", notify: list[str] | None = None) -> list[str]:
     """Creates or updates the work pool and every deployment, and returns their names. Running it again changes nothing
     but what changed in the recipes; deployments of recipes that are gone stay.
 
@@ -58,24 +83,30 @@ def deploy(api: str, recipes: list[Recipe], directory: str = "") -> list[str]:
             empty: the current folder.
 
     Raises:
-        PreflightError: when Prefect gives no answer.
+        PreflightError: when Prefect gives no answer, has a deployment of such a name that is not Hone's, or lacks a
+            block that is to be notified.
     """
     place, made = directory or str(Path.cwd()), []
     with connected(api) as client:
+        _refuse_others(client, [recipe.name for recipe in recipes])
         _make_pool(client)
         for recipe in recipes:
             limit = _limit(client, f"model-{recipe.register_.model_name or recipe.name}")
-            parameters = {"recipe": recipe.model_dump(mode="json")}
+            parameters, numbers = {"recipe": recipe.model_dump(mode="json")}, []
             for name, path in RECIPE_FLOWS.items():
                 schedules = _schedules(client, recipe) if name == "retrain" else []
-                number = _deployment(client, path, recipe.name, parameters, place, limit, schedules)
+                about = ABOUT[name].format(name=recipe.name, model=recipe.model.source) + ENDS
+                number = _deployment(client, path, recipe.name, about, parameters, place, limit, schedules)
+                numbers.append(number)
                 if name == "retrain":
                     set_retrain_triggers(client, recipe, number)
                 made.append(f"{name}/{recipe.name}")
+            set_notifications(client, recipe, numbers, notify or [])
         for name, path in MODEL_FLOWS.items():
-            _deployment(client, path, name, {}, place, _limit(client, "champion"), [])
+            _deployment(client, path, name, ABOUT[name], {}, place, _limit(client, "champion"), [])
             made.append(f"{name}/{name}")
         set_death_watch(client)
+        _remove_gone(client)
     return made
 
 
@@ -93,7 +124,9 @@ def form(flow: Any) -> dict[str, Any]:
     return schema
 
 
-def run_deploy(paths: list[Path], overrides: list[str], folder: str, directory: str, console: Console) -> str:
+def run_deploy(
+    paths: list[Path], overrides: list[str], folder: str, directory: str, notify: list[str], console: Console
+) -> str:
     """Deploys to the server that PREFECT_API_URL names, else to that of `hone up`, and prints the deployments' names.
 
     Returns:
@@ -109,7 +142,7 @@ def run_deploy(paths: list[Path], overrides: list[str], folder: str, directory: 
                 f"there is no Prefect server to deploy to: start one with `hone up`, name the folder of one that runs "
                 f"by --folder (now {folder}), or set PREFECT_API_URL"
             )
-        for made in deploy(api, recipes, directory):
+        for made in deploy(api, recipes, directory, notify):
             console.print(f"deployed {made}", markup=False, highlight=False)
     except (PreflightError, RecipeError) as error:
         return complain(error)
@@ -120,6 +153,7 @@ def _deployment(
     client: Any,
     path: str,
     name: str,
+    about: str,
     parameters: dict[str, Any],
     directory: str,
     limit: str,
@@ -136,8 +170,11 @@ def _deployment(
             "name": name,
             "entrypoint": path,
             "work_pool_name": POOL,
-            "description": flow.description,
-            "tags": ["hone"],
+            "description": about,
+            "version": _version(),
+            "tags": [TAG],
+            # So that a run gives its signs as the automation expects them, whatever its worker's own setting.
+            "job_variables": {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(heartbeat_seconds())}},
             "parameters": parameters,
             "parameter_openapi_schema": form(flow),
             "enforce_parameter_schema": True,
@@ -148,6 +185,41 @@ def _deployment(
         },
     )
     return str(answer.json()["id"])
+
+
+def _refuse_others(client: Any, names: list[str]) -> None:
+    """Takes nobody else's deployment for one of Hone's: they are known by their tag."""
+    from prefect.exceptions import ObjectNotFound
+
+    mine = [f"{flow}/{name}" for name in names for flow in RECIPE_FLOWS] + [f"{name}/{name}" for name in MODEL_FLOWS]
+    others = []
+    for name in mine:
+        with contextlib.suppress(ObjectNotFound):
+            others += [name] if TAG not in client.read_deployment_by_name(name).tags else []
+    if others:
+        raise PreflightError(
+            f"Prefect has deployments of these names that are not Hone's (they lack the tag {TAG}): "
+            f"{', '.join(others)}: give the recipe another name, or those"
+        )
+
+
+def _remove_gone(client: Any) -> None:
+    from prefect.exceptions import ObjectNotFound
+
+    for name in GONE:
+        with contextlib.suppress(ObjectNotFound):
+            known = client.read_deployment_by_name(name)
+            if TAG in known.tags:
+                client.delete_deployment(known.id)
+
+
+def _version() -> str:
+    """Of the package, and which code it is."""
+    try:
+        number = importlib.metadata.version("hone")
+    except importlib.metadata.PackageNotFoundError:
+        number = "0"
+    return f"{number}+{version.code_digest()}"
 
 
 def _schedules(client: Any, recipe: Recipe) -> list[dict[str, Any]]:

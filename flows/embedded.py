@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from configs.recipe import Recipe
+from configs.recipe import Recipe, RecipeError
 from flows.database import prepare_prefect_database
 from flows.preflight import preflight
 from flows.shell import complain, no_heartbeat, quieten
@@ -45,14 +45,31 @@ def _run(flow: Any, recipe: Recipe, output: str, anew: bool, console: Console) -
         prepare_prefect_database()
         with Terminal(console) as terminal, progress.listening(terminal), no_heartbeat():
             state = flow(recipe, output, anew, return_state=True)
-            report: dict[str, Any] = state.result()
-    except HoneError as error:
+        report = _report(state)
+    except (HoneError, RecipeError) as error:
         return complain(error)
     if not report:
-        console.print(Text(str(state.name), "bold") + Text(f"  {state.message}"), soft_wrap=True)
-        return str(state.name)
+        outcome, _, message = str(state.message).partition(": ")
+        console.print(Text(outcome, "bold") + Text(f"  {message}"), soft_wrap=True)
+        return outcome
     _show(console, report)
     return str(report["verdict"])
+
+
+def _report(state: Any) -> dict[str, Any]:
+    """What a run found out; empty where there was nothing to do.
+
+    Raises:
+        Exception: what ended it.
+    """
+    from flows.outcome import NotAcceptedError
+
+    result = state.result(raise_on_failure=False)
+    if isinstance(result, NotAcceptedError):
+        return result.report
+    if isinstance(result, BaseException):
+        raise result
+    return dict(result)
 
 
 def _show(console: Console, report: dict[str, Any]) -> None:

@@ -3,11 +3,12 @@
 from typing import Any, NamedTuple
 
 from prefect import flow
-from prefect.states import Completed, State
+from prefect.states import State
 
 from configs.recipe import Recipe
 from flows.approval import ask_person, resumed
-from flows.run import pipeline
+from flows.outcome import ended, recipe_name, told
+from flows.run import checked, pipeline
 from tasks.champion.task import ask_champion
 from tasks.contracts import DriftReport, PreparedData, Promotion, RegisteredVersion, Verdict
 from tasks.data.task import prepare_data
@@ -33,7 +34,8 @@ class Outcome(NamedTuple):
     report: dict[str, Any]
 
 
-@flow(name="optimize", flow_run_name="{recipe.name}")
+@flow(name="optimize", validate_parameters=False)
+@told(recipe_name)
 def optimize(recipe: Recipe, output: str = "", fresh: bool = False) -> State[dict[str, Any]]:
     """Record what was done to the champion without Hone, prepare the data, go through the chain, and ask a person where
     the recipe says so; once they have answered, do as they say.
@@ -45,14 +47,13 @@ def optimize(recipe: Recipe, output: str = "", fresh: bool = False) -> State[dic
     """
     if said := resumed():
         return said
+    checked(recipe, output)
     with pipeline(recipe, output, fresh) as context:
         reconcile_champion(recipe)
         data = prepare_data(context)
         outcome = chain(context, data)
     decided = ask_person(recipe, outcome.version, outcome.promotion, outcome.verdict, outcome.report)
-    return Completed(
-        name=outcome.verdict.verdict, message=f"{outcome.verdict.headline()}{decided}", data=outcome.report
-    )
+    return ended(outcome.verdict.verdict, f"{outcome.verdict.headline()}{decided}", outcome.report)
 
 
 def chain(context: RunContext, data: PreparedData, drift: DriftReport | None = None) -> Outcome:

@@ -12,6 +12,7 @@ from flows import database
 from tasks import cache, cluster, storage, tracking
 from tasks import output as outputs
 from tasks.errors import HoneError, PreflightError, StorageError
+from tasks.stage import flatten
 
 DISK_BYTES = 2 * 10**9
 """Room for the checkpoints, teacher outputs and ONNX files of one run of a small encoder."""
@@ -106,16 +107,18 @@ CHECKS: dict[str, Callable[[Recipe], str]] = {
 
 
 def preflight(recipe: Recipe, output: str) -> None:
-    """The checks that cost little, before a run. Data and model are looked at before a recipe's first training; later
-    their stages find what has become of them, and an unchanged run need not load them.
+    """The checks that cost little, before a run. Data and model are looked at before a recipe's first training and when
+    it names another model; else their stages find what has become of them, and an unchanged run need not load them.
 
     Raises:
         HoneError: of the first that does not hold.
     """
     outputs.check(recipe.name, output)
     check_storage(recipe)
-    trained = cache.Shelf(storage.folder_of(recipe.compute.storage), "train", recipe.name).previous() is not None
-    for name in ("Prefect", "MLflow", *(() if trained else ("data and model",)), "providers"):
+    before = cache.Shelf(storage.folder_of(recipe.compute.storage), "train", recipe.name).previous() or {}
+    now = cache.gather(flatten({"model": recipe.model}), {}, (), ())
+    known = now.items() <= before.items()
+    for name in ("Prefect", "MLflow", *(() if known else ("data and model",)), "providers"):
         CHECKS[name](recipe)
 
 

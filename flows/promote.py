@@ -6,12 +6,14 @@ from typing import Any
 from prefect import flow
 from prefect.states import Completed, State
 
+from flows.outcome import told
 from tasks import tracking
 from tasks.contracts import PromotionRecord
 from tasks.promote.task import promote_version, roll_back
 
 
-@flow(name="promote", flow_run_name="{name} version {version}")
+@flow(name="promote")
+@told(lambda given: f"{given['name']} version {given['version']}")
 def promote(name: str, version: str, override: str = "", who: str = "", storage: str = ".hone") -> State[Any]:
     """Look at the version and at who is the champion, hold the version's files against what was judged, have it answer
     in a fresh process, write the change into the history, and move the alias `champion`.
@@ -27,7 +29,8 @@ def promote(name: str, version: str, override: str = "", who: str = "", storage:
     return _done(promote_version(name, version, who or tracking.user(), override))
 
 
-@flow(name="rollback", flow_run_name="{name}")
+@flow(name="rollback")
+@told(lambda given: str(given["name"]))
 def rollback(name: str, reason: str = "", who: str = "", storage: str = ".hone") -> State[Any]:
     """Find the champion before this one, and promote it in the same steps. As undo, a second rollback goes further
     back: after 1, 2, 3 the first restores 2 and the second 1.

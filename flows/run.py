@@ -1,5 +1,6 @@
 """What surrounds the stages of one run: its folders, its MLflow run, its Ray, and who hears of its progress."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -7,13 +8,29 @@ from typing import Any
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import FlowRunContext
+from prefect.logging import get_run_logger
 
 from configs.recipe import Recipe
+from flows.outcome import served
+from flows.preflight import preflight
 from tasks import cluster, progress, storage, tracking, version
 from tasks import output as outputs
 from tasks.contracts import StageRecord
 from tasks.redact import mask_logs
 from tasks.stage import RunContext
+
+LOG_SECONDS = 30.0
+"""A stage that takes long writes a line into the run's log so often."""
+
+
+def checked(recipe: Recipe, output: str) -> None:
+    """Looks at what the recipe names before anything starts, where a deployment runs it: a command has done so.
+
+    Raises:
+        HoneError: of the first that does not hold.
+    """
+    if served():
+        preflight(recipe, output)
 
 
 @contextmanager
@@ -37,6 +54,7 @@ def pipeline(recipe: Recipe, output: str, fresh: bool) -> Iterator[RunContext]:
         with (
             tracking.pipeline_run(recipe.name, recipe.model_dump(mode="json"), tags) as run_id,
             progress.listening(ProgressArtifacts()),
+            progress.listening(RunLog()),
         ):
             if latest:  # the runs of a recipe in the order of time, and each findable in MLflow
                 folder /= f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{run_id[:8]}"
@@ -50,6 +68,29 @@ def pipeline(recipe: Recipe, output: str, fresh: bool) -> Iterator[RunContext]:
             )
     finally:
         cluster.shutdown()
+
+
+class RunLog:
+    """Tells the log of the Prefect flow run what the terminal shows: each stage, how far it is, what came of it and why
+    it ran. Progress may come from any thread, so the logger is the run's own."""
+
+    def __init__(self) -> None:
+        self._log = get_run_logger()
+        self._told = 0.0
+
+    def started(self, stage: str) -> None:
+        self._told = time.monotonic()
+        self._log.info("%s: begins", stage)
+
+    def advanced(self, stage: str, done: float, total: float, note: str) -> None:
+        if done >= total or time.monotonic() - self._told > LOG_SECONDS:
+            self._told = time.monotonic()
+            self._log.info("%s: %.0f%%%s", stage, 100 * done / max(total, 1), f", {note}" if note else "")
+
+    def finished(self, record: StageRecord, headline: str) -> None:
+        seconds = "" if record.status == "skipped" else f" in {record.seconds:.1f} s"
+        about = f": {headline}" if headline else ""
+        self._log.info("%s: %s%s%s (%s)", record.name, record.status, seconds, about, record.reason)
 
 
 class ProgressArtifacts:

@@ -11,6 +11,8 @@ from tasks.ray_folder import fits
 
 HOST = "127.0.0.1"
 POOL = "hone"
+HEARTBEAT_SECONDS = 30
+"""How often a run tells that its process lives; Prefect takes no less."""
 MARK = "HONE_SERVICES"
 """Variable that every process started here, and what it starts, finds in its environment: the services' folder."""
 
@@ -92,6 +94,15 @@ def ray_folder(site: Site) -> Path | None:
     return Path("/tmp", f"hone-ray-{hashlib.sha256(str(site.services).encode()).hexdigest()[:12]}")
 
 
+SUPERVISOR = "supervisor"
+
+
+def supervisor(site: Site) -> Service:
+    """What looks after the worker where `hone up` itself does not stay."""
+    command = [sys.executable, "-m", "flows.services.keep", str(site.folder)]
+    return Service(SUPERVISOR, command, QUIET | {MARK: str(site.services), "PYTHONUNBUFFERED": "1"})
+
+
 def plan(site: Site) -> list[Service]:
     """The processes in the order in which they start; the worker comes last, when the others are healthy."""
     python = sys.executable
@@ -155,7 +166,7 @@ def plan(site: Site) -> list[Service]:
         | {
             "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
             "PREFECT_WORKER_QUERY_SECONDS": "2",
-            "PREFECT_RUNNER_HEARTBEAT_FREQUENCY": "30",
+            "PREFECT_RUNNER_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
         },
         without=("RAY_AUTH_TOKEN",),
     )

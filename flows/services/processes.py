@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from flows.services.plan import Service, Site
+from flows.services.plan import SUPERVISOR, Service, Site
 from flows.services.records import Record, forget, left_behind, process_of, read_records
 
 GRACE_SECONDS = 10.0
@@ -37,17 +37,18 @@ def stop(services: Path) -> list[str]:
     """Ends everything that was started from a folder, and returns the names of the services that still ran.
 
     First the worker, so that its runs can tell the servers; what does not end by itself is killed. Only processes are
-    touched that were started from the folder, or by one that was.
+    touched that were started from the folder, or by one that was. The process files go first: nobody who looks after
+    the services is to take one that is stopped for one that died.
     """
     records = read_records(services)
     running = [record for record in records.values() if process_of(record, services) is not None]
-    first = [record for record in running if record.name == "worker"]
+    forget(services)
+    first = [record for record in running if record.name in ("worker", SUPERVISOR)]
     _end(_with_descendants(first, services), GRACE_SECONDS)
-    rest = [record for record in running if record.name != "worker"]
+    rest = [record for record in running if record not in first]
     _end([*_with_descendants(rest, services), *left_behind(services)], GRACE_SECONDS)
     _end(left_behind(services), 0.0)
-    forget(services)
-    return [record.name for record in running]
+    return [record.name for record in running if record.name != SUPERVISOR]
 
 
 def last_lines(path: Path, count: int = 12) -> str:

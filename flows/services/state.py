@@ -1,5 +1,6 @@
 """How it stands with what `hone up` started: `hone status`, `hone down`, and who else asks."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ from flows.services import processes
 from flows.services.health import healthy
 from flows.services.plan import Ports, Service, Site, plan
 from flows.services.records import Record, left_behind, process_of, read_records
+
+LEADS = {"PREFECT_API_URL": "prefect", "MLFLOW_TRACKING_URI": "mlflow", "RAY_ADDRESS": "ray"}
+"""Variables that lead to a server, and to which; the others of a site belong to Ray."""
 
 
 def run_status(folder: str, console: Console) -> str:
@@ -59,6 +63,23 @@ def address_of(folder: str) -> str:
     record = read_records(site.services).get("prefect")
     running = record is not None and process_of(record, site.services) is not None
     return site.client()["PREFECT_API_URL"] if running else ""
+
+
+def borrowed(folder: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables by which a command uses the servers that a `hone up` of the folder runs; without those that a
+    person has set, and without any where none runs.
+
+    Args:
+        environment: of the command.
+    """
+    site = site_of(Path(folder).expanduser().absolute())
+    known = read_records(site.services)
+    *servers, _worker = plan(site)
+    running = [service.name for service in servers if runs(service, site, known)]
+    mine = {name: value for name, value in site.client().items() if LEADS.get(name, "ray") in running}
+    if "RAY_ADDRESS" in environment:
+        mine = {name: value for name, value in mine.items() if not name.startswith("RAY_")}
+    return {name: value for name, value in mine.items() if name not in environment}
 
 
 def runs(service: Service, site: Site, known: dict[str, Record]) -> bool:

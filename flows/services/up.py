@@ -15,7 +15,8 @@ from rich.console import Console
 from configs.recipe import Recipe
 from flows.services import processes
 from flows.services.health import free, healthy, holder
-from flows.services.plan import Ports, Service, Site, plan
+from flows.services.keep import Keeper
+from flows.services.plan import Ports, Service, Site, plan, supervisor
 from flows.services.records import left_behind, read_records
 from flows.services.state import runs, site_of, state_of
 from tasks.errors import HoneError, PreflightError
@@ -28,7 +29,8 @@ INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def run_up(folder: str, ports: Ports, detach: bool, recipes: list[Recipe], console: Console) -> str:
     """Starts the servers, registers the deployments of the recipes and prints the addresses. Unless `detach`, stays
-    until Ctrl-C, or until one of them ends, and then stops them all. Where all of it runs already it only says so.
+    until Ctrl-C, or until a server ends, and then stops them all; a worker that dies is started again. Where all of it
+    runs already it only says so.
 
     Returns:
         DONE, FAILED where something did not come up or did not stay, INVALID where it cannot start here.
@@ -46,6 +48,8 @@ def run_up(folder: str, ports: Ports, detach: bool, recipes: list[Recipe], conso
             _clear(site, console)
             ours = True
             _start(site, recipes, console)
+            if detach:
+                processes.start(supervisor(site), site)
         _tell(site, console)
         if detach:
             console.print(
@@ -164,15 +168,18 @@ def _read(service: Service, site: Site) -> str:
 
 
 def _watch(site: Site, console: Console) -> str:
-    """Stays as long as all of them run."""
+    """Stays as long as the servers run; a worker that dies is started again."""
+    *servers, worker = plan(site)
+    keeper = Keeper(site, worker, lambda text: console.print(text, markup=False, highlight=False))
     while True:
         time.sleep(LOOK_SECONDS)
         known = read_records(site.services)
         if not known:
             console.print("stopped by `hone down`", markup=False, highlight=False)
             return "DONE"
-        for service in plan(site):
-            if not runs(service, site, known):
+        keeper.look(known)
+        for service in servers:
+            if service.name in known and not runs(service, site, known):
                 processes.stop(site.services)
                 raise HoneError(f"{service.name} ended, so the others were stopped. {_read(service, site)}")
 

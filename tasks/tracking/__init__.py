@@ -16,7 +16,7 @@ from tasks.tracking.registry import (
     set_alias,
     version_at,
 )
-from tasks.tracking.runs import StageLog, pipeline_log, pipeline_run, stage_run, user
+from tasks.tracking.runs import StageLog, as_params, pipeline_log, pipeline_run, stage_run, user
 from tasks.tracking.server import check, configure, configure_existing, tracking_uri
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "StageLog",
     "Version",
     "append_change",
+    "as_params",
     "changes",
     "check",
     "configure",

@@ -1,6 +1,6 @@
 """What earlier runs left in MLflow."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from tasks.tracking import server
@@ -14,6 +14,8 @@ class PastRun:
     verdict: str
     ended: datetime
     """UTC."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """Of its recipe, by dotted key, as `runs.as_params` writes them."""
 
 
 def last_run(name: str) -> PastRun | None:
@@ -31,7 +33,7 @@ def last_run(name: str) -> PastRun | None:
     if not found:
         return None
     ended = datetime.fromtimestamp(found[0].info.end_time / 1000, UTC)
-    return PastRun(found[0].info.run_id, found[0].data.tags["hone.verdict"], ended)
+    return PastRun(found[0].info.run_id, found[0].data.tags["hone.verdict"], ended, dict(found[0].data.params))
 
 
 def stage_result(run_id: str, stage: str) -> str:

@@ -38,7 +38,7 @@ class StageLog:
             return
         from mlflow.entities import Param
 
-        params = [Param(key, without_credentials(_plain(value))[:LONGEST_PARAM]) for key, value in _flat(values)]
+        params = [Param(key, value) for key, value in as_params(values).items()]
         for start in range(0, len(params), PARAMS_PER_CALL):
             server.client().log_batch(self.run_id, params=params[start : start + PARAMS_PER_CALL])
 
@@ -194,6 +194,11 @@ def user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name
         return "unknown"
+
+
+def as_params(values: dict[str, Any]) -> dict[str, str]:
+    """Settings as MLflow keeps them: by dotted key, as text of a bounded length, without credentials."""
+    return {key: without_credentials(_plain(value))[:LONGEST_PARAM] for key, value in _flat(values)}
 
 
 def _flat(values: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:

@@ -1,19 +1,22 @@
 """A person's word: the run pauses with the evidence, and what they say, or do not say, stands in the history."""
 
 import contextlib
+import re
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow
-from prefect.states import Completed, State
+from prefect.states import Scheduled, State
 
 from configs.recipe import Recipe, parse_recipe
-from flows.approval import Approval, ask_person, lapse, resumed
+from flows.approval import DECIDED, KEY, NOBODY, Approval, Question, ask_person, expire, resumed
 from flows.database import prepare_prefect_database
+from flows.outcome import ended, recipe_name, told
 from flows.shell import no_heartbeat
 from tasks.contracts import Promotion, RegisteredVersion, StageRecord, Verdict
 from tasks.promote import change
@@ -41,14 +44,15 @@ def recipe_of(name: str) -> Recipe:
     )
 
 
-@flow(name="asks")
+@flow(name="asks", validate_parameters=False)
+@told(recipe_name)
 def asks(recipe: Recipe, version: str, report: dict[str, Any]) -> State[Any]:
     """A run from its first line, as a worker starts it: also once it is resumed."""
     if said := resumed():
         return said
     registered = RegisteredVersion(record=RECORD, name=recipe.name, version=version)
-    told = ask_person(recipe, registered, Promotion(record=RECORD, waits=True), VERDICT, report)
-    return Completed(name="ACCEPTED", message=told)
+    said_to = ask_person(recipe, registered, Promotion(record=RECORD, waits=True), VERDICT, report)
+    return ended("ACCEPTED", said_to, {})
 
 
 def suspended(client: SyncPrefectClient, recipe: Recipe, version: str, report: dict[str, Any]) -> tuple[Any, str]:
@@ -68,6 +72,10 @@ def start(client: SyncPrefectClient, run: Any, recipe: Recipe, version: str, rep
     parameters = {"recipe": recipe, "version": version, "report": report}
     with contextlib.suppress(Pause):  # as Prefect's engine does in a worker's process
         run_flow(asks, flow_run=client.read_flow_run(run), parameters=parameters, return_type="state")
+
+
+def parameters_of(name: str, report: dict[str, Any]) -> dict[str, Any]:
+    return {"recipe": recipe_of(name), "version": "1", "report": report}
 
 
 def deployed(
@@ -99,6 +107,7 @@ def test_who_approves_makes_it_the_champion_and_stands_in_the_history(model: Mod
         "promote", "alice", "it is better", "took effect",
     )  # fmt: skip
     assert f"May **{name} version 1** be the champion?" in shown
+    assert re.search(r"The run waits for a person until \d{4}-\d\d-\d\d \d\d:\d\d UTC; after that nothing", shown)
     assert "## ACCEPTED: quantized" in shown
 
 
@@ -133,16 +142,55 @@ def test_where_nobody_answers_nothing_changes_and_the_run_ends(model: Model, rep
     prepare_prefect_database()
     with get_client(sync_client=True) as client, no_heartbeat():
         run, _ = suspended(client, recipe_of(name), "1", report)
-        lapse(str(run))
-        state = client.read_flow_run(run).state
-        assert state is not None
-        assert (state.name, state.type.value) == ("ACCEPTED", "COMPLETED")
-        assert "version 1 was not promoted: nobody decided within 1 hours" in str(state.message)
-        assert lapse(str(run), return_state=True).message == "a person decided, or the run has ended"
+        assert expire(client, run).startswith("nobody decided within 1 hours")
+        found = client.read_flow_run(run)
+        assert found.state is not None
+        assert (found.state.name, found.state.type.value) == ("Completed", "COMPLETED")
+        assert "version 1 was not promoted: nobody decided within 1 hours" in str(found.state.message)
+        assert {"hone", "hone:accepted", "hone:expired"} <= set(found.tags)
+        assert expire(client, run) == "a person decided, or the run has ended"
     assert champion(name) == ""
     (entry,) = change.records(name)
     assert (entry.action, entry.who, entry.outcome) == ("refuse", "nobody", "refused")
     assert entry.reason.startswith("nobody decided within")
+
+
+def test_an_answer_and_the_deadline_at_once_are_one_decision(model: Model, report: dict[str, Any]) -> None:
+    prepare_prefect_database()
+    approved = {"decision": "approve", "who": "alice", "reason": ""}
+    with get_client(sync_client=True) as client, no_heartbeat():
+        late = model(1)
+        run, _ = suspended(client, recipe_of(late), "1", report)
+        client.resume_flow_run(run, run_input=approved)
+        client.create_flow_run_input(run, DECIDED, NOBODY)  # the deadline came first, and was stopped half way
+        start(client, run, recipe_of(late), "1", report)
+        assert "version 1 was not promoted" in str(client.read_flow_run(run).state)
+        assert champion(late) == ""
+
+        early = model(1)
+        run, _ = suspended(client, recipe_of(early), "1", report)
+        client.resume_flow_run(run, run_input=approved)
+        assert expire(client, run) == "a person decided, or the run has ended"
+        start(client, run, recipe_of(early), "1", report)
+        client.set_flow_run_state(run, Scheduled(), force=True)  # as where its end was lost on the way
+        start(client, run, recipe_of(early), "1", report)
+        assert [entry.action for entry in change.records(early)] == ["promote"]
+
+
+def test_the_end_of_a_run_that_was_deleted_is_no_error(model: Model, report: dict[str, Any]) -> None:
+    prepare_prefect_database()
+    name = model(1)
+    with get_client(sync_client=True) as client, no_heartbeat():
+        run, _ = suspended(client, recipe_of(name), "1", report)
+        [question] = client.filter_flow_run_input(run, KEY, limit=1, exclude_keys=set())
+        expiry = client.read_flow_run(UUID(Question.model_validate_json(question.value).expiry))
+        assert expiry.state is not None
+        assert expiry.state.is_scheduled()
+        assert {"hone", "hone:expiry"} <= set(expiry.tags)
+        client.delete_flow_run(run)
+        state = run_flow(asks, flow_run=expiry, parameters=parameters_of(name, report), return_type="state")
+        assert state.message == "the run that waited was deleted"
+    assert change.records(name) == []
 
 
 def test_without_a_server_the_run_does_not_wait_and_says_who_may_do_it(model: Model, report: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -12,16 +13,19 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import psutil
 import pytest
 
 from configs.recipe import Recipe, RecipeError, load_recipe
-from flows.deploy import load_recipes
+from flows.deploy import connected, load_recipes
 from flows.services.plan import Ports, Site
 from flows.services.records import left_behind, read_records
+from flows.triggers import end_orphans
 from tests import tiny
 from tests.flows import chromium
 
@@ -29,6 +33,7 @@ pytestmark = pytest.mark.timeout(600)
 ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = [name for name in Recipe.model_json_schema()["properties"] if name not in ("name", "seed")]
 RUN_SECONDS = 300.0
+ENDED = ("COMPLETED", "FAILED", "CRASHED")
 
 
 @dataclass
@@ -78,6 +83,11 @@ class Here:
         """Names of the tasks of a flow run, in the order of their start."""
         wanted = {"flow_runs": {"id": {"any_": [run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
         return [found["name"].rpartition("-")[0] for found in self.ask("POST", "/task_runs/filter", wanted)[1]]
+
+    def logs(self, run_id: str) -> list[str]:
+        """What the run and its tasks have logged."""
+        wanted = {"logs": {"flow_run_id": {"any_": [run_id]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
+        return [found["message"] for found in self.ask("POST", "/logs/filter", wanted)[1]]
 
     def champion(self) -> str:
         """The version that MLflow's registry serves; empty where none is."""
@@ -221,11 +231,13 @@ def test_deploying_again_keeps_the_deployments_and_takes_the_recipes_values(here
     assert done.returncode == 0, done.stdout + done.stderr
     after = here.ask("POST", "/deployments/filter", wanted)[1]
     assert {found["id"] for found in after} == before
-    assert {found["name"] for found in after} == {"tiny", "promote", "rollback", "lapse"}
+    assert {found["name"] for found in after} == {"tiny", "promote", "rollback"}
     recipe = load_recipe(here.folder / "configs" / "recipe.yaml")
     optimize = here.deployment("optimize/tiny")
     assert optimize["parameters"] == {"recipe": recipe.model_dump(mode="json")}
     assert optimize["work_pool_name"] == "hone"
+    assert re.fullmatch(r"\d[\w.]*\+[0-9a-f]{16}", optimize["version"])
+    assert "| Failed | `hone:rejected` |" in optimize["description"]
     assert optimize["global_concurrency_limit"]["limit"] == 1
     assert optimize["concurrency_options"]["collision_strategy"] == "ENQUEUE"
     assert (
@@ -246,8 +258,41 @@ def test_the_schedule_and_the_events_of_a_recipe_are_those_of_its_retrain_deploy
     assert here.deployment("optimize/tiny")["schedules"] == []
     [schedule] = here.deployment("retrain/tiny")["schedules"]
     assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == ("0 3 * * *", "UTC")
-    names = sorted(found["name"] for found in here.ask("POST", "/automations/filter", {})[1])
-    assert names == ["hone: crashed where silent", "retrain/tiny on hone.data.arrived"]
+    found = {one["name"]: one for one in here.ask("POST", "/automations/filter", {})[1]}
+    assert sorted(found) == ["hone: crashed where silent", "hone: retrain/tiny on hone.data.arrived"]
+    watch = found["hone: crashed where silent"]["trigger"]
+    assert watch["match_related"] == {"prefect.resource.id": "prefect.tag.hone", "prefect.resource.role": "tag"}
+    assert (watch["within"], {"prefect.flow-run.Completed", "prefect.flow-run.Failed"} <= set(watch["expect"])) == (
+        90, True,
+    )  # fmt: skip
+
+
+def test_what_other_people_have_on_the_server_stays_theirs_and_what_is_old_of_hone_is_renewed(here: Here) -> None:
+    watch = next(one for one in here.ask("POST", "/automations/filter", {})[1] if one["name"].startswith("hone: crash"))
+    old = {key: watch[key] for key in ("name", "description", "enabled", "actions")}
+    old["trigger"] = {**watch["trigger"], "match_related": {}}
+    assert here.ask("PUT", f"/automations/{watch['id']}", old)[0] == 204
+    flow = here.ask("POST", "/flows/", {"name": "optimize"})[1]["id"]
+    lapse = here.ask("POST", "/flows/", {"name": "lapse"})[1]["id"]
+    theirs = {"flow_id": flow, "name": "theirs", "tags": ["team"], "work_pool_name": "hone"}
+    assert here.ask("POST", "/deployments/", theirs)[0] in (200, 201)
+    assert here.ask("POST", "/deployments/", {"flow_id": lapse, "name": "lapse", "tags": ["hone"]})[0] in (200, 201)
+    recipe = here.folder / "configs" / "recipe.yaml"
+    refused = here.hone("deploy", str(recipe), "--set", "name=theirs")
+    assert refused.returncode == 2
+    assert "not Hone's (they lack the tag hone): optimize/theirs: give the recipe another name" in refused.stderr
+    foreign = here.ask("POST", "/flow_runs/", {"flow_id": flow, "state": {"type": "RUNNING"}, "tags": ["team"]})[1][
+        "id"
+    ]
+    assert here.hone("deploy", f"--folder={here.site.folder}").returncode == 0
+    renewed = here.ask("GET", f"/automations/{watch['id']}")[1]
+    assert renewed["trigger"]["match_related"] == watch["trigger"]["match_related"]
+    assert here.ask("GET", "/deployments/name/lapse/lapse")[0] == 404
+    with connected(f"{here.site.prefect_url}/api") as client:
+        assert end_orphans(client) == []
+    assert here.state(foreign)["type"] == "RUNNING"
+    assert here.ask("DELETE", f"/deployments/{here.deployment('optimize/theirs')['id']}")[0] == 204
+    assert here.ask("DELETE", f"/flow_runs/{foreign}")[0] == 204
 
 
 def test_the_form_has_the_sections_in_order_with_choices_bounds_and_descriptions(here: Here) -> None:
@@ -273,13 +318,16 @@ def test_the_form_has_the_sections_in_order_with_choices_bounds_and_descriptions
         ("decay", "square", "recipe.train.decay"),
         ("epoch", 2, "epoch"),
         ("batch_size", "many", "recipe.train.batch_size"),
+        ("retrain.cron", "99 99 * * *", "recipe.retrain.cron"),
+        ("gate.p95_cell", "1by32", "recipe.gate.p95_cell"),
     ],
 )
 def test_a_wrong_value_is_refused_before_the_run_is_submitted(here: Here, key: str, value: Any, reason: str) -> None:
     deployment = here.deployment("optimize/tiny")
     ours = {"deployments": {"id": {"any_": [deployment["id"]]}}}
     before = here.ask("POST", "/flow_runs/count", ours)[1]
-    deployment["parameters"]["recipe"]["train"][key] = value
+    section, _, field = key.rpartition(".")
+    deployment["parameters"]["recipe"][section or "train"][field] = value
     body = {"parameters": deployment["parameters"]}
     status, answer = here.ask("POST", f"/deployments/{deployment['id']}/create_flow_run", body)
     assert status == 409
@@ -297,10 +345,15 @@ def test_what_a_person_fills_into_the_form_is_what_runs(here: Here, submitted: s
 
 def test_the_run_ends_with_its_verdict_and_its_stages_are_tasks(here: Here, finished: str) -> None:
     state = here.state(finished)
-    assert (state["type"], state["name"]) == ("COMPLETED", "ACCEPTED"), state["message"]
+    assert (state["type"], state["name"]) == ("COMPLETED", "Completed"), state["message"]
+    assert state["message"].startswith("ACCEPTED")
+    by_tag = {"flow_runs": {"tags": {"all_": ["hone", "hone:accepted"]}, "state": {"name": {"any_": ["Completed"]}}}}
+    assert [run["id"] for run in here.ask("POST", "/flow_runs/filter", by_tag)[1]] == [finished]
     stages = ["data", "train", "distill", "prune", "quantize", "export", "evaluate", "gate", "register", "promote"]
     assert [name for name in here.tasks(finished) if name in stages] == stages
-    assert (here.folder / "runs" / "tiny" / "report.html").exists()  # in the folder where `hone up` was called
+    assert (
+        here.folder / "runs" / "tiny" / "latest" / "report.html"
+    ).exists()  # in the folder where `hone up` was called
     assert here.champion() == "1"
 
 
@@ -312,7 +365,7 @@ def test_the_run_shows_progress_the_table_the_plots_and_the_ways_to_mlflow(here:
     for plot in ("accuracy-against-latency", "curves-train", "curves-quantize"):
         assert found[f"tiny-{plot}"]["type"] == "image"
         assert found[f"tiny-{plot}"]["data"].startswith("data:image/svg+xml;base64,")
-    report = json.loads((here.folder / "runs" / "tiny" / "report.json").read_text())
+    report = json.loads((here.folder / "runs" / "tiny" / "latest" / "report.json").read_text())
     assert f"{here.site.mlflow_url}/#/experiments/" in found["tiny-mlflow-run"]["data"]
     assert f"/runs/{report['mlflow_run_id']})" in found["tiny-mlflow-run"]["data"]
     assert f"{here.site.mlflow_url}/#/models/tiny/versions/1" in found["tiny-registry-version"]["data"]
@@ -323,7 +376,8 @@ def test_a_browser_shows_the_finished_run_and_its_artifacts(here: Here, finished
         pytest.skip("no Chromium here: apt-get install chromium")
     with chromium.browser(tmp_path) as page:
         page.open(f"{here.site.prefect_url}/runs/flow-run/{finished}")
-        page.wait("['ACCEPTED', 'Artifacts', 'Task Runs'].every(word => document.body?.innerText.includes(word))")
+        words = ["Completed", "hone:accepted", "Artifacts", "Task Runs"]
+        page.wait(f"{words}.every(word => document.body?.innerText.includes(word))")
         page.press("[...document.querySelectorAll('*')].filter(one => one.innerText?.trim() === 'Artifacts').at(-1)")
         page.wait("document.body.innerText.toLowerCase().includes('tiny-accuracy-against-latency')")
         if pictures := os.environ.get("HONE_PICTURES"):
@@ -363,7 +417,10 @@ def test_a_run_waits_for_a_person_through_a_restart_and_does_as_they_say_above_t
         assert here.ask("POST", f"/flow_runs/{run}/resume", {"run_input": word})[0] == 201
     here.until(lambda: here.state(run)["type"] in ("COMPLETED", "FAILED", "CRASHED"), 60)
     state = here.state(run)
-    assert (state["name"], here.champion()) == ("ACCEPTED", "2"), state["message"]
+    assert (state["name"], here.champion()) == ("Completed", "2"), state["message"]
+    assert {"hone:accepted", "hone:approved"} <= set(here.ask("GET", f"/flow_runs/{run}")[1]["tags"])
+    waiting = here.ask("POST", "/flow_runs/filter", {"flow_runs": {"tags": {"all_": ["hone:expiry"]}}})[1]
+    assert waiting == []  # nothing is left to do at the deadline
     told = here.hone("history", "tiny").stdout
     assert "olga" in told
     assert "as good and faster" in told
@@ -407,7 +464,85 @@ def test_an_event_about_the_model_starts_retrain_which_finds_the_data_unchanged(
         "flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}}},
     }
     [run] = here.until(lambda: here.ask("POST", "/flow_runs/filter", wanted)[1], 120)
-    assert (run["state"]["name"], run["created_by"]["type"]) == ("UNCHANGED", "AUTOMATION")
+    assert (run["state"]["name"], run["created_by"]["type"]) == ("Completed", "AUTOMATION")
+    assert run["state"]["message"].startswith("UNCHANGED: data and recipe are those of the last run")
+    assert (run["name"], "hone:unchanged" in run["tags"]) == ("tiny: UNCHANGED", True)
+
+
+def test_what_is_not_accepted_is_a_failed_run_with_its_own_tag_its_own_name_and_a_message_to_the_team(
+    here: Here, finished: str
+) -> None:
+    """In one run each: a combination that no form can refuse, and a verdict that is not ACCEPTED."""
+    with Inbox() as inbox:
+        _notify(here, inbox.url)
+        deployment = here.deployment("optimize/tiny")
+        asked = deployment["parameters"]
+        asked["recipe"]["gate"] |= {"max_p95_ms": 1, "p95_cell": "7x7"}
+        wrong = here.run(deployment["id"], asked)
+        here.until(lambda: here.state(wrong)["type"] in ENDED, 60)
+        state, run = here.state(wrong), here.ask("GET", f"/flow_runs/{wrong}")[1]
+        assert (state["type"], state["name"]) == ("FAILED", "Failed")
+        assert "gate.p95_cell is '7x7', which is not measured: use one of evaluate.cells" in state["message"]
+        assert "hone:error" in run["tags"]
+        assert not any("Traceback" in line for line in here.logs(wrong))
+
+        asked = here.deployment("optimize/tiny")["parameters"]
+        asked["recipe"]["gate"]["max_size_bytes"] = 1
+        body = {"parameters": asked, "name": "before-the-fair"}
+        rejected = here.ask("POST", f"/deployments/{deployment['id']}/create_flow_run", body)[1]["id"]
+        here.until(lambda: here.state(rejected)["type"] in ENDED)
+        wanted = {"flow_runs": {"tags": {"all_": ["hone:rejected"]}, "state": {"type": {"any_": ["FAILED"]}}}}
+        [run] = here.ask("POST", "/flow_runs/filter", wanted)[1]
+        assert (run["id"], run["name"], run["state"]["name"]) == (rejected, "before-the-fair", "Failed")
+        assert run["state"]["message"].startswith("REJECTED")
+        lines = here.logs(rejected)
+        for told in ("train: cached", "nothing it depends on has changed", "gate: ran", "REJECTED: "):
+            assert any(told in line for line in lines), told
+        said = here.until(lambda: inbox.bodies if len(inbox.bodies) == 2 else None, 60)
+        assert "gate.p95_cell is '7x7'" in said[0]
+        assert "before-the-fair" in said[1]
+        assert "REJECTED" in said[1]
+
+
+def _notify(here: Here, url: str) -> None:
+    """Has the team's block hear of the recipe, as somebody would who deploys it."""
+    kind = here.ask("GET", "/block_types/slug/webhook")[1]["id"]
+    schema = here.ask("POST", "/block_schemas/filter", {"block_schemas": {"block_type_id": {"any_": [kind]}}})[1][0][
+        "id"
+    ]
+    block = {"name": "team", "block_type_id": kind, "block_schema_id": schema, "data": {"url": url, "method": "POST"}}
+    assert here.ask("POST", "/block_documents/", block)[0] == 201
+    absent = here.hone("deploy", "--notify", "webhook/nobody")
+    assert (absent.returncode, "Prefect has no block webhook/nobody" in absent.stderr) == (2, True)
+    done = here.hone("deploy", "--notify", "webhook/team")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+class Inbox:
+    """A server that keeps what is posted to it."""
+
+    def __init__(self) -> None:
+        self.bodies: list[str] = []
+        bodies = self.bodies
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                bodies.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+                self.send_response(500)  # what the block makes of it is nothing to the run
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Nothing is printed."""
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> "Inbox":
+        Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
 
 
 def test_cancelling_stops_the_workers_in_30_seconds_leaves_the_champion_and_lets_the_next_run_reuse_what_was_done(

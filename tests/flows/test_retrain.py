@@ -4,6 +4,7 @@ import io
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from configs.recipe import Recipe, load_recipe
 from flows.embedded import run_retrain
-from flows.retrain import COOLING_DOWN, UNCHANGED, pause
+from flows.retrain import COOLING_DOWN, UNCHANGED, decide, recipe_changes
 from tasks import tracking
 from tasks.promote import change
 from tests import tiny
@@ -77,7 +78,7 @@ def test_the_first_run_makes_a_champion_and_has_nothing_to_compare_with(story: S
 
 def test_unchanged_data_end_it_at_once_and_it_says_so(story: Story) -> None:
     assert (story.again.name, story.again.champion, story.again.report) == (UNCHANGED, "1", {})
-    assert "UNCHANGED  the data are those of the last run" in story.again.said
+    assert "UNCHANGED  data and recipe are those of the last run" in story.again.said
 
 
 def test_a_model_that_learned_from_wrong_labels_is_rejected_and_the_champion_goes_on(story: Story) -> None:
@@ -105,28 +106,53 @@ def test_the_drift_of_the_new_data_is_reported_before_the_verdict(story: Story) 
     assert "nothing drifted since version 1" in story.noisy.said
 
 
+def test_another_model_is_looked_for_before_anybody_says_that_nothing_has_changed(
+    story: Story, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = story.recipe.model_copy(update={"model": story.recipe.model.model_copy(update={"source": "missing"})})
+    assert run_retrain(missing, "", False, Console(file=io.StringIO())) == "INVALID"
+    assert "missing" in capsys.readouterr().err
+
+
 def test_data_that_were_refused_once_are_not_tried_again(story: Story) -> None:
     assert (story.noisy_again.name, story.noisy_again.champion) == (UNCHANGED, "1")
 
 
 @pytest.mark.parametrize(
-    ("found", "hours_later", "cooldown", "name"),
+    ("found", "changes", "champion", "hours_later", "cooldown", "outcome", "why"),
     [
-        (["a", "b"], 100, 0, UNCHANGED),
-        (["a", "b"], 1, 6, UNCHANGED),
-        (["a", "c"], 1, 6, COOLING_DOWN),
-        (["a", "c"], 6, 6, None),
-        (["a"], 1, 0, None),
+        (["a", "b"], [], True, 100, 0, UNCHANGED, "data and recipe are those of the last run"),
+        (["a", "b"], [], True, 1, 6, UNCHANGED, "data and recipe are those of the last run"),
+        (["a", "c"], [], True, 1, 6, COOLING_DOWN, "the data have changed, but"),
+        (["a", "c"], [], True, 6, 6, "", "the data have changed"),
+        (["a"], [], True, 1, 0, "", "the data have changed"),
+        (["a", "b"], ["seed 0 -> 1"], True, 1, 0, "", "the recipe has changed (seed 0 -> 1)"),
+        (["a", "b"], ["seed 0 -> 1"], True, 1, 6, COOLING_DOWN, "the recipe has changed (seed 0 -> 1), but"),
+        (["a", "b"], [], False, 1, 0, "", "there is no champion"),
+        (["a"], ["seed 0 -> 1"], False, 1, 0, "", "the data have changed and the recipe has changed (seed 0 -> 1) and"),
     ],
 )
-def test_it_runs_on_changed_data_once_the_cool_down_is_over(
-    found: list[str], hours_later: float, cooldown: float, name: str | None
+def test_it_runs_where_something_is_new_or_nothing_is_served_and_says_which(
+    found: list[str], changes: list[str], champion: bool, hours_later: float, cooldown: float, outcome: str, why: str
 ) -> None:
-    made = pause(found, ["a", "b"], ENDED, ENDED + timedelta(hours=hours_later), cooldown)
-    assert (made.name if made else None) == name
+    made = decide(found, ["a", "b"], changes, champion, ENDED, ENDED + timedelta(hours=hours_later), cooldown)
+    assert made.outcome == outcome
+    assert made.message.startswith(why)
+
+
+def test_a_change_of_the_recipe_is_one_of_what_decides_the_model_and_not_of_new_settings(tmp_path: Path) -> None:
+    path = tiny.write_recipe(tmp_path)
+    before = tracking.as_params(load_recipe(path).model_dump(mode="json"))
+    assert recipe_changes(before, load_recipe(path)) == []
+    assert recipe_changes(before, load_recipe(path, ["compute.max_failures=1", "retrain.cooldown_hours=3"])) == []
+    known = {key: value for key, value in before.items() if key != "train.epochs"}
+    assert recipe_changes(known, load_recipe(path, ["train.epochs=9"])) == []
+    assert recipe_changes(before, load_recipe(path, ["train.epochs=9", "prune.method=none"])) == [
+        f"prune.method {before['prune.method']} -> none",
+        f"train.epochs {before['train.epochs']} -> 9",
+    ]
 
 
 def test_a_trigger_within_the_cool_down_is_dropped_and_says_when_the_data_are_taken_up() -> None:
-    made = pause(["c"], ["a"], ENDED, ENDED + timedelta(hours=1), 6)
-    assert made is not None
-    assert "this trigger is dropped. The first one after 2026-03-01 18:00 UTC takes the data up" in made.message
+    made = decide(["c"], ["a"], [], True, ENDED, ENDED + timedelta(hours=1), 6)
+    assert "this trigger is dropped. The first one after 2026-03-01 18:00 UTC takes it up" in made.message

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -15,11 +16,12 @@ import pytest
 from rich.console import Console
 
 from flows.environment import QUIET
-from flows.services import up
+from flows.services import keep, up
 from flows.services.health import free, holder
 from flows.services.plan import MARK, Ports, Service, Site, plan
 from flows.services.processes import stop
 from flows.services.records import Record, left_behind, process_of, read_records
+from flows.services.state import borrowed
 from tasks.errors import HoneError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -221,7 +223,7 @@ STAND_INS = """
 import sys, signal
 from pathlib import Path
 from rich.console import Console
-from flows.services import up
+from flows.services import keep, up
 from flows.services.plan import MARK, Ports, Service
 def plan(site):
     command = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -253,7 +255,11 @@ def test_ctrl_c_and_sigterm_stop_all_also_where_a_shell_switched_them_off(site: 
 
 def test_when_one_of_them_ends_the_others_are_stopped_and_it_is_named(site: Site) -> None:
     running = subprocess.Popen(
-        [sys.executable, "-c", STAND_INS, str(site.folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", STAND_INS, str(site.folder)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     assert running.stdout is not None
     while "Ctrl-C stops them" not in (line := running.stdout.readline()):
@@ -262,6 +268,68 @@ def test_when_one_of_them_ends_the_others_are_stopped_and_it_is_named(site: Site
     assert running.wait(timeout=30) == 1
     assert "mlflow ended, so the others were stopped. Its log is" in running.stdout.read()
     assert left_behind(site.services) == []
+
+
+def test_a_worker_that_dies_is_started_again_alone(site: Site) -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-c", STAND_INS, str(site.folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert running.stdout is not None
+        while "Ctrl-C stops them" not in (line := running.stdout.readline()):
+            assert line, "it ended by itself"
+        before = read_records(site.services)
+        for _ in range(2):
+            dead = read_records(site.services)["worker"]
+            psutil.Process(dead.pid).kill()
+            assert running.stdout.readline().startswith(f"worker {dead.pid} had ended and was started again as ")
+            again = read_records(site.services)["worker"]
+            assert again.pid != dead.pid
+            assert process_of(again, site.services) is not None
+        assert read_records(site.services)["mlflow"] == before["mlflow"]
+        assert stop(site.services) == ["mlflow", "worker"]
+        assert running.wait(timeout=30) == 0
+        assert "stopped by `hone down`" in running.stdout.read()
+    finally:
+        running.kill()
+
+
+def test_a_worker_that_keeps_dying_is_started_less_and_less_often(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    started: list[float] = []
+    monkeypatch.setattr(keep.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(keep.time, "time", lambda: clock[0])
+    worker = plan(site)[-1]
+
+    def start(_service: Service, _site: Site) -> Record:
+        started.append(clock[0])
+        return Record("worker", 2**22 + 1, clock[0])
+
+    monkeypatch.setattr(keep.processes, "start", start)
+    keeper = keep.Keeper(site, worker, lambda _text: None)
+    keeper.look({})  # stopped on purpose
+    while clock[0] < 200:
+        keeper.look({"worker": Record("worker", 2**22 + 1, started[-1] if started else 0.0)})
+        clock[0] += 0.5
+    assert [later - sooner for sooner, later in pairwise(started)][:5] == [2.5, 4.5, 8.5, 16.5, 32.5]
+
+
+def test_commands_use_what_runs_from_the_folder_unless_a_person_has_said_otherwise(site: Site) -> None:
+    assert borrowed(str(site.folder), {}) == {}
+    ours = {name: sleeper(**{MARK: str(site.services)}) for name in ("prefect", "mlflow", "ray")}
+    try:
+        for (name, process), port in zip(ours.items(), (14201, 15001, 16380), strict=True):
+            Record(name, process.pid, psutil.Process(process.pid).create_time(), port).write(site.services)
+        assert borrowed(str(site.folder), {}) == site.client()
+        mine = {"MLFLOW_TRACKING_URI": "http://mlflow:5000", "RAY_ADDRESS": "ray-head:6379"}
+        assert borrowed(str(site.folder), mine) == {"PREFECT_API_URL": "http://127.0.0.1:14201/api"}
+        told = hone(site.folder, "history", "nobody", "--storage", str(site.folder))
+        assert f"with the servers of `hone up` in {site.folder}: http://127.0.0.1:14201/api, " in told.stderr
+        assert "hone up" not in hone(site.folder, "history", "nobody", "--local", "--storage", str(site.folder)).stderr
+    finally:
+        for process in ours.values():
+            process.kill()
+            process.wait()
 
 
 def test_the_token_of_ray_is_the_persons_own(tmp_path: Path, taken: int) -> None:
