@@ -55,7 +55,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (first / "sub" / "deep.py").write_text('"""Deep inside, and after the others."""\n')
     (first / "tests" / "test_it.py").write_text('"""Tests are not documentation of it."""\n')
     (first / "externals" / "other.py").write_text('"""Another library copied into this one."""\n')
-    (first / "newer.py").write_text("def f[T](x: T): ...\nthis is not python\n")
+    (first / "newer.py").write_text("def f[T](x: T): ...\nthis is no python\n")
     (second / "__init__.py").write_bytes(
         b'# -*- coding: latin-1 -*-\n"""Un caf\xe9 dans une autre biblioth\xe8que."""\n'
     )
