@@ -1,5 +1,7 @@
 """What of a contract goes into MLflow's columns: its numbers as metrics, its digests as tags."""
 
+import hashlib
+import re
 from typing import Any
 
 from tasks.contracts import Artifact, Contract
@@ -8,10 +10,26 @@ LEFT_OUT = {"record", "curves", "notes", "confusion", "machine", "round_p50_ms",
 """Bookkeeping, what was logged step by step already, what only makes sense whole, in `result.json`, and what names its
 item in the path."""
 
+NAMES = (("name", "subject"), ("model", "source", "target"), ("kind",))
+"""Fields that tell an item of a list from the others, by which of them it has first."""
+LONGEST = 120
+"""Characters of an item's name; MLflow takes 250 of the whole path."""
+
 
 def metrics_of(contract: Contract) -> dict[str, float]:
-    """Numbers by path: `quantized/metrics/accuracy`. Items of a list go by their name, kind or shape."""
-    return {path: float(value) for path, value in _walk(contract) if _is_number(value)}
+    """Numbers by path: `quantized/metrics/accuracy`, `accuracy_difference/teacher/value`. Items of a list go by their
+    name and what they are about, a hand-off by its model and its two ends, a latency by its shape.
+
+    Raises:
+        ValueError: when one name would stand for two values, of which MLflow would show whichever came last.
+    """
+    found: dict[str, float] = {}
+    for path, value in _walk(contract):
+        if not _is_number(value):
+            continue
+        if found.setdefault(path, float(value)) != float(value):
+            raise ValueError(f"the metric {path} would be both {found[path]:g} and {value:g}: name its item apart")
+    return found
 
 
 def digests_of(contract: Contract) -> dict[str, str]:
@@ -33,16 +51,35 @@ def _walk(value: Any, path: str = "") -> list[tuple[str, Any]]:
     if isinstance(value, list):
         # The list's own name says less than its items' names do.
         above = path.rpartition("/")[0]
-        items = [(_name_of(item), item) for item in value if isinstance(item, Contract)]
-        return [found for name, item in items for found in _walk(item, _join(above, name))]
+        items = [item for item in value if isinstance(item, Contract)]
+        names = _names_of(items)
+        return [found for name, item in zip(names, items, strict=True) for found in _walk(item, _join(above, name))]
     return [(path, value)]
 
 
-def _name_of(item: Contract) -> str:
-    for field in ("name", "kind"):
-        if hasattr(item, field):
-            return str(getattr(item, field))
-    return "x".join(str(getattr(item, field)) for field in ("batch", "length"))
+def _names_of(items: list[Contract]) -> list[str]:
+    """A name for each item that MLflow takes; where two would read alike, and are not, each with digits of its own."""
+    raw = ["\x1f".join(_parts_of(item)) for item in items]
+    shown = ["/".join(_plain(part) for part in _parts_of(item) if part) for item in items]
+    unlike = {name: {whole for whole, one in zip(raw, shown, strict=True) if one == name} for name in shown}
+    return [
+        f"{name[:LONGEST]}.{hashlib.sha256(whole.encode()).hexdigest()[:6]}"
+        if len(unlike[name]) > 1 or len(name) > LONGEST
+        else name
+        for name, whole in zip(shown, raw, strict=True)
+    ]
+
+
+def _parts_of(item: Contract) -> list[str]:
+    for fields in NAMES:
+        if hasattr(item, fields[0]):
+            return [str(getattr(item, field, "")) for field in fields]
+    return ["x".join(str(getattr(item, field)) for field in ("batch", "length"))]
+
+
+def _plain(part: str) -> str:
+    """MLflow takes few signs in a name, and reads it as a path."""
+    return re.sub(r"[^\w-]+", "_", part).strip("_") or "_"
 
 
 def _is_number(value: Any) -> bool:

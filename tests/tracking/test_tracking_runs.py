@@ -1,5 +1,6 @@
 """One run for the pipeline, a nested one for each stage, and in them what a person would look for."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,18 @@ from typing import Any
 import pytest
 
 from tasks import tracking, version
-from tasks.contracts import Artifact, BadRows, Candidate, EvaluationReport, Latency, PreparedData, StageRecord
+from tasks.contracts import (
+    Artifact,
+    BadRows,
+    Candidate,
+    Check,
+    EvaluationReport,
+    Handoff,
+    Latency,
+    PreparedData,
+    StageRecord,
+    Verdict,
+)
 from tasks.tracking import numbers, server
 
 pytestmark = pytest.mark.xdist_group("mlflow")
@@ -166,6 +178,35 @@ def test_numbers_go_by_the_names_of_what_they_are_of() -> None:
         "empty_text/count": 2,
     }
     assert numbers.digests_of(DATA) == {"digest": DATA.artifact.digest, "content_digest": DATA.content_digest}
+
+
+def check(name: str, subject: str, value: float) -> Check:
+    return Check(name=name, subject=subject, verdict="ACCEPTED", value=value, threshold=0.0, direction="above")
+
+
+def test_checks_slices_and_hand_offs_of_one_name_are_told_apart() -> None:
+    step = {"kind": "exact", "rows": 1, "rms_share": 0.0, "agreement": 1.0, "accuracy_difference": 0.0}
+    handoffs = [
+        Handoff(model="teacher", source="pytorch", target=target, max_abs_difference=apart, **step)
+        for target, apart in (("onnx (cpu)", 0.1), ("onnx (cuda)", 0.2))
+    ]
+    report = numbers.metrics_of(REPORT.model_copy(update={"handoffs": handoffs}))
+    assert report["teacher/pytorch/onnx_cpu/max_abs_difference"] == 0.1
+    assert report["teacher/pytorch/onnx_cuda/max_abs_difference"] == 0.2
+    checks = [check("accuracy_difference", subject, value) for subject, value in SUBJECTS.items()]
+    slices = [check("slice", "label = c+", 0.1), check("slice", "label = c-", 0.2), check("slice", "x" * 400, 0.3)]
+    made = {"record": REPORT.record, "verdict": "ACCEPTED", "selected": "quantized"}
+    found = numbers.metrics_of(Verdict(checks=checks, slices=slices, **made))
+    assert found["accuracy_difference/teacher/value"] == -1.0
+    assert found["accuracy_difference/teacher_alone/value"] == 0.3
+    parts = [value for name, value in found.items() if name.startswith("slice/") and name.endswith("/value")]
+    assert sorted(parts) == [0.1, 0.2, 0.3]
+    assert all(re.fullmatch(r"[\w./-]{1,250}", name) for name in found)
+    with pytest.raises(ValueError, match="accuracy_difference/teacher/value would be both -1 and 2"):
+        numbers.metrics_of(Verdict(checks=[*checks, check("accuracy_difference", "teacher", 2.0)], **made))
+
+
+SUBJECTS = {"teacher": -1.0, "champion": -1.5, "teacher, alone": 0.3}
 
 
 def test_a_cached_stage_names_the_run_that_computed_it(storage: Path) -> None:
