@@ -63,8 +63,11 @@ class GateSettings(Section):
     margin: float = Field(0.02, gt=0, lt=1)
     """How far below the teacher (and the champion) it may be: 0.02 is 2 points."""
     level: float = Field(0.05, gt=0, lt=0.5)
-    """Error rate of the verdict: at most this often is a model accepted that is worse by a margin, and at most this
-    often one refused that keeps them all."""
+    """Error rate of the verdict: at most this often is any model accepted on the same test rows that is worse by a
+    margin, and at most this often one refused that keeps them all."""
+    looks: int | None = Field(None, ge=1, le=1000, title="Planned looks")
+    """How many models these test rows are planned to judge: the level is shared out among them, and then it is spent.
+    null plans none: the first is accepted at half of the level, the next at a sixth, a twelfth and so on."""
     resamples: int = Field(10_000, ge=200, le=1_000_000)
     """Draws of each bootstrap."""
     compare_champion: bool = Field(True, title="Compare with the champion")

@@ -8,7 +8,12 @@ from rich.text import Text
 
 from tasks.contracts import StageRecord
 
-MARKS = {"ran": Text("✓", "green"), "cached": Text("=", "blue"), "skipped": Text("-", "dim")}
+MARKS = {
+    "ran": Text("✓", "green"),
+    "cached": Text("=", "blue"),
+    "skipped": Text("-", "dim"),
+    "failed": Text("✗", "red"),
+}
 PLAIN_SECONDS = 30
 
 

@@ -40,7 +40,7 @@ class StageRecord(Contract):
     """What became of one stage in one run."""
 
     name: str
-    status: Literal["ran", "cached", "skipped"]
+    status: Literal["ran", "cached", "skipped", "failed"]
     reason: str
     """Why it ran or did not, down to the setting that changed."""
     seconds: float
@@ -368,8 +368,12 @@ class ChampionAnswers(StageResult):
     this run's model has learned from, as `labels.npy`, `logits/champion.npy` and `logits/candidate.npy`."""
     old_note: str = ""
     """How many rows that left out, or why there are none."""
+    missing: str = ""
+    """Why it could not be asked, although the recipe wants the comparison; empty where it was, or there is none."""
 
     def headline(self) -> str:
+        if self.missing:
+            return f"not compared: {self.missing}"
         if not self.version:
             return ""
         missing = f"; not on its own test rows: {self.old_note}" if self.old_note and not self.old_artifact else ""
@@ -443,6 +447,10 @@ class Verdict(StageResult):
 
     verdict: VerdictName
     selected: str
+    look: int = 0
+    """Which verdict on the same test rows it is, from 1; 0 where nobody counted."""
+    level: float = 0.0
+    """Error rate of accepting that this look may spend, of `gate.level` over all looks."""
     checks: list[Check]
     slices: list[Check] = []
     """The selected model against the teacher on parts of the test split."""

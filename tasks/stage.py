@@ -15,6 +15,7 @@ from configs.recipe import Recipe
 from tasks import cache, disk, progress, storage, store, tracking
 from tasks.contracts import Artifact, Contract, StageRecord, StageResult
 from tasks.errors import DamagedArtifactError
+from tasks.redact import without_credentials
 
 if TYPE_CHECKING:  # it needs torch, and most stages do not
     from tasks.model.learner import TrainingEvent
@@ -62,6 +63,14 @@ class Workshop:
         """Passes on what a training run tells: progress to whoever listens, metrics to the tracked run."""
         self.advanced(event.step, event.total_steps, event.note)
         self.log.metrics(event.values, event.step)
+
+
+def failed_stage(name: str, error: Exception) -> StageRecord:
+    """The record of a stage that raised, for a report that is written all the same."""
+    reason = without_credentials(str(error)).strip() or type(error).__name__
+    record = StageRecord(name=name, status="failed", reason=reason, seconds=0.0)
+    progress.finished(record, "")
+    return record
 
 
 def run_stage(

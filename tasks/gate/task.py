@@ -4,9 +4,11 @@ from typing import Any
 
 from prefect import task
 
-from tasks import evidence, store
+from tasks import evidence, store, tracking
 from tasks.contracts import ChampionAnswers, EvaluationReport, PreparedData, Verdict
+from tasks.errors import RegistryError
 from tasks.gate.advice import row_source
+from tasks.gate.looks import Look, next_look, not_counted, rows_digest
 from tasks.stage import RunContext, Workshop, run_stage
 
 
@@ -17,6 +19,9 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
     interval; size, placement, parity, and whether it serves."""
     recipe, settings = context.recipe, context.recipe.gate
     more = row_source(recipe.data, data.rows)
+    model = recipe.register_.model_name or recipe.name
+    candidate, rows = report.candidate(report.selected).digest, rows_digest(store.open_artifact(data.artifact))
+    look = _look(context, model, rows, candidate)
 
     def body(workshop: Workshop) -> dict[str, Any]:
         # Imported here: a run that finds this stage finished does without scipy and torch.
@@ -69,15 +74,18 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
         parts = []  # of a model without answers: the checks above refuse it already
         if answered is not None and teacher is not None:
             parts = slice_checks(slices, labels, answered, teacher, settings, seed, more)
-        checks = decided([*found, *parts], settings.level)
+        found = [*([look.check] if look.check else []), *found]
+        checks = decided([*found, *parts], look.level, settings.level)
         return {
+            "look": look.number,
+            "level": look.level,
             "verdict": verdict_of(checks),
             "selected": report.selected,
             "checks": checks[: len(found)],
             "slices": checks[len(found) :],
         }
 
-    return run_stage(
+    verdict = run_stage(
         context,
         "gate",
         Verdict,
@@ -86,6 +94,7 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
             "gate": settings,
             "evaluate.robustness": recipe.evaluate.robustness,
             "data.slice_columns": recipe.data.slice_columns,
+            "look": [look.number, look.level],
             "data.test_fraction": more.fraction,
         },
         # The evidence's digest covers every answer and every timing that the verdict is computed from.
@@ -98,3 +107,24 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
         },
         libraries=("scipy", "numpy"),
     )
+    with tracking.pipeline_log(context.mlflow_run_id) as log:
+        log.tags(
+            {
+                tracking.LOOK: str(look.number),
+                tracking.LOOK_LEVEL: f"{look.level:.6g}",
+                tracking.LOOK_MODEL: model,
+                tracking.LOOK_ROWS: rows,
+                tracking.LOOK_CANDIDATE: candidate,
+            }
+        )
+    return verdict
+
+
+def _look(context: RunContext, model: str, rows: str, candidate: str) -> Look:
+    """Which look at the test rows this is, as MLflow recalls the others; of a run that it does not keep, the first."""
+    settings = context.recipe.gate
+    try:
+        earlier = tracking.looks(model, rows) if context.mlflow_run_id else []
+    except RegistryError as error:
+        return not_counted(settings.level, str(error))
+    return next_look(earlier, candidate, settings.level, settings.looks)

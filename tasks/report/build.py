@@ -62,6 +62,8 @@ def build_report(
         "name": context.recipe.name,
         "verdict": verdict.verdict,
         "selected": evaluation.selected,
+        "look": verdict.look,
+        "level": verdict.level,
         "baseline": evaluation.baseline,
         "reference": evaluation.reference,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -55,6 +55,8 @@ def check_lines(report: dict[str, Any]) -> list[str]:
             shown.append(f"  [dim]{escape(line.detail)}[/]")
         if note := _note(line, report):
             shown.append(f"  [dim]{note}[/]")
+    if look := wording.look(report):
+        shown.append(f"[dim]{look}[/]")
     return shown
 
 
@@ -73,7 +75,8 @@ def summary_markdown(report: dict[str, Any]) -> str:
         + (f" ({note})" if (note := _note(line, report)) else "")
         for line in _lines(report)
     ]
-    parts = [f"## {report['verdict']}: {report['selected']}", "\n".join(checks), _markdown_table(heads, rows)]
+    heading = f"## {report['verdict']}: {report['selected']}"
+    parts = [heading, "\n".join(checks), wording.look(report), _markdown_table(heads, rows)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

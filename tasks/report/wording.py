@@ -27,6 +27,7 @@ CHECKS = {
     "fallback_nodes": "Nodes that fell back to another provider",
     "parity": "Parity",
     "serves": "Golden requests answered",
+    "looks": "Verdicts on these test rows",
 }
 SPOILT = {
     "alone": "of one text at a time",
@@ -125,7 +126,7 @@ def measured(value: float | None, unit: str) -> str:
         return "not measured"
     if unit == "points":
         return f"{_signed(100 * value)} points"
-    if unit in ("nodes", "requests"):
+    if unit in ("nodes", "requests", "looks"):
         return f"{value:,.0f} {unit if value != 1 else unit[:-1]}"
     known = {"share": share, "x": factor, "bytes": size}
     if unit in known and value:
@@ -179,6 +180,17 @@ def check_demand(check: Check) -> str:
     if unit == "points" and threshold == 0:
         return "above 0 points"
     return f"{DIRECTIONS[direction]} {measured(threshold, unit)}"
+
+
+def look(report: dict[str, Any]) -> str:
+    """Which verdict on the same test rows it is, and what that costs; empty where nobody counted."""
+    if not report.get("look"):
+        return ""
+    whole = _percent(report["recipe"]["gate"]["level"])
+    return (
+        f"look {report['look']} on these test rows: it accepts at level {_percent(report['level'])}, so that all looks "
+        f"together err at most {whole} of the time"
+    )
 
 
 def check_bound(check: Check) -> str:

@@ -1,7 +1,18 @@
 """What MLflow keeps of a run. The only import of mlflow, and made when first needed, as it costs seconds."""
 
 from tasks.tracking.changes import HISTORY, append_change, changes, mark_change
-from tasks.tracking.past import PastRun, last_run, stage_result
+from tasks.tracking.past import (
+    LOOK,
+    LOOK_CANDIDATE,
+    LOOK_LEVEL,
+    LOOK_MODEL,
+    LOOK_ROWS,
+    PastLook,
+    PastRun,
+    last_run,
+    looks,
+    stage_result,
+)
 from tasks.tracking.registry import (
     CHALLENGER,
     CHAMPION,
@@ -23,6 +34,12 @@ __all__ = [
     "CHALLENGER",
     "CHAMPION",
     "HISTORY",
+    "LOOK",
+    "LOOK_CANDIDATE",
+    "LOOK_LEVEL",
+    "LOOK_MODEL",
+    "LOOK_ROWS",
+    "PastLook",
     "PastRun",
     "StageLog",
     "Version",
@@ -39,6 +56,7 @@ __all__ = [
     "last_run",
     "load",
     "log_model",
+    "looks",
     "mark_change",
     "model_names",
     "pipeline_log",

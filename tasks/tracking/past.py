@@ -36,6 +36,52 @@ def last_run(name: str) -> PastRun | None:
     return PastRun(found[0].info.run_id, found[0].data.tags["hone.verdict"], ended, dict(found[0].data.params))
 
 
+@dataclass(frozen=True)
+class PastLook:
+    """A verdict on a test split."""
+
+    number: int
+    candidate: str
+    """Digest of the model that was judged."""
+
+
+LOOK, LOOK_MODEL, LOOK_ROWS, LOOK_CANDIDATE, LOOK_LEVEL = (
+    "hone.look",
+    "hone.look_model",
+    "hone.look_rows",
+    "hone.look_candidate",
+    "hone.look_level",
+)
+"""Tags of a pipeline's run: which look at the test rows its verdict was, and at what."""
+
+
+def looks(model: str, rows: str) -> list[PastLook]:
+    """Every verdict on the same test rows for the same registered model, whichever recipe it was, and though its run
+    failed afterwards or was deleted.
+
+    Args:
+        model: name in the registry.
+        rows: digest of the test rows.
+
+    Raises:
+        RegistryError: when MLflow does not answer.
+    """
+    from mlflow.entities import ViewType
+
+    connection = server.client()
+    found: list[PastLook] = []
+    with server.answering():
+        experiments = [one.experiment_id for one in connection.search_experiments(view_type=ViewType.ALL)]
+        wanted, token = f"tags.`{LOOK_ROWS}` = '{rows}'", None
+        while True:
+            page = connection.search_runs(experiments, wanted, ViewType.ALL, max_results=1000, page_token=token)
+            tags = [run.data.tags for run in page if run.data.tags.get(LOOK_MODEL) == model]
+            found += [PastLook(int(one[LOOK]), one[LOOK_CANDIDATE]) for one in tags if one.get(LOOK, "").isdigit()]
+            token = page.token
+            if not token:
+                return found
+
+
 def stage_result(run_id: str, stage: str) -> str:
     """What a stage of a pipeline run returned, as the JSON of its contract; empty where MLflow does not have it."""
     from mlflow.artifacts import load_text

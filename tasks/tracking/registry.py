@@ -92,14 +92,20 @@ def download(version: Version, folder: Path) -> dict[str, Path]:
 
 
 def model_names() -> list[str]:
-    """Every registered model."""
-    found, token = [], None
-    while True:
-        page = server.client().search_registered_models(max_results=1000, page_token=token)
-        found += [model.name for model in page]
-        token = page.token
-        if not token:
-            return found
+    """Every registered model.
+
+    Raises:
+        RegistryError: when MLflow does not answer.
+    """
+    found: list[str] = []
+    token = None
+    with server.answering():
+        while True:
+            page = server.client().search_registered_models(max_results=1000, page_token=token)
+            found += [model.name for model in page]
+            token = page.token
+            if not token:
+                return found
 
 
 def create_version(name: str, source: str, run_id: str, tags: dict[str, str], description: str) -> Version:
@@ -140,15 +146,20 @@ def get_version(name: str, version: str) -> Version | None:
 
 
 def version_at(name: str, alias: str) -> Version | None:
-    """The version that carries an alias; None where there is none, or no such model."""
+    """The version that carries an alias; None where there is none, or no such model.
+
+    Raises:
+        RegistryError: when MLflow does not answer.
+    """
     from mlflow.exceptions import MlflowException
 
-    try:
-        return _version(server.client().get_model_version_by_alias(name, alias))
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
+    with server.answering(name):
+        try:
+            return _version(server.client().get_model_version_by_alias(name, alias))
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
 
 
 def set_alias(name: str, alias: str, version: str) -> None:

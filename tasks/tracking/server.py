@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tasks.errors import PreflightError
+from tasks.errors import PreflightError, RegistryError
 from tasks.redact import without_credentials
 from tasks.schema import Schema, read_schema
 from tasks.storage import is_mirror, uri_of
@@ -216,6 +216,18 @@ def _check_schema(database: Path, schema: Schema) -> None:
         f"`{Path(sys.executable).with_name('mlflow')} db upgrade sqlite:///{database}`; or set compute.storage to "
         "another folder"
     )
+
+
+@contextmanager
+def answering(about: str = "") -> Iterator[None]:
+    """Whatever MLflow cannot answer is a RegistryError, so that nobody else has to know its exceptions."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        said = without_credentials(str(error)).strip().splitlines() or [type(error).__name__]
+        raise RegistryError(f"{about}{': ' if about else ''}MLflow does not answer: {said[0][:300]}") from error
 
 
 def _check_server(uri: str) -> str:
