@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.delivery import ComputeSettings
-from tasks import errors, storage
+from tasks import errors, storage, version
 from tasks.cores import usable_cores
 from tasks.desk import Desk
 from tasks.errors import HoneError, PreflightError, StorageError, TrainingError
@@ -201,10 +202,13 @@ class _Crew:
                 look()
             error = ray.get(ready[0])
         except ray.exceptions.RayError as failure:
+            cause = getattr(failure, "cause", None)
+            if isinstance(cause, HoneError):
+                raise cause from None
+            memory = "; if memory ran out, lower batch_size or raise accumulate" if may_be_memory(str(failure)) else ""
             raise TrainingError(
                 f"the workers died more often than compute.max_failures = {self._compute.max_failures} allows. The "
-                f"last reason: {_last_line(failure)}. The same command goes on from the last finished epoch; if memory "
-                "ran out, lower batch_size or raise accumulate"
+                f"last reason: {_last_line(failure)}. The same command goes on from the last finished epoch{memory}"
             ) from failure
         except BaseException:  # interrupted: the workers would go on with the job
             self.end(at_once=True)
@@ -256,22 +260,32 @@ class _Crew:
             self._folder = Path(tempfile.mkdtemp(prefix="hone-ray-"))
         actor: Any = ray.remote(num_cpus=0, runtime_env={"env_vars": ENVIRONMENT})(Foreman)
         foreman = actor.remote()
-        return foreman, foreman.fit.remote(self._compute, share, storage.uri_of(self._folder))
+        uri = storage.uri_of(self._folder)
+        return foreman, foreman.fit.remote(self._compute, share, uri, version.code_digest())
 
 
 class Foreman(Desk):
     """The desk, and beside it the one `fit` that keeps the workers alive. It is a process of its own, so that Ray Train
     leaves the driver's signals and memory alone, and that all ends when it is killed."""
 
-    async def fit(self, compute: ComputeSettings, cpus: float, uri: str) -> None:
-        """Runs the workers until they die more often than allowed."""
+    async def fit(self, compute: ComputeSettings, cpus: float, uri: str, code: str) -> None:
+        """Runs the workers until they die more often than allowed.
+
+        Args:
+            code: the driver's `version.code_digest`.
+
+        Raises:
+            PreflightError: when this process has other code.
+        """
         import ray
 
+        version.check_code(code)
+
         desk = ray.get_runtime_context().current_actor
-        await asyncio.to_thread(_fit, desk, compute, cpus, uri)
+        await asyncio.to_thread(_fit, desk, compute, cpus, uri, code)
 
 
-def _fit(desk: Any, compute: ComputeSettings, cpus: float, uri: str) -> None:
+def _fit(desk: Any, compute: ComputeSettings, cpus: float, uri: str, code: str) -> None:
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 
@@ -286,7 +300,7 @@ def _fit(desk: Any, compute: ComputeSettings, cpus: float, uri: str) -> None:
     )
     TorchTrainer(
         serve,
-        train_loop_config={"desk": desk, "threads": max(1, int(cpus))},
+        train_loop_config={"desk": desk, "threads": max(1, int(cpus)), "code": code},
         torch_config=TorchConfig(backend="gloo" if shared_gpu else None),
         scaling_config=ScalingConfig(
             num_workers=compute.workers,
@@ -298,7 +312,11 @@ def _fit(desk: Any, compute: ComputeSettings, cpus: float, uri: str) -> None:
 
 
 def serve(config: dict[str, Any]) -> None:
-    """What each worker runs: job after job, as long as it lives."""
+    """What each worker runs: job after job, as long as it lives.
+
+    An error that every start would repeat ends the job at once, whichever worker meets it; after any other the workers
+    are started again, up to `compute.max_failures` times.
+    """
     import gc
 
     import ray
@@ -308,6 +326,7 @@ def serve(config: dict[str, Any]) -> None:
     from ray.train.torch import get_device
 
     from tasks.model import checkpoint, loop  # before the first job is there: importing transformers takes a while
+    from tasks.model.failures import explained
     from tasks.model.parcel import unpacked
 
     threads, desk = config["threads"], config["desk"]
@@ -315,6 +334,11 @@ def serve(config: dict[str, Any]) -> None:
     os.environ["RAYON_NUM_THREADS"] = str(threads)  # the tokenizer's
     rank, world_size = get_context().get_world_rank(), get_context().get_world_size()
     number = ray.get(desk.unfinished.remote())
+    stranger: HoneError | None = None
+    try:
+        version.check_code(config["code"])
+    except HoneError as error:
+        stranger = error
     with checkpoint.quiet():
         while True:
             outcome = None
@@ -322,11 +346,16 @@ def serve(config: dict[str, Any]) -> None:
                 taken = ray.get(desk.take.remote(number))
                 if not taken:
                     return
+                loop.raise_together(stranger, world_size)
                 parcel = cloudpickle.loads(taken)
                 with unpacked(parcel, rank, world_size) as (job, keep):
                     loop.run(job, rank, world_size, get_device(), keep)
-            except HoneError as error:  # raised by all workers alike; any other error takes the group down
+            except HoneError as error:  # raised by all workers alike
                 outcome = type(error).__name__, str(error)
+            except Exception as error:  # the others may wait for this one, so its death takes the group down
+                if reason := explained(error):
+                    ray.get(desk.finish.remote(number, (type(reason).__name__, str(reason))))
+                raise
             if rank == 0:
                 ray.get(desk.finish.remote(number, outcome))
             number += 1
@@ -447,6 +476,11 @@ def _nodes() -> list[dict[str, float]]:
 def _last_line(failure: Exception) -> str:
     """Of what an engine wrote: there it says what happened."""
     return str(failure).strip().splitlines()[-1].strip()
+
+
+def may_be_memory(failure: str) -> bool:
+    """Whether a death that an engine tells of may be one for want of memory: its process was killed, or vanished."""
+    return re.search(r"SIGKILL|OOM|out of memory|OutOfMemory|died unexpectedly|ActorDied", failure, re.I) is not None
 
 
 @contextlib.contextmanager

@@ -2,8 +2,11 @@
 
 import functools
 import hashlib
+import socket
 import subprocess
 from pathlib import Path
+
+from tasks.errors import PreflightError
 
 PACKAGES = ("flows", "tasks", "configs")
 
@@ -36,6 +39,22 @@ def code_digest() -> str:
         for path in sorted((_root() / package).rglob("*.py")):
             total.update(f"{path.relative_to(_root()).as_posix()}\0{_hex(path)}\n".encode())
     return total.hexdigest()[:16]
+
+
+def check_code(expected: str) -> None:
+    """Refuses to work with other code than that of whoever asks: what comes of it would be filed under theirs.
+
+    Args:
+        expected: the `code_digest` over there.
+
+    Raises:
+        PreflightError: naming both digests, this machine and the folder.
+    """
+    if code_digest() != expected:
+        raise PreflightError(
+            f"{socket.gethostname()} runs Hone's code {code_digest()} from {_root()}, and the run that asks it to "
+            f"train has {expected}: install one version of Hone on all Ray nodes and start them again"
+        )
 
 
 def _root() -> Path:

@@ -22,7 +22,8 @@ from torch.nn.parallel import DistributedDataParallel
 from tasks.disk import read_json, recover
 from tasks.errors import HoneError, TrainingError
 from tasks.model.events import EVENTS, EventLog, curves
-from tasks.model.learner import Learner, TrainingEvent, TrainingJob, TrainingResult
+from tasks.model.failures import explained
+from tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
 from tasks.model.optimizer import arithmetic, learning_rate, make_optimizer, make_scaler
 from tasks.model.resume import point_name, read_point, write_point
 from tasks.model.text import bucketed_batches, make_batch, sequential_batches
@@ -52,7 +53,8 @@ def run(
 
     Raises:
         TrainingError: when the loss is not finite: on every worker at the same step.
-        HoneError: when the learner cannot be made: on every worker, whichever failed.
+        HoneError: when the learner cannot be made or the point to resume from is damaged: on every worker, whichever
+            failed.
     """
     if read_result(job) is not None:
         return
@@ -101,19 +103,14 @@ class _Run:
     ) -> None:
         self.job, self.settings, self.keep = job, job.settings, keep
         self.rank, self.world_size, self.device = rank, world_size, device
-        job.workdir.mkdir(parents=True, exist_ok=True)
-        _seed(job.seed)
-        self.learner = self._make_learner()
-        self.pad_id = int(self.learner.tokenizer.pad_token_id)
-        if self.settings.activation_checkpointing:
-            _recompute_activations(self.learner.module)
-        self.optimizer = make_optimizer(self.learner.module, self.settings)
-        self.scaler = make_scaler(self.settings.precision, device)
-        if rank == 0:
-            recover(job.workdir / BEST)
-        self.counters = read_point(job.workdir, job_digest(job), self.learner.module, self.optimizer)
-        if self.counters.scaler:
-            self.scaler.load_state_dict(self.counters.scaler)
+        problem: HoneError | None = None
+        try:
+            self._prepare()
+        except Exception as error:
+            problem = explained(error)
+            if problem is None:
+                raise
+        raise_together(problem, world_size)  # before the first thing that waits for the others
         self.module: nn.Module = self.learner.module
         if world_size > 1:
             # Buffers are not synchronised in forward passes, of which workers may need different numbers.
@@ -124,6 +121,28 @@ class _Run:
         self.pending: list[tuple[int, Tensor]] = []
         self.names: list[str] = []
         self.last_told = time.monotonic()
+
+    def _prepare(self) -> None:
+        """What may fail on one worker alone: the learner, and the point to go on from."""
+        job = self.job
+        job.workdir.mkdir(parents=True, exist_ok=True)
+        _seed(job.seed)
+        self.learner = job.make_learner(job, self.device)
+        if not len(self.learner.train) or not len(self.learner.validation):
+            raise TrainingError(
+                f"{len(self.learner.train)} training rows and {len(self.learner.validation)} validation rows: "
+                "needs 1 of each"
+            )
+        self.pad_id = int(self.learner.tokenizer.pad_token_id)
+        if self.settings.activation_checkpointing:
+            _recompute_activations(self.learner.module)
+        self.optimizer = make_optimizer(self.learner.module, self.settings)
+        self.scaler = make_scaler(self.settings.precision, self.device)
+        if self.rank == 0:
+            recover(job.workdir / BEST)
+        self.counters = read_point(job.workdir, job_digest(job), self.learner.module, self.optimizer)
+        if self.counters.scaler:
+            self.scaler.load_state_dict(self.counters.scaler)
 
     def to_the_end(self) -> None:
         """Trains until the last epoch, or until patience ends."""
@@ -147,23 +166,6 @@ class _Run:
             }
             write_text(self.job.workdir / MARKER, json.dumps(result))
             self.keep(MARKER)
-
-    def _make_learner(self) -> Learner:
-        """All workers get their learner, or all of them an error."""
-        problem: HoneError | None = None
-        learner: Learner | None = None
-        try:
-            learner = self.job.make_learner(self.job, self.device)
-            if not len(learner.train) or not len(learner.validation):
-                raise TrainingError(
-                    f"{len(learner.train)} training rows and {len(learner.validation)} validation rows: needs 1 of each"
-                )
-        except HoneError as error:
-            problem = error
-        raise_together(problem, self.world_size)
-        if learner is None:
-            raise TrainingError("no learner was made")
-        return learner
 
     def _train_epoch(self, epoch: int) -> None:
         _seed(self.job.seed, epoch, self.rank)

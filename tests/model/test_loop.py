@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from tasks.contracts import Curve
-from tasks.errors import DamagedArtifactError, ModelError, TrainingError
+from tasks.errors import DamagedArtifactError, HoneError, ModelError, TrainingError
 from tasks.model import loop
 from tasks.model.checkpoint import load_model
 from tasks.model.events import read_events
@@ -350,15 +351,13 @@ def test_data_without_rows_is_an_error(folder: Path) -> None:
         loop.run(dataclasses.replace(make_job(folder, "empty"), make_learner=make))
 
 
-def _worker(job: TrainingJob, rank: int, world_size: int, failing: int) -> None:
+def _worker(job: TrainingJob, rank: int, world_size: int, other: TrainingJob | None) -> None:
     store = dist.FileStore(str(job.workdir.parent / f"{job.workdir.name}.store"), world_size)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=world_size)
-    if rank == failing:
-        job = dataclasses.replace(job, make_learner=_refuse)
     try:
-        loop.run(job, rank, world_size)
-    except ModelError as error:
-        (job.workdir / f"error-{rank}").write_text(str(error))
+        loop.run(other if rank == 1 and other is not None else job, rank, world_size)
+    except HoneError as error:
+        (job.workdir / f"error-{rank}").write_text(f"{type(error).__name__}: {error}")
     os._exit(0)
 
 
@@ -366,10 +365,15 @@ def _refuse(job: TrainingJob, device: torch.device) -> ClassificationLearner:
     raise ModelError("this one cannot")
 
 
-def run_workers(job: TrainingJob, world_size: int, failing: int = -1) -> None:
-    job.workdir.mkdir()
+def _stumble(job: TrainingJob, device: torch.device) -> ClassificationLearner:
+    raise IndexError("index out of range in self")
+
+
+def run_workers(job: TrainingJob, world_size: int, other: TrainingJob | None = None) -> None:
+    """In processes of their own; the second worker does another job, where there is one."""
+    job.workdir.mkdir(exist_ok=True)
     context = multiprocessing.get_context("fork")
-    children = [context.Process(target=_worker, args=(job, rank, world_size, failing)) for rank in range(world_size)]
+    children = [context.Process(target=_worker, args=(job, rank, world_size, other)) for rank in range(world_size)]
     for child in children:
         child.start()
     for child in children:
@@ -390,10 +394,28 @@ def test_three_workers_share_uneven_batches_and_get_the_loss_curve_of_one(folder
         assert np.abs(difference).max() < 1e-4, name  # measured: 1e-7
 
 
-def test_an_error_of_one_worker_is_raised_by_all(folder: Path) -> None:
-    job = make_job(folder, "one-fails")
-    run_workers(job, 2, failing=1)
-    assert [(job.workdir / f"error-{rank}").read_text() for rank in (0, 1)] == ["this one cannot"] * 2
+@pytest.mark.parametrize(
+    ("make", "told"), [(_refuse, "ModelError: this one cannot"), (_stumble, "TrainingError: IndexError: index out of")]
+)
+def test_an_error_of_one_worker_is_raised_by_all(folder: Path, make: Any, told: str) -> None:
+    job = make_job(folder, f"one-fails-{make.__name__}")
+    run_workers(job, 2, dataclasses.replace(job, make_learner=make))
+    errors = [(job.workdir / f"error-{rank}").read_text() for rank in (0, 1)]
+    assert errors[0] == errors[1]
+    assert errors[0].startswith(told)
+
+
+def test_a_point_that_is_damaged_for_one_worker_alone_is_refused_by_all(folder: Path) -> None:
+    """Where a bucket is between them, each worker has a copy of its own."""
+    job = make_job(folder, "whole-here")
+    killed_after(job, 7)
+    there = dataclasses.replace(job, workdir=folder / "damaged-there")
+    shutil.copytree(job.workdir, there.workdir)
+    (there.workdir / "resume-1" / "optimizer.safetensors").write_bytes(b"x")
+    run_workers(job, 2, there)
+    errors = [(job.workdir / f"error-{rank}").read_text() for rank in (0, 1)]
+    assert errors[0] == errors[1]
+    assert re.match(r"DamagedArtifactError: .*/damaged-there/resume-1: optimizer.safetensors changed", errors[0])
 
 
 def test_the_result_is_plain_json(folder: Path, undisturbed: TrainingResult) -> None:

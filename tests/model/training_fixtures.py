@@ -70,3 +70,24 @@ def make_mortal(job: TrainingJob, device: torch.device) -> Mortal:
     learner = Mortal(**vars(make_learner(job, device)))
     learner.grave = job.workdir.parent / "grave"
     return learner
+
+
+class Clumsy(ClassificationLearner):
+    """The second worker's code has a fault that it comes to at its third step, every time."""
+
+    steps = 0
+    starts: Path
+
+    def after_step(self) -> None:
+        self.steps += 1
+        if self.steps == 3 and dist.get_rank() == 1:
+            with self.starts.open("a") as stream:
+                stream.write("start\n")
+            raise IndexError("list index out of range")
+
+
+def make_clumsy(job: TrainingJob, device: torch.device) -> Clumsy:
+    """As the real one, but for the fault; each start adds a line to the file `starts` beside the job's folder."""
+    learner = Clumsy(**vars(make_learner(job, device)))
+    learner.starts = job.workdir.parent / "starts"
+    return learner

@@ -21,7 +21,7 @@ from tasks.contracts import Curve
 from tasks.errors import ModelError, PreflightError, TrainingError
 from tasks.model import loop
 from tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
-from tests.model.training_fixtures import make_job, make_mortal
+from tests.model.training_fixtures import make_clumsy, make_job, make_mortal
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(900)]
 TWO = ComputeSettings(workers=2, max_failures=1, memory_per_worker=0.25)
@@ -123,6 +123,22 @@ def test_a_finished_job_needs_no_cluster(folder: Path, undisturbed: TrainingResu
     again = cluster.train(job_of(folder, "undisturbed"), impossible, heard.append)
     assert again == undisturbed
     assert len(heard) == 25
+
+
+def test_a_fault_in_the_code_of_one_worker_ends_the_job_at_once_by_its_name(folder: Path) -> None:
+    job = dataclasses.replace(job_of(folder, "clumsy"), make_learner=make_clumsy)
+    message = r"^IndexError: list index out of range \(training_fixtures\.py, line \d+\)\. Every start"
+    with pytest.raises(TrainingError, match=message) as told:
+        cluster.train(job, TWO, nothing)
+    assert "memory" not in str(told.value)
+    assert (folder / "starts").read_text() == "start\n"
+
+
+def test_a_cluster_with_other_code_than_the_run_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = cluster.version.code_digest()
+    monkeypatch.setattr(cluster.version, "code_digest", lambda: "0123456789abcdef")
+    with pytest.raises(PreflightError, match=rf"runs Hone's code {own} from .* has 0123456789abcdef: install one"):
+        cluster.train(job_of(folder, "strange"), ComputeSettings(workers=1), nothing)
 
 
 def test_workers_that_keep_dying_end_the_job_with_a_way_out(folder: Path) -> None:

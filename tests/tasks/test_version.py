@@ -60,3 +60,24 @@ def test_in_its_own_checkout_it_is_the_commit_and_says_when_the_code_differs(cop
     assert code_version(copy) == f"git:{commit}"
     (copy / "tasks" / "store.py").write_text("# changed\n")
     assert code_version(copy).startswith(f"git:{commit}+")
+
+
+def test_code_that_differs_from_the_askers_is_refused_naming_both_digests(copy: Path) -> None:
+    """Two trees of code: this one asks, and the copy, once it is changed, is to train."""
+    program = (
+        "import sys\nfrom tasks.version import check_code, code_digest\nprint(code_digest())\ncheck_code(sys.argv[1])"
+    )
+
+    def ask(expected: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", program, expected]
+        return subprocess.run(
+            command, cwd=copy, env={"PYTHONPATH": str(copy)}, capture_output=True, text=True, check=False
+        )
+
+    assert ask(version.code_digest()).returncode == 0
+    (copy / "tasks" / "store.py").write_text("# changed\n")
+    refused = ask(version.code_digest())
+    other = refused.stdout.strip()
+    assert other != version.code_digest()
+    assert f"PreflightError: {version.socket.gethostname()} runs Hone's code {other} from" in refused.stderr
+    assert f"the run that asks it to train has {version.code_digest()}: install one version" in refused.stderr
