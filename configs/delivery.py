@@ -12,6 +12,7 @@ QualityMetric = Literal["accuracy", "macro_f1", "precision", "recall"]
 Perturbation = Literal["typos", "case", "punctuation"]
 STORAGE_PATTERN = r"^(s3://[a-z0-9][a-z0-9.-]+(/[^/?#]+)*/?|file:///.+|[^:]+(:[^/:][^:]*)*)$"
 """A bucket and a prefix in it, or a folder; no other scheme."""
+Texts = Literal["shown", "hashed", "none"]
 Cell = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*x[1-9]\d*$")]
 
 
@@ -141,6 +142,15 @@ class RegisterSettings(Section):
     keep_rejected: bool = False
     """Make a rejected model a version too, without an alias: a person can promote it with a reason. One that is
     inconclusive always becomes such a version; one that does not serve never does."""
+
+
+class ReportSettings(Section):
+    """What the report and the artifacts of a run tell."""
+
+    texts: Texts = "shown"
+    """Texts of the data in the report, in MLflow and in Prefect: as they are, as a digest by which whoever has the data
+    finds the row, or not at all. Golden requests are then texts that anybody may read. The prepared data in
+    compute.storage stay as they are, as the stages read them."""
 
 
 class ComputeSettings(Section):

@@ -7,7 +7,14 @@ import yaml
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from configs.data import DataSettings
-from configs.delivery import ComputeSettings, EvaluateSettings, ExportSettings, GateSettings, RegisterSettings
+from configs.delivery import (
+    ComputeSettings,
+    EvaluateSettings,
+    ExportSettings,
+    GateSettings,
+    RegisterSettings,
+    ReportSettings,
+)
 from configs.model import DistillSettings, ModelSettings, PruneSettings, QuantizeSettings, TrainSettings
 from configs.retrain import RetrainSettings
 from configs.section import Section
@@ -40,6 +47,7 @@ class Recipe(Section):
     evaluate: EvaluateSettings = EvaluateSettings()
     gate: GateSettings = GateSettings()
     register_: RegisterSettings = Field(RegisterSettings(), alias="register")
+    report: ReportSettings = ReportSettings()
     retrain: RetrainSettings = RetrainSettings()
     compute: ComputeSettings = ComputeSettings()
 

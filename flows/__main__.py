@@ -141,6 +141,24 @@ def history(name: ModelName, storage: Storage = ".hone", local: Local = False) -
 
 
 @app.command()
+def predict(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="NAME@ALIAS, NAME/VERSION, or a folder that a run wrote.")
+    ],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="CSV, TSV, JSONL, or a text a line; - reads stdin.")],
+    format_: Annotated[str, typer.Option("--format", help="csv, tsv, jsonl or lines; default: by the ending.")] = "",
+    storage: Storage = ".hone",
+) -> None:
+    """Answer texts as the model is served: one line of JSON each, with label, score and probabilities.
+
+    Exit status: 0 done, 2 no such model or file.
+    """
+    from flows.predict import run_predict
+
+    raise typer.Exit(EXIT[run_predict(model, file, format_, storage, sys.stdout)])
+
+
+@app.command()
 def up(
     detach: Annotated[bool, typer.Option(help="Return when all of it is healthy; `hone down` stops it.")] = False,
     folder: Folder = ".hone",

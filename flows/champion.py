@@ -84,7 +84,7 @@ def history_table(records: list[PromotionRecord]) -> Table:
             record.when[:19].replace("T", " "),
             record.action,
             _step(record),
-            Text(record.who),
+            Text(_who(record)),
             Text(record.verdict or "-"),
             record.run_id[:8] or "-",
             Text(record.reason or "-"),
@@ -104,12 +104,16 @@ def _embedded(flow: Any, *arguments: str, storage: str) -> PromotionRecord:
 def _show(console: Console, made: PromotionRecord) -> str:
     console.print(
         f"{made.name}: version {made.to_version} is the champion (entry {made.number}: {made.action} {_step(made)}, "
-        f"by {made.who}, {made.when})",
+        f"by {_who(made)}, {made.when})",
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
     return "DONE"
+
+
+def _who(record: PromotionRecord) -> str:
+    return f"{record.who} ({f'known to {record.vouched_by}' if record.vouched_by else 'claimed'})"
 
 
 def _step(record: PromotionRecord) -> str:

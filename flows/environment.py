@@ -18,6 +18,7 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # No engine imports what lies in the folder that Hone is called in: a project may have a tasks.py of its own.
     "PYTHONSAFEPATH": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
     # The driver owns the terminal.
     "TRANSFORMERS_VERBOSITY": "error",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",

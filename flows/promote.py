@@ -22,11 +22,11 @@ def promote(name: str, version: str, override: str = "", who: str = "", storage:
         name: Registered model.
         version: Its version that is to be served.
         override: Why, although its verdict is not ACCEPTED; recorded.
-        who: Who asks; empty: the user that this runs as.
+        who: Who asks; recorded as claimed. Empty: the user that MLflow's server knows this by, else that it runs as.
         storage: Folder of MLflow's records, unless MLFLOW_TRACKING_URI says otherwise.
     """
     tracking.configure_existing(Path(storage).expanduser())
-    return _done(promote_version(name, version, who or tracking.user(), override))
+    return _done(promote_version(name, version, who, override))
 
 
 @flow(name="rollback")
@@ -38,11 +38,11 @@ def rollback(name: str, reason: str = "", who: str = "", storage: str = ".hone")
     Args:
         name: Registered model.
         reason: Why; recorded, and needed where the verdict of that version is not ACCEPTED.
-        who: Who asks; empty: the user that this runs as.
+        who: Who asks; recorded as claimed. Empty: the user that MLflow's server knows this by, else that it runs as.
         storage: Folder of MLflow's records, unless MLFLOW_TRACKING_URI says otherwise.
     """
     tracking.configure_existing(Path(storage).expanduser())
-    return _done(roll_back(name, who or tracking.user(), reason))
+    return _done(roll_back(name, who, reason))
 
 
 def _done(change: PromotionRecord) -> State[Any]:

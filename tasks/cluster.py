@@ -48,6 +48,7 @@ ENVIRONMENT = {
 }
 WORKER_ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "true",  # workers do not fork
+    "ORT_DISABLE_TELEMETRY": "1",
     # Threads that wait for each other spin for milliseconds by default, and on a busy machine that takes five times the
     # step itself; 1000 turns bridge the gap between two operations.
     "GOMP_SPINCOUNT": "1000",

@@ -489,6 +489,8 @@ class PromotionRecord(Contract):
     when: str
     """ISO 8601, UTC."""
     who: str
+    vouched_by: str = ""
+    """Server that knows whoever asked for it by that name; empty: the name is claimed."""
     run_id: str = ""
     """MLflow run of the pipeline whose evidence it rests on."""
     verdict: str = ""

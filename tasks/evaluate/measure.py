@@ -17,13 +17,16 @@ from tasks.evaluate.contenders import Timed, best_threads
 from tasks.evaluate.latency import check_cells
 from tasks.evaluate.parity import hand_over
 from tasks.evaluate.placement import place
+from tasks.evaluate.public import public_rows
 from tasks.evaluate.spoil import spoil
 from tasks.evaluate.steps import Steps
 from tasks.evaluate.timing import time_all
-from tasks.model.predict import predict
+from tasks.model.delivered import deliver
+from tasks.model.predict import predict, read
+from tasks.model.runtime import read_text_settings
 from tasks.model.subject import Subject, subjects_of
 from tasks.model.text import Rows, read_split
-from tasks.probe.golden import choose_rows, serving_settings, write_golden
+from tasks.probe.golden import choose_rows, write_golden
 from tasks.probe.probe import probe
 from tasks.stage import Workshop
 
@@ -63,7 +66,8 @@ def measure(
         logits[subject.name] = answers(subject, test)
         steps.behind(f"{subject.name} on the test split")
     by_name = {subject.name: subject for subject in subjects}
-    otherwise = {f"{selected}+{evidence.ALONE}": answers(by_name[selected], test, batch_size=1)}
+    alone = answers(by_name[selected], test, batch_size=1)
+    otherwise = {f"{selected}+{evidence.ALONE}": alone}
     steps.behind(f"{selected}, one text at a time")
     for how in settings.robustness:
         rows = spoil(test, how, recipe.seed)
@@ -83,11 +87,10 @@ def measure(
         providers=providers,
         threads=settings.threads,
         on_step=steps.behind,
+        show_tokens=recipe.report.texts == "shown",
     )
     placements = {s.name: place(s, providers, settings.threads) for s in subjects if s.runtime == "onnxruntime"}
     folder = workshop.folder / "evidence"
-    serving = _serve(recipe, data, by_name[selected], test, logits[selected], folder)
-    steps.behind("golden requests in a process of their own")
     quiet = machine.QuietRounds(recipe.gate.max_background_load, settings.quiet_seconds, steps.tell)
     timed = time_all(
         recipe,
@@ -113,6 +116,18 @@ def measure(
         placements=placements,
         settings=settings,
     )
+    session = SessionSettings(
+        providers=providers, threads=best_threads(timed[selected].table), memory_arena=MEMORY_ARENA
+    )
+    delivered = deliver(by_name[selected].folder, workshop.scratch / "delivered", session)
+    golden = folder / evidence.GOLDEN
+    if recipe.report.texts == "shown":
+        places = _golden_places(delivered, test, settings.golden_requests)
+        serving = _serve(delivered, test.pick(places), alone[places], data.labels, golden)
+    else:
+        public = public_rows(settings.golden_requests, data.has_pairs, recipe.model.max_length, recipe.seed)
+        serving = _serve(delivered, public, answers(by_name[selected], public, batch_size=1), data.labels, golden)
+    steps.behind("golden requests in a process of their own")
     _save_forms(folder, handoffs, serving, placements)
     return {
         "artifact": workshop.artifact("evidence", [data.artifact.digest, *(s.digest for s in subjects)]),
@@ -127,9 +142,7 @@ def measure(
             "waited_for_quiet_seconds": round(quiet.waited, 1),
         },
         "handoffs": handoffs,
-        "session": SessionSettings(
-            providers=providers, threads=best_threads(timed[selected].table), memory_arena=MEMORY_ARENA
-        ),
+        "session": session,
         "serving": serving,
     }
 
@@ -141,18 +154,30 @@ def _plain(timed: Mapping[str, Timed]) -> dict[str, list[dict[str, Any]]]:
     return {name: [asdict(timing) for timing in rounds] for name, rounds in found.items()}
 
 
-def _serve(
-    recipe: Recipe, data: PreparedData, selected: Subject, test: Rows, answered: Logits, folder: Path
-) -> Serving | None:
+def _golden_places(delivered: Path, test: Rows, count: int) -> list[int]:
+    """Rows of the test split that become golden requests."""
+    reading = read(delivered, test, max_length=0)  # it has its own length
+    characters = [len(text) for text in test.texts]
+    if test.pairs is not None:
+        characters = [one + len(pair) for one, pair in zip(characters, test.pairs, strict=True)]
+    most = read_text_settings(delivered).max_length
+    return choose_rows(reading.text.lengths.tolist(), characters, most, count)
+
+
+def _serve(delivered: Path, asked: Rows, answered: Logits, labels: Sequence[str], golden: Path) -> Serving | None:
     """Golden requests, and what a process with nothing of Hone's code makes of them; None of a model that answers what
-    is no number."""
+    is no number.
+
+    Args:
+        delivered: the selected model's folder, as it leaves.
+        asked: the requests.
+        answered: what the evaluation got for them, one at a time.
+        golden: file to be written.
+    """
     if not np.isfinite(answered).all():
         return None
-    folder.mkdir(parents=True, exist_ok=True)
-    golden = folder / evidence.GOLDEN
-    settings = serving_settings(recipe, selected.folder, data.has_pairs)
-    write_golden(golden, selected.folder, choose_rows(test, recipe.evaluate.golden_requests), settings)
-    return probe(selected.folder, golden)
+    write_golden(golden, asked, answered, labels)
+    return probe(delivered, golden)
 
 
 def _save_forms(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,13 @@ import numpy as np
 from tasks.model.predict import Reading
 
 
-def reading_difference(name: str, one: Reading, other_name: str, other: Reading) -> str:
+def reading_difference(name: str, one: Reading, other_name: str, other: Reading, show_tokens: bool = True) -> str:
     """The first row that the two tokenizers read differently, in words; empty where they read all alike."""
-    if one.tokenizer.pad_token_id != other.tokenizer.pad_token_id:
-        return (
-            f"the padding token is {_token(one, one.tokenizer.pad_token_id)} in {name} and "
-            f"{_token(other, other.tokenizer.pad_token_id)} in {other_name}"
-        )
+    if not show_tokens:
+        one, other = (replace(reading, token=lambda _id: "…") for reading in (one, other))
+    if one.pad_id != other.pad_id:
+        ours, theirs = _token(one, one.pad_id), _token(other, other.pad_id)
+        return f"the padding token is {ours} in {name} and {theirs} in {other_name}"
     for row in range(len(one.text)):
         ids, others = _ids(one, row), _ids(other, row)
         if np.array_equal(ids, others):
@@ -57,4 +58,4 @@ def _ids(reading: Reading, row: int) -> np.ndarray:
 
 def _token(reading: Reading, *ids: int) -> str:
     """A token and its id; `nothing` where the row has ended."""
-    return f"'{reading.tokenizer.convert_ids_to_tokens(int(ids[0]))}' ({ids[0]})" if ids else "nothing"
+    return f"'{reading.token(int(ids[0]))}' ({ids[0]})" if ids else "nothing"

@@ -70,6 +70,7 @@ def hand_over(
     providers: Sequence[str],
     threads: int,
     on_step: Callable[[str], None],
+    show_tokens: bool = True,
 ) -> list[Handoff]:
     """Every hand-off of every exported model, in the order in which they happen.
 
@@ -79,6 +80,7 @@ def hand_over(
             its checkpoint in PyTorch as NAME-pytorch. What is not among them is computed.
         providers: as the recipe lists them.
         on_step: called once for each model.
+        show_tokens: whether a mismatch may name the token that is read otherwise; its id is always told.
 
     Raises:
         DamagedArtifactError: when a file of a model is absent or differs.
@@ -97,7 +99,7 @@ def hand_over(
             for place, (word, wanted) in enumerate(obtained(folder / "model.onnx", providers).items())
         ]
         for source, target, kind in steps(in_pytorch, in_sessions):
-            found.append(compare(model.name, source, target, kind, test.labels, labels))
+            found.append(compare(model.name, source, target, kind, test.labels, labels, show_tokens))
         on_step(f"{model.name}: held against what it was made from")
     return found
 
@@ -128,7 +130,15 @@ def steps(in_pytorch: Sequence[Side], in_sessions: Sequence[Side]) -> list[tuple
     return [*rounded, (in_pytorch[-1], on_cpu, kind), *((on_cpu, side, kind) for side in elsewhere)]
 
 
-def compare(name: str, source: Side, target: Side, kind: Kind, truth: np.ndarray, labels: Sequence[str]) -> Handoff:
+def compare(
+    name: str,
+    source: Side,
+    target: Side,
+    kind: Kind,
+    truth: np.ndarray,
+    labels: Sequence[str],
+    show_tokens: bool = True,
+) -> Handoff:
     """One hand-off, with the layer that is to blame where the graph differs from PyTorch by more than rounding.
 
     Args:
@@ -136,7 +146,9 @@ def compare(name: str, source: Side, target: Side, kind: Kind, truth: np.ndarray
         labels: names by id.
     """
     same_folder = source.folder == target.folder
-    misread = "" if same_folder else reading_difference(source.name, source.reading, target.name, target.reading)
+    misread = (
+        "" if same_folder else reading_difference(source.name, source.reading, target.name, target.reading, show_tokens)
+    )
     misnamed = [naming_difference(side.name, side.folder, labels) for side in (source, target)[same_folder:]]
     numbers = _incomparable() if misread else difference(source.logits, target.logits, truth)
     explained = {

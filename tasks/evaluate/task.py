@@ -43,6 +43,7 @@ def evaluate_models(
             "data.lowercase": recipe.data.lowercase,
             "data.strip_punctuation": recipe.data.strip_punctuation,
             "export.providers": providers,
+            "report.texts": recipe.report.texts == "shown",
             "machine": hardware,
             "gate.max_background_load": recipe.gate.max_background_load,
         },

@@ -10,6 +10,9 @@ from tasks.export.integer import quantize_graph
 from tasks.export.lean import lean
 from tasks.model.checkpoint import count_parameters, load_model, load_tokenizer
 from tasks.model.fake_quantization import FILE, read_plan
+from tasks.model.runtime import TextSettings
+
+_DEFAULT_TEXTS = TextSettings()
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,9 @@ class Exported:
     graph_bytes: int
 
 
-def export_checkpoint(name: str, checkpoint: Path, folder: Path, *, opset: int, for_cpu: bool) -> Exported:
+def export_checkpoint(
+    name: str, checkpoint: Path, folder: Path, *, opset: int, for_cpu: bool, texts: TextSettings = _DEFAULT_TEXTS
+) -> Exported:
     """Exports a checkpoint, to integers where `quantization.json` lies in it. Whether the graph answers as the
     checkpoint is measured when the models are evaluated.
 
@@ -30,9 +35,11 @@ def export_checkpoint(name: str, checkpoint: Path, folder: Path, *, opset: int, 
         name: what errors call the model.
         folder: to be made.
         for_cpu: whether the preferred provider is the CPU.
+        texts: what becomes of a text before the model sees it.
 
     Raises:
-        ExportError: when the graph is not of the form that the model was quantised for.
+        ExportError: when the graph is not of the form that the model was quantised for, or the tokenizer's files read
+            texts otherwise than the tokenizer.
     """
     model, tokenizer = load_model(checkpoint), load_tokenizer(checkpoint)
     plan = read_plan(checkpoint) if (checkpoint / FILE).exists() else None
@@ -47,5 +54,5 @@ def export_checkpoint(name: str, checkpoint: Path, folder: Path, *, opset: int, 
                 "set quantize.method=none to ship fp32"
             )
         quantize_graph(graph, model, plan)
-    graph_bytes = write_folder(graph, model, tokenizer, folder)
+    graph_bytes = write_folder(graph, model, tokenizer, folder, texts)
     return Exported("fp32" if plan is None else "int8", parameters, graph_bytes)

@@ -1,5 +1,5 @@
-"""The folder that leaves Hone: `model.onnx`, `config.json`, tokenizer. Optimum's ORTModelForSequenceClassification and
-plain onnxruntime with tokenizers read it as it is."""
+"""The folder that leaves Hone: `model.onnx`, `config.json`, tokenizer, `serving.json`. `tasks/model/runtime.py`,
+Optimum's ORTModelForSequenceClassification and plain onnxruntime with tokenizers read it as it is."""
 
 import json
 from pathlib import Path
@@ -8,16 +8,27 @@ import onnx
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from tasks.export.graph import write_onnx
+from tasks.export.tokenization import write_tokenization
+from tasks.model.runtime import TextSettings
 
 
 def write_folder(
-    graph: onnx.ModelProto, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path
+    graph: onnx.ModelProto,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    texts: TextSettings,
 ) -> int:
-    """Writes a checked model folder and returns the bytes of the graph."""
+    """Writes a checked model folder and returns the bytes of the graph.
+
+    Raises:
+        ExportError: when the files of the tokenizer would read texts otherwise than the tokenizer does.
+    """
     folder.mkdir(parents=True)
     model.config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     _tokenizer_for_all(folder / "tokenizer_config.json")
+    write_tokenization(tokenizer, folder, texts)
     return write_onnx(graph, folder / "model.onnx")
 
 

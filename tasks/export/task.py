@@ -26,7 +26,16 @@ def export_models(
     quantized: QuantizedModel,
 ) -> ExportedModels:
     """Exports each distinct model of the chain, in its order: what a skipped stage passed on is there already."""
-    settings = context.recipe.export
+    recipe, settings = context.recipe, context.recipe.export
+    data = recipe.data
+    texts: dict[str, Any] = {
+        "max_length": recipe.model.max_length,
+        "pairs": bool(data.pair_column),
+        "lowercase": data.lowercase,
+        "strip_punctuation": data.strip_punctuation,
+        "text_column": data.text_column,
+        "pair_column": data.pair_column,
+    }
     chain = distinct(
         {
             ("teacher", "train"): teacher.checkpoint,
@@ -38,6 +47,7 @@ def export_models(
 
     def body(workshop: Workshop) -> dict[str, Any]:
         from tasks.export.export import export_checkpoint
+        from tasks.model.runtime import TextSettings
 
         models = []
         for done, ((name, stage), checkpoint) in enumerate(chain.items()):
@@ -48,6 +58,7 @@ def export_models(
                 workshop.folder / name,
                 opset=settings.opset,
                 for_cpu=settings.providers[0] == "cpu",
+                texts=TextSettings(**texts),
             )
             models.append(
                 OnnxModel(
@@ -70,6 +81,7 @@ def export_models(
         settings={
             "export.opset": settings.opset,
             "export.first_provider_is_cpu": settings.providers[0] == "cpu",
+            "texts": texts,
         },
         inputs={name: checkpoint.artifact.digest for (name, _stage), checkpoint in chain.items()},
         libraries=("torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime-gpu", "onnxruntime"),

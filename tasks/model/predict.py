@@ -1,4 +1,4 @@
-"""What a model answers on the test split."""
+"""What a model answers on the test split. An exported one is asked by the very code that serves it (`runtime`)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,16 +7,17 @@ from typing import Literal
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel
 
 from tasks.cores import usable_cores
+from tasks.model import runtime
 from tasks.model.checkpoint import load_model, load_tokenizer
 from tasks.model.fake_quantization import attach, read_plan
-from tasks.model.sessions import create_session
+from tasks.model.runtime import TokenIds, create_session
 from tasks.model.subject import Subject
-from tasks.model.text import Batch, Rows, TokenizedText, make_batch, model_inputs, sequential_batches, tokenize
+from tasks.model.text import Batch, Rows, TokenizedText, make_batch, model_inputs, tokenize
 
-Answer = Callable[[Batch], np.ndarray]
+Answer = Callable[["Reading", np.ndarray], np.ndarray]
 Form = Literal["pytorch", "fake-quantised", "onnxruntime"]
 """fake-quantised: in PyTorch, with the roundings of the integer graph."""
 
@@ -25,12 +26,24 @@ Form = Literal["pytorch", "fake-quantised", "onnxruntime"]
 class Reading:
     """Rows as a model's own tokenizer reads them."""
 
-    tokenizer: PreTrainedTokenizerFast
     text: TokenizedText
+    pad_id: int
+    token: Callable[[int], str]
+    """The token of an id."""
 
     def batch(self, places: np.ndarray) -> Batch:
         """These rows, padded to the longest of them."""
-        return make_batch(self.text, places, int(self.tokenizer.pad_token_id), "cpu")
+        return make_batch(self.text, places, self.pad_id, "cpu")
+
+    def rows(self, places: np.ndarray) -> list[TokenIds]:
+        """These rows, as the served model takes them."""
+        found = []
+        for place in places:
+            part = slice(int(self.text.offsets[place]), int(self.text.offsets[place + 1]))
+            ids = self.text.ids[part]
+            types = np.zeros_like(ids) if self.text.type_ids is None else self.text.type_ids[part]
+            found.append(TokenIds(ids, types))
+        return found
 
 
 def predict(
@@ -46,9 +59,16 @@ def predict(
 
 
 def read(folder: Path, rows: Rows, max_length: int) -> Reading:
-    """The rows through the tokenizer that lies in a model's folder."""
+    """The rows as the model in a folder reads them: an exported one as it is served, with the length and the cleaning
+    that it was exported with; a checkpoint through its tokenizer, cut to `max_length`."""
+    if (folder / runtime.SERVING).exists():
+        return _read_as_served(folder, rows)
     tokenizer = load_tokenizer(folder)
-    return Reading(tokenizer, tokenize(tokenizer, rows, max_length))
+    return Reading(
+        tokenize(tokenizer, rows, max_length),
+        int(tokenizer.pad_token_id),
+        lambda place: str(tokenizer.convert_ids_to_tokens(place)),
+    )
 
 
 def answer(
@@ -64,8 +84,8 @@ def answer(
         if form == "onnxruntime"
         else _open_pytorch(load_as(folder, form), list(providers))
     )
-    batches = sequential_batches(reading.text.lengths, batch_size)
-    answered = np.concatenate([one_batch(reading.batch(places)) for places in batches])
+    batches = runtime.batches(reading.text.lengths.tolist(), batch_size)
+    answered = np.concatenate([one_batch(reading, places) for places in batches])
     logits = np.empty_like(answered, dtype=np.float32)
     logits[np.concatenate(batches)] = answered
     return logits
@@ -83,12 +103,27 @@ def session_inputs(names: Sequence[str], batch: Batch) -> dict[str, np.ndarray]:
     return {name: given[name].numpy() for name in names}
 
 
+def _read_as_served(folder: Path, rows: Rows) -> Reading:
+    reader = runtime.TextReader(folder)
+    found = reader.read(rows.texts, rows.pairs)
+    lengths = [len(row.ids) for row in found]
+    flat = [
+        np.array([value for row in found for value in part(row)]) for part in (lambda r: r.ids, lambda r: r.type_ids)
+    ]
+    text = TokenizedText(
+        ids=flat[0].astype(np.int32),
+        offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
+        type_ids=flat[1].astype(np.int8) if reader.settings.token_types else None,
+        labels=rows.labels,
+    )
+    return Reading(text, reader.pad_id, lambda place: str(reader.tokenizer.id_to_token(place)))
+
+
 def _open_onnx(folder: Path, providers: list[str], threads: int) -> Answer:
     session = create_session(folder / "model.onnx", providers, threads or usable_cores())
-    wanted = [entry.name for entry in session.get_inputs()]
 
-    def one_batch(batch: Batch) -> np.ndarray:
-        logits: np.ndarray = session.run(None, session_inputs(wanted, batch))[0]
+    def one_batch(reading: Reading, places: np.ndarray) -> np.ndarray:
+        logits: np.ndarray = runtime.run(session, reading.rows(places), reading.pad_id)
         return logits
 
     return one_batch
@@ -98,8 +133,8 @@ def _open_pytorch(model: PreTrainedModel, providers: list[str]) -> Answer:
     device = torch.device("cuda" if providers[0] != "cpu" and torch.cuda.is_available() else "cpu")
     torch.nn.Module.to(model, device)
 
-    def one_batch(batch: Batch) -> np.ndarray:
-        inputs = {name: values.to(device) for name, values in model_inputs(batch).items()}
+    def one_batch(reading: Reading, places: np.ndarray) -> np.ndarray:
+        inputs = {name: values.to(device) for name, values in model_inputs(reading.batch(places)).items()}
         with torch.inference_mode():
             logits: np.ndarray = model(**inputs).logits.float().cpu().numpy()
             return logits

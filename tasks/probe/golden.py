@@ -1,9 +1,8 @@
-"""Golden requests: rows of the test split with what the exported model answered, to be answered again wherever it goes.
+"""Golden requests: texts with what the model answered when it was evaluated, to be answered again wherever it goes.
 
 `golden.json` lies with the evaluation's evidence and, once the model is registered, beside the model.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,22 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from configs.recipe import Recipe
 from tasks.contracts import Contract
 from tasks.errors import MeasurementError
+from tasks.model.runtime import softmax
 
 if TYPE_CHECKING:  # it needs torch, and whoever promotes a model does not
     from tasks.model.text import Rows
 
 TOLERANCE = 1e-3
 """Of a probability. Two CPU sessions differ by 1e-7 at most; a GPU's may choose other kernels each time."""
+LONG_FRACTION = 4
+"""One of so many requests is a text that the model has to cut, where there are any."""
 
 
 class Golden(Contract):
     """The format of `golden.json`."""
 
-    settings: dict[str, Any]
-    """How the model is served, as `serving_settings` gives it."""
     labels: list[str]
     """Label names by id."""
     requests: list[dict[str, str]]
@@ -42,83 +41,43 @@ class Golden(Contract):
         return [request if "text_pair" in request else request["text"] for request in self.requests]
 
 
-def serving_settings(recipe: Recipe, folder: Path, has_pairs: bool) -> dict[str, Any]:
-    """How the exported model in a folder is served; plain values, with providers by onnxruntime's names."""
-    from tasks.model import sessions
-
-    return {
-        "pairs": has_pairs,
-        "providers": [sessions.PROVIDERS[name] for name in recipe.export.providers],
-        "tensorrt_int8": sessions.is_quantized(folder / "model.onnx"),
-        "max_length": recipe.model.max_length,
-        "lowercase": recipe.data.lowercase,
-        "strip_punctuation": recipe.data.strip_punctuation,
-    }
-
-
-def choose_rows(rows: "Rows", count: int) -> list[Any]:
-    """At most `count` rows, spread evenly over the split from its first to its last, in the form the served model takes
-    them: texts, or `{"text", "text_pair"}`."""
-    places = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int))
-    if rows.pairs is None:
-        return [rows.texts[place] for place in places]
-    return [{"text": rows.texts[place], "text_pair": rows.pairs[place]} for place in places]
-
-
-def probabilities(folder: Path, rows: list[Any], max_length: int, providers: Sequence[str]) -> npt.NDArray[np.float64]:
-    """softmax(logits) [rows, labels] of an exported folder in plain ONNX Runtime, row by row and so without padding.
+def choose_rows(lengths: Sequence[int], characters: Sequence[int], max_length: int, count: int) -> list[int]:
+    """At most `count` places of rows, in their order: spread evenly over the split from its first to its last, with the
+    longest of those that the model has to cut among them.
 
     Args:
-        rows: as `choose_rows` gives them.
-        providers: as the recipe names them.
+        lengths: tokens of each row, as the model reads it.
+        characters: of each row.
+        max_length: tokens at which the model cuts.
     """
-    from tokenizers import Tokenizer
-
-    from tasks.model import sessions
-
-    session = sessions.create_session(folder / "model.onnx", providers)
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_length)
-    wanted = {given.name for given in session.get_inputs()}
-    found = []
-    for row in rows:
-        encoded = tokenizer.encode(row) if isinstance(row, str) else tokenizer.encode(row["text"], row["text_pair"])
-        feed = {
-            "input_ids": encoded.ids,
-            "attention_mask": encoded.attention_mask,
-            "token_type_ids": encoded.type_ids,
-        }
-        logits = session.run(None, {name: np.array([feed[name]], dtype=np.int64) for name in wanted})[0][0]
-        grown = np.exp(logits.astype(np.float64) - logits.max())
-        found.append(grown / grown.sum())
-    return np.stack(found)
+    rows = len(lengths)
+    count = min(count, rows)
+    cut = sorted((place for place in range(rows) if lengths[place] >= max_length), key=lambda p: (-characters[p], p))
+    long = set(cut[: -(-count // LONG_FRACTION)]) if count > 1 else set()
+    others = [place for place in range(rows) if place not in long]
+    spread = np.unique(np.linspace(0, len(others) - 1, min(count - len(long), len(others))).round().astype(int))
+    return sorted(long | {others[place] for place in spread})
 
 
-def write_golden(path: Path, folder: Path, rows: list[Any], settings: dict[str, Any]) -> None:
-    """Has the exported model in `folder` answer the rows, here and one by one, and writes `golden.json`.
+def write_golden(path: Path, rows: "Rows", logits: npt.NDArray[np.float32], labels: Sequence[str]) -> None:
+    """Writes `golden.json`.
 
     Args:
-        rows: as `choose_rows` gives them.
-        settings: as `serving_settings` gives them.
+        logits: [rows, labels] that the evaluation got for these rows, one at a time.
+        labels: names by id.
 
     Raises:
         MeasurementError: when an answer is not a number.
     """
-    from tasks.model import sessions
-
-    words = {name: word for word, name in sessions.PROVIDERS.items()}
-    expected = probabilities(folder, rows, settings["max_length"], [words[name] for name in settings["providers"]])
-    if not np.isfinite(expected).all():
-        worst = rows[int(np.argmin(np.isfinite(expected).all(axis=1)))]
-        raise MeasurementError(f"{folder}: the exported model answers {worst!r} with nan, so there is nothing to ship")
-    names = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id2label"]
-    golden = Golden(
-        settings=settings,
-        labels=[names[str(place)] for place in range(len(names))],
-        requests=[{"text": row} if isinstance(row, str) else row for row in rows],
-        probabilities=expected.tolist(),
-    )
+    finite = np.isfinite(logits).all(axis=1)
+    if not finite.all():
+        raise MeasurementError(
+            f"the exported model answers golden request {int(np.argmin(finite))} with nan, so there is nothing to ship"
+        )
+    requests = [{"text": text} for text in rows.texts]
+    if rows.pairs is not None:
+        requests = [{**request, "text_pair": pair} for request, pair in zip(requests, rows.pairs, strict=True)]
+    golden = Golden(labels=list(labels), requests=requests, probabilities=softmax(logits).tolist())
     path.write_text(golden.model_dump_json(indent=1), encoding="utf-8")
 
 

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contracts import Serving
+from tasks.model import runtime
 from tasks.probe.golden import Golden, read_golden
+from tasks.probe.worker import MLFLOW
 
 WORKER = Path(__file__).with_name("worker.py")
+RUNTIME = Path(runtime.__file__)
+"""The file that serves an exported folder."""
 LONGEST_ERROR = 500
 
 
-def probe(folder: Path, golden: Path, limit_seconds: float = 300) -> Serving:
+def probe(folder: Path, golden: Path, limit_seconds: float = 300, logged: bool = False) -> Serving:
     """Has a fresh process load the exported model in `folder` and answer the golden requests.
 
     Whatever becomes of that process is a result: one that dies, hangs or cannot load gives an `error`, and a request
@@ -22,6 +26,7 @@ def probe(folder: Path, golden: Path, limit_seconds: float = 300) -> Serving:
 
     Args:
         golden: the file that `golden.write_golden` wrote.
+        logged: whether the folder is what MLflow logged, with the code that it serves: that code is then run.
     """
     try:
         asked = read_golden(golden)
@@ -31,11 +36,12 @@ def probe(folder: Path, golden: Path, limit_seconds: float = 300) -> Serving:
         return _failed(0, f"{golden.name} holds no requests, and none would show nothing")
     with tempfile.TemporaryDirectory(prefix="hone-probe-") as room:
         answer = Path(room, "answer.json")
-        # -I: nothing of the folder it starts in, of PYTHONPATH or of the user's own packages.
-        files = [str(path.resolve()) for path in (WORKER, folder, golden)]
+        # -I: nothing of the folder it starts in, of PYTHONPATH or of the user's own packages. -B: nothing is left.
+        program, *files = [str(path.resolve()) for path in (WORKER, folder, golden)]
+        how = MLFLOW if logged else str(RUNTIME)
         try:
             ended = subprocess.run(
-                [sys.executable, "-I", *files, str(answer)],
+                [sys.executable, "-I", "-B", program, how, *files, str(answer)],
                 cwd=room,
                 capture_output=True,
                 text=True,

@@ -9,9 +9,9 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tasks import store, tracking
+from tasks import tracking
 from tasks.contracts import PromotionRecord
-from tasks.errors import PreflightError, PromotionError
+from tasks.errors import PreflightError, PromotionError, RegistryError
 from tasks.probe.probe import complaint, probe
 from tasks.promote import history
 from tasks.promote.history import DONE, REFUSE, History
@@ -21,14 +21,13 @@ PATIENCE_SECONDS = 10.0
 """How long another's change may take from its entry to the alias before it counts as interrupted: the two are
 neighbouring calls to MLflow."""
 VERDICT = "hone.verdict"
-DIGESTS = {"model": "hone.model_digest", "golden": "hone.golden_digest"}
-"""What has to be as it was when it was judged, by name among the version's artifacts."""
 
 
-def promote(name: str, version: str, who: str, override: str = "") -> PromotionRecord:
+def promote(name: str, version: str, who: str, override: str = "", vouched_by: str = "") -> PromotionRecord:
     """Makes a version the champion and returns the entry by which it is; an old one where it is the champion already.
 
     Args:
+        who: who asks. Written down as claimed, unless `vouched_by` names the server that knows them.
         override: why a person wants it although its verdict is not ACCEPTED.
 
     Raises:
@@ -40,13 +39,14 @@ def promote(name: str, version: str, who: str, override: str = "") -> PromotionR
     seen = _settled(name, who)
     if seen.last and seen.champion == wanted.version:
         return seen.last
-    return _change("promote", seen, wanted, who, override.strip())
+    return _change("promote", seen, wanted, who, override.strip(), vouched_by)
 
 
-def roll_back(name: str, who: str, reason: str = "") -> PromotionRecord:
+def roll_back(name: str, who: str, reason: str = "", vouched_by: str = "") -> PromotionRecord:
     """Makes the version before the champion again and returns the entry; as undo, a second time goes further back.
 
     Args:
+        who, vouched_by: as for `promote`.
         reason: why, in a person's words; has to be given where that version's verdict is not ACCEPTED.
 
     Raises:
@@ -64,7 +64,7 @@ def roll_back(name: str, who: str, reason: str = "") -> PromotionRecord:
             f"{name}: the champion before was version {seen.previous}, which was deleted from the registry: "
             "promote another one instead"
         )
-    return _change("rollback", seen, wanted, who, reason.strip())
+    return _change("rollback", seen, wanted, who, reason.strip(), vouched_by)
 
 
 def refuse(name: str, version: str, who: str, reason: str) -> PromotionRecord:
@@ -83,7 +83,7 @@ def refuse(name: str, version: str, who: str, reason: str) -> PromotionRecord:
 def reconcile(name: str, who: str) -> list[PromotionRecord]:
     """Writes into the history what was done to the champion without Hone, as in MLflow's own pages, and returns those
     entries; none where history and alias agree, or there is no such model."""
-    if name not in tracking.model_names():
+    if not tracking.model_exists(name):
         return []
     known = tracking.changes(name)
     return [record for record in _settled(name, who).records if record.number not in known]
@@ -117,7 +117,9 @@ def find(name: str, version: str) -> Version:
     return found
 
 
-def _change(action: str, seen: History, wanted: Version, who: str, reason: str) -> PromotionRecord:
+def _change(
+    action: str, seen: History, wanted: Version, who: str, reason: str, vouched_by: str = ""
+) -> PromotionRecord:
     """Validates, writes the entry, and moves the alias if the entry took effect.
 
     Args:
@@ -132,7 +134,7 @@ def _change(action: str, seen: History, wanted: Version, who: str, reason: str) 
         )
     _validate(wanted)
     _settled(wanted.name, who)  # so that a move outside Hone in the meantime is in the history, and wins
-    number = tracking.append_change(wanted.name, history.to_tags(_entry(action, seen, wanted, who, reason)))
+    number = tracking.append_change(wanted.name, history.to_tags(_entry(action, seen, wanted, who, reason, vouched_by)))
     now = history.replay(wanted.name, tracking.changes(wanted.name))
     if now.record(number).outcome == "lost":
         first = next(
@@ -150,7 +152,7 @@ def _change(action: str, seen: History, wanted: Version, who: str, reason: str) 
     return now.record(number).model_copy(update={"outcome": "took effect"})
 
 
-def _entry(action: str, seen: History, wanted: Version, who: str, reason: str) -> PromotionRecord:
+def _entry(action: str, seen: History, wanted: Version, who: str, reason: str, vouched_by: str = "") -> PromotionRecord:
     return PromotionRecord.model_validate(
         {
             "number": len(seen.records) + 1,
@@ -160,6 +162,7 @@ def _entry(action: str, seen: History, wanted: Version, who: str, reason: str) -
             "to_version": wanted.version,
             "when": _now(),
             "who": who,
+            "vouched_by": vouched_by,
             "run_id": wanted.tags.get("hone.pipeline_run_id", ""),
             "verdict": wanted.tags.get(VERDICT, ""),
             "evidence": wanted.tags.get("hone.evidence", ""),
@@ -169,28 +172,21 @@ def _entry(action: str, seen: History, wanted: Version, who: str, reason: str) -
 
 
 def _validate(wanted: Version) -> None:
-    """Raises:
-    PromotionError: when the files are not those that were judged, or do not answer as they did.
+    """Holds every file of the logged model against what was recorded when it was judged, code included, and then has a
+    fresh process open it as a server would and answer its golden requests.
+
+    Raises:
+        PromotionError: when the files are not those that were judged, or do not answer as they did.
     """
-    about = f"{wanted.name} version {wanted.version}"
     with tempfile.TemporaryDirectory(prefix="hone-promote-") as room:
-        files = tracking.download(wanted, Path(room))
-        for name, tag in DIGESTS.items():
-            expected, path = wanted.tags.get(tag, ""), files.get(name)
-            if path is None or not path.exists() or not expected:
-                raise PromotionError(
-                    f"{about} has no {f'tag {tag}' if not expected else name}, so nothing shows that it is what was "
-                    "judged: register it again with `hone optimize`"
-                )
-            found = store.folder_digest(path) if path.is_dir() else f"sha256:{store.file_digest(path)}"
-            if found != expected:
-                raise PromotionError(
-                    f"{about}: the content of its {name} is {found}, and {expected} was judged: somebody changed the "
-                    f"files at {wanted.source}; register it again with `hone optimize`"
-                )
-        wrong = complaint(probe(files["model"], files["golden"]))
+        try:
+            root = tracking.fetch_checked(wanted, Path(room))
+            golden = tracking.artifacts(root).get("golden", root / "golden.json")
+        except RegistryError as error:
+            raise PromotionError(str(error)) from error
+        wrong = complaint(probe(root, golden, logged=True))
     if wrong:
-        raise PromotionError(f"{about}: {wrong}. The champion stays as it is")
+        raise PromotionError(f"{wanted.name} version {wanted.version}: {wrong}. The champion stays as it is")
 
 
 def _settled(name: str, who: str) -> History:
@@ -222,9 +218,9 @@ def _look(name: str) -> tuple[History, str]:
 
 
 def _require_model(name: str) -> None:
-    known = tracking.model_names()
-    if name not in known:
-        there = ", ".join(sorted(model for model in known if not model.endswith(tracking.HISTORY))[:10]) or "none"
+    if not tracking.model_exists(name):
+        known = [model for model in tracking.some_model_names(50) if not model.endswith(tracking.HISTORY)]
+        there = ", ".join(sorted(known)[:10]) or "none"
         raise PreflightError(f"MLflow at {tracking.tracking_uri()} has no registered model '{name}'; there: {there}")
 
 

@@ -19,6 +19,7 @@ FIELDS = {
     "to_version": "hone.to",
     "when": "hone.when",
     "who": "hone.who",
+    "vouched_by": "hone.vouched_by",
     "run_id": "hone.run_id",
     "verdict": "hone.verdict",
     "evidence": "hone.evidence",

@@ -38,7 +38,8 @@ def promote_model(context: RunContext, registered: RegisteredVersion, verdict: V
     progress.started(STAGE)
     with tracking.stage_run(context.mlflow_run_id, STAGE) as log:
         try:
-            made = change.promote(registered.name, registered.version, tracking.user())
+            who, vouched_by = tracking.identity()
+            made = change.promote(registered.name, registered.version, who, vouched_by=vouched_by)
         except PromotionError as error:
             return Promotion(record=skip_stage(STAGE, str(error), registered.record.digest))
         result = Promotion(
@@ -66,14 +67,16 @@ def reconcile_champion(recipe: Recipe) -> list[PromotionRecord]:
 
 @task(name="promote version", retries=0)
 def promote_version(name: str, version: str, who: str, override: str) -> PromotionRecord:
-    """As `change.promote`."""
-    return change.promote(name, version, who, override)
+    """As `change.promote`, by whom the registry's server knows where nobody is named."""
+    who, vouched_by = (who, tracking.CLAIMED) if who else tracking.identity()
+    return change.promote(name, version, who, override, vouched_by)
 
 
 @task(name="roll back", retries=0)
 def roll_back(name: str, who: str, reason: str) -> PromotionRecord:
-    """As `change.roll_back`."""
-    return change.roll_back(name, who, reason)
+    """As `change.roll_back`, by whom the registry's server knows where nobody is named."""
+    who, vouched_by = (who, tracking.CLAIMED) if who else tracking.identity()
+    return change.roll_back(name, who, reason, vouched_by)
 
 
 def _why_not(context: RunContext, registered: RegisteredVersion, verdict: Verdict) -> str:

@@ -1,45 +1,83 @@
 """What is logged beside the graph so that it can be served, and the proof that it answers there as it did here."""
 
 import importlib.metadata
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from tasks import store, tracking
+from tasks.contracts import SessionSettings
 from tasks.errors import RegistryError
-from tasks.probe.golden import TOLERANCE
+from tasks.model.delivered import deliver
+from tasks.model.runtime import read_text_settings
+from tasks.probe.golden import read_golden
+from tasks.probe.probe import RUNTIME, complaint, probe
 
 CODE = Path(__file__).with_name("serving_model.py")
 LIBRARIES = ("mlflow", "numpy", "onnxruntime", "onnxruntime-gpu", "pydantic", "tokenizers")
+EXAMPLE_ROWS = 2
 
 
 def requirements() -> list[str]:
-    """The distributions `serving_model.py` needs, at the versions installed here."""
+    """The distributions that the served files need, at the versions installed here."""
     installed = {distribution.name for distribution in importlib.metadata.distributions()}
     return [f"{name}=={importlib.metadata.version(name)}" for name in LIBRARIES if name in installed]
 
 
-def prove(predict: Callable[[list[Any]], Any], rows: list[Any], expected: npt.NDArray[np.float64]) -> float:
-    """Asks the loaded model about each row and returns the largest difference of a probability.
+def log(run_id: str, exported: Path, golden: Path, session: SessionSettings, room: Path) -> tuple[str, Path]:
+    """Logs a model with all that serves it. Returns its URI, and where a copy lies that was fetched back.
+
+    Args:
+        exported: its folder.
+        golden: its golden requests.
+        room: an empty folder.
 
     Raises:
-        RegistryError: naming the row that differs most, and both answers.
+        RegistryError: when what came back is not what was sent, naming it.
     """
-    answers = [predict([row])[0] for row in rows]
-    found = np.array([list(answer["probabilities"].values()) for answer in answers])
-    if found.shape != expected.shape:
+    delivered = deliver(exported, room / "model", session)
+    sent = {"model": delivered, "golden": golden, "runtime": RUNTIME}
+    source = tracking.log_model(
+        run_id,
+        CODE,
+        sent,
+        settings={"pairs": read_text_settings(delivered).pairs, "session": {}},
+        example=read_golden(golden).rows[:EXAMPLE_ROWS],
+        requirements=requirements(),
+    )
+    root = tracking.fetch(source, room / "logged")
+    came_back = tracking.artifacts(root) | {"code": root / CODE.name}
+    other = [name for name, path in (sent | {"code": CODE}).items() if _digest(path) != _digest(came_back[name])]
+    if other:
         raise RegistryError(
-            f"the model loaded back from MLflow gives {found.shape[1]} probabilities a text and the exported one "
-            f"{expected.shape[1]}: no alias was set; look at the logged model before running again"
+            f"MLflow's artifact store gave back another {', '.join(other)} than it was sent: no version was made; look "
+            f"at {source} before running again"
         )
-    differences = np.abs(found - expected).max(axis=1)
-    worst = int(differences.argmax())
-    if not differences[worst] <= TOLERANCE:
+    return source, root
+
+
+def prove(root: Path, golden: Path) -> float:
+    """Has a fresh process open a logged model as MLflow's server does and answer the golden requests. Returns the
+    largest difference of a probability.
+
+    Raises:
+        RegistryError: when it does not answer each of them as it was evaluated.
+    """
+    found = probe(root, golden, logged=True)
+    wrong = complaint(found)
+    if wrong:
         raise RegistryError(
-            f"the model loaded back from MLflow differs from the exported one by {differences[worst]:.2g} "
-            f"(at most {TOLERANCE:g}) on {rows[worst]!r}: {found[worst].round(4).tolist()} instead of "
-            f"{expected[worst].round(4).tolist()}; no alias was set; look at the logged model before running again"
+            f"the model loaded back from MLflow: {wrong}; no alias was set; look at the logged model before running "
+            "again"
         )
-    return float(differences[worst])
+    return found.max_abs_difference
+
+
+def code_digests() -> dict[str, str]:
+    """Of what serves a model, by file."""
+    return {path.name: store.file_digest(path) for path in (CODE, RUNTIME)}
+
+
+def _digest(path: Path) -> Any:
+    if path.is_dir():
+        return store.folder_digest(path)
+    return store.file_digest(path) if path.is_file() else None

@@ -4,25 +4,24 @@ The registry is the truth of this stage, not the shelf of finished stages: a ver
 and one that somebody deleted is made again.
 """
 
+import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from prefect import task
 
 from tasks import cache, progress, store, tracking
 from tasks.contracts import EvaluationReport, ExportedModels, PreparedData, RegisteredVersion, StageRecord, Verdict
+from tasks.errors import RegistryError
 from tasks.evidence import GOLDEN
-from tasks.probe.golden import read_golden, serving_settings
+from tasks.model.delivered import default_session
 from tasks.probe.probe import complaint
 from tasks.register import serving
 from tasks.register.evidence import KEY, evidence_tags
 from tasks.stage import RunContext, skip_stage
-from tasks.tracking import CHALLENGER, CHAMPION
+from tasks.tracking import CHALLENGER, CHAMPION, files
 
 STAGE = "register"
-EXAMPLE_ROWS = 2
 
 
 @task(name=STAGE, retries=0)
@@ -45,23 +44,29 @@ def register_model(
     name = context.recipe.register_.model_name or context.recipe.name
     folder = store.open_artifact(model.artifact)
     golden = store.open_artifact(report.artifact) / GOLDEN
-    settings = serving_settings(context.recipe, folder, data.has_pairs)
-    tags = evidence_tags(
-        data, model, report, verdict, settings=settings, golden=golden, pipeline_run_id=context.mlflow_run_id
-    )
+    session = report.session or default_session(context.recipe)
+    tags = evidence_tags(data, model, report, verdict, session=session, pipeline_run_id=context.mlflow_run_id)
     shelf = cache.Shelf(Path(context.storage), STAGE, context.recipe.name)
-    with shelf.lock(tags[KEY]), tracking.stage_run(context.mlflow_run_id, STAGE) as log:
+    with (
+        shelf.lock(tags[KEY]),
+        tracking.stage_run(context.mlflow_run_id, STAGE) as log,
+        tempfile.TemporaryDirectory(prefix="hone-register-") as room,
+    ):
         log.params(context.recipe.register_.model_dump(mode="json"))
-        found = tracking.find_version(name, KEY, tags[KEY])
+        found, root, spoilt = _unchanged(tracking.find_version(name, KEY, tags[KEY]), Path(room, "found"))
         # Every run offers its version as the challenger, unless it is the champion already. What is there and keeps its
         # alias was proved when it got it.
         kept = found is not None and bool({CHALLENGER, CHAMPION} & set(found.aliases))
         wanted = [CHALLENGER] if verdict.verdict == "ACCEPTED" and not kept else []
-        source = _proved(folder, golden, settings, log, found) if wanted or found is None else ""
-        if found is None:
+        if found is None or root is None:
+            source, root = serving.log(log.run_id, folder, golden, session, Path(room, "new"))
+            tags |= files.to_tag(files.digests_of(root))
+            log.metrics({"served_max_abs_diff": serving.prove(root, golden)})
             found = tracking.create_version(name, source, log.run_id, tags, f"{verdict.verdict}: {report.headline()}")
-            status, reason = "ran", "no version has this model and this evidence"
+            status, reason = "ran", spoilt or "no version has this model and this evidence"
         else:
+            if wanted:
+                log.metrics({"served_max_abs_diff": serving.prove(root, golden)})
             log.cached(found.run_id)
             status, reason = "cached", f"version {found.version} has this model and this evidence"
         result = RegisteredVersion(
@@ -95,23 +100,11 @@ def _why_not(context: RunContext, report: EvaluationReport, verdict: Verdict) ->
     return "" if context.mlflow_run_id else "the run is not tracked"
 
 
-def _proved(
-    folder: Path, golden: Path, settings: dict[str, Any], log: tracking.StageLog, found: tracking.Version | None
-) -> str:
-    """URI of a logged model that, loaded back, answers as the exported one: the version's, or a new one."""
-    asked = read_golden(golden)
-    source = (
-        found.source
-        if found
-        else tracking.log_model(
-            log.run_id,
-            serving.CODE,
-            {"model": folder, "golden": golden},
-            settings=settings,
-            example=asked.rows[:EXAMPLE_ROWS],
-            requirements=serving.requirements(),
-        )
-    )
-    difference = serving.prove(tracking.load(source), asked.rows, np.array(asked.probabilities))
-    log.metrics({"served_max_abs_diff": difference})
-    return source
+def _unchanged(found: tracking.Version | None, room: Path) -> tuple[tracking.Version | None, Path | None, str]:
+    """The version, and where its files now lie, if they are what was judged; else none, and why."""
+    if found is None:
+        return None, None, ""
+    try:
+        return found, tracking.fetch_checked(found, room), ""
+    except RegistryError as error:
+        return None, None, f"registered again: {error}"

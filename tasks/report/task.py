@@ -2,13 +2,13 @@
 
 import base64
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_image_artifact, create_link_artifact, create_markdown_artifact
 
+from configs.delivery import Texts
 from tasks import evidence, output, store, tracking
 from tasks.contracts import (
     ChampionAnswers,
@@ -20,12 +20,14 @@ from tasks.contracts import (
     RegisteredVersion,
     Verdict,
 )
+from tasks.model.delivered import default_session, deliver
 from tasks.report.build import StageModel, build_report
 from tasks.report.examples import lost_and_won
 from tasks.report.plots import accuracy_against_latency, learning_curves, standalone
 from tasks.report.summary import summary_markdown
 from tasks.report.write import write_report
 from tasks.stage import RunContext
+from tasks.texts import shown
 from tasks.tracking import pages
 
 
@@ -47,14 +49,15 @@ def publish_report(
     MLflow's run of the pipeline gets the same files, the verdict as a tag, and the selected model's numbers; Prefect
     gets the table, the plots and links to MLflow as artifacts.
     """
-    examples = _examples(data, evaluation)
+    examples = _examples(data, evaluation, context.recipe.report.texts)
     report = build_report(
         context, data, models, exported, evaluation, champion, verdict, registered, promotion, examples, drift
     )
     folder = Path(context.output)
     selected = next(model for model in exported.models if model.name == verdict.selected)
     with output.writing(folder) as room:
-        shutil.copytree(store.open_artifact(selected.artifact), room / "model")
+        session = evaluation.session or default_session(context.recipe)
+        deliver(store.open_artifact(selected.artifact), room / "model", session)
         write_report(room, report)
     if context.latest:
         output.point(Path(context.latest), folder)
@@ -105,7 +108,7 @@ def _show(report: dict[str, Any], registered: RegisteredVersion) -> None:
             create_link_artifact(link, link_text=text, key=f"{prefix}-{name}", description=text)
 
 
-def _examples(data: PreparedData, evaluation: EvaluationReport) -> dict[str, Any]:
+def _examples(data: PreparedData, evaluation: EvaluationReport, how: Texts) -> dict[str, Any]:
     from tasks.model.text import read_split
 
     folder, rows = store.open_artifact(evaluation.artifact), read_split(store.open_artifact(data.artifact), "test")
@@ -113,7 +116,7 @@ def _examples(data: PreparedData, evaluation: EvaluationReport) -> dict[str, Any
         evidence.read_labels(folder),
         evidence.read_logits(folder, evaluation.selected),
         evidence.read_logits(folder, evaluation.reference),
-        texts=rows.texts,
-        pairs=rows.pairs,
+        texts=[shown(text, how) for text in rows.texts],
+        pairs=None if rows.pairs is None else [shown(text, how) for text in rows.pairs],
         label_names=data.labels,
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from tasks.errors import RegistryError
 from tasks.tracking import server
+from tasks.tracking.registry import quoted
 
 HISTORY = ".history"
 ATTEMPTS = 5
@@ -48,7 +49,7 @@ def append_change(name: str, tags: dict[str, str]) -> int:
 def changes(name: str) -> dict[int, dict[str, str]]:
     """The tags of every entry in the log of a model, by number and in their order; none where it has no log."""
     entries: dict[int, dict[str, str]] = {}
-    wanted, order, token = f"name = '{name}{HISTORY}'", ["version_number ASC"], None
+    wanted, order, token = f"name = {quoted(name + HISTORY)}", ["version_number ASC"], None
     while True:
         page = server.client().search_model_versions(wanted, max_results=1000, order_by=order, page_token=token)
         entries |= {int(found.version): dict(found.tags) for found in page}

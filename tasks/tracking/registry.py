@@ -1,12 +1,11 @@
 """The model registry: logged models, their versions, and the aliases that say which of them is served."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tasks.errors import RegistryError
-from tasks.tracking import server
+from tasks.tracking import files, server
 
 CHALLENGER = "challenger"
 CHAMPION = "champion"
@@ -62,50 +61,104 @@ def log_model(
     return str(logged.model_uri)
 
 
-def load(uri: str) -> Callable[[list[Any]], Any]:
-    """The `predict` of a logged model or a version, as `models:/NAME@champion`."""
-    server.client()
-    import mlflow
-
-    predict: Callable[[list[Any]], Any] = mlflow.pyfunc.load_model(uri).predict
-    return predict
-
-
-def download(version: Version, folder: Path) -> dict[str, Path]:
-    """Fetches a version's files into a folder and returns where the artifacts lie that `log_model` was given, by name.
+def fetch(uri: str, folder: Path) -> Path:
+    """Fetches a logged model, or a version's, into a folder and returns its root. Nothing of it is opened or run.
 
     Raises:
-        RegistryError: when they are not there any more.
+        RegistryError: when it is not there any more.
     """
     server.client()
     import mlflow
     from mlflow.exceptions import MlflowException
 
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        root = Path(mlflow.artifacts.download_artifacts(artifact_uri=version.uri, dst_path=str(folder)))
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
+    except (MlflowException, OSError) as error:
+        raise RegistryError(f"{uri}: its files cannot be fetched: {error}") from error
+
+
+def artifacts(root: Path) -> dict[str, Path]:
+    """Where the artifacts lie that `log_model` was given, by name, in a logged model that was fetched.
+
+    Raises:
+        RegistryError: when it is no model that `log_model` logged.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
         described = mlflow.models.Model.load(str(root)).flavors["python_function"].get("artifacts") or {}
     except (MlflowException, OSError, KeyError) as error:
-        raise RegistryError(
-            f"{version.name} version {version.version}: its files cannot be fetched from {version.source}: {error}"
-        ) from error
+        raise RegistryError(f"{root}: it is not a model that Hone logged: {error}") from error
     return {artifact: root / at["path"] for artifact, at in described.items()}
 
 
-def model_names() -> list[str]:
-    """Every registered model.
+def fetch_checked(version: Version, folder: Path) -> Path:
+    """As `fetch`, of a version whose every file is as it was when it was registered.
+
+    Raises:
+        RegistryError: when a file was changed, is missing or was added, naming it; or nothing was recorded to tell.
+    """
+    about = f"{version.name} version {version.version}"
+    try:
+        root = fetch(version.uri, folder)
+    except RegistryError as error:
+        raise RegistryError(f"{about}: its files cannot be fetched from {version.source}: {error}") from error
+    recorded = version.tags.get(files.TAG, "")
+    if not recorded:
+        raise RegistryError(
+            f"{about} has no tag {files.TAG}, so nothing shows that its files are what was judged: register it again "
+            "with `hone optimize`"
+        )
+    wrong = files.difference(root, recorded)
+    if wrong:
+        raise RegistryError(
+            f"{about}: the files at {version.source} are not those that were judged: {wrong}; register it again with "
+            "`hone optimize`"
+        )
+    return root
+
+
+def download(version: Version, folder: Path) -> dict[str, Path]:
+    """As `fetch_checked`; returns where the artifacts lie that `log_model` was given, by name."""
+    return artifacts(fetch_checked(version, folder))
+
+
+def quoted(value: str) -> str:
+    """A value as MLflow's filters take it. They know no escape, so one with both kinds of quotes cannot be written.
+
+    Raises:
+        RegistryError: when it holds both.
+    """
+    if "'" not in value:
+        return f"'{value}'"
+    if '"' in value:
+        raise RegistryError(f"{value}: MLflow cannot search for a name with both ' and \" in it: leave one of them out")
+    return f'"{value}"'
+
+
+def model_exists(name: str) -> bool:
+    """Whether a model of that name is registered.
 
     Raises:
         RegistryError: when MLflow does not answer.
     """
-    found: list[str] = []
-    token = None
-    with server.answering():
-        while True:
-            page = server.client().search_registered_models(max_results=1000, page_token=token)
-            found += [model.name for model in page]
-            token = page.token
-            if not token:
-                return found
+    from mlflow.exceptions import MlflowException
+
+    with server.answering(name):
+        try:
+            server.client().get_registered_model(name)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return False
+            raise
+    return True
+
+
+def some_model_names(most: int) -> list[str]:
+    """Names of registered models, at most so many, for a person who asked for one that is not there."""
+    return [model.name for model in server.client().search_registered_models(max_results=most)]
 
 
 def create_version(name: str, source: str, run_id: str, tags: dict[str, str], description: str) -> Version:
@@ -125,7 +178,7 @@ def create_version(name: str, source: str, run_id: str, tags: dict[str, str], de
 
 def find_version(name: str, tag: str, value: str) -> Version | None:
     """The newest version whose tag has that value."""
-    found = server.client().search_model_versions(f"name = '{name}' and tags.`{tag}` = '{value}'")
+    found = server.client().search_model_versions(f"name = {quoted(name)} and tags.`{tag}` = {quoted(value)}")
     if not found:
         return None
     newest = max(found, key=lambda version: int(version.version))

@@ -1,6 +1,5 @@
 """One MLflow run for each pipeline run, and a nested one for each stage."""
 
-import getpass
 import json
 import threading
 import time
@@ -13,6 +12,7 @@ from tasks import version
 from tasks.contracts import Contract, PreparedData
 from tasks.redact import without_credentials
 from tasks.tracking import machine, numbers, server
+from tasks.tracking.people import user
 
 FLUSH_SECONDS = 2.0
 PARAMS_PER_CALL = 100
@@ -186,14 +186,6 @@ def _running(name: str, parent_run_id: str, experiment: str, tags: dict[str, str
             log.flush()
         finally:
             connection.set_terminated(log.run_id, status=status)
-
-
-def user() -> str:
-    """Who runs this process."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container whose user has no name
-        return "unknown"
 
 
 def as_params(values: dict[str, Any]) -> dict[str, str]:

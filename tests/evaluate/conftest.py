@@ -15,7 +15,9 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-from tasks.model.checkpoint import load_model, save_model
+from tasks.export.tokenization import write_tokenization
+from tasks.model.checkpoint import load_model, load_tokenizer, save_model
+from tasks.model.runtime import TextSettings
 from tasks.model.subject import Subject
 
 GOOD, BAD = [f"good{i}" for i in range(12)], [f"bad{i}" for i in range(12)]
@@ -84,6 +86,7 @@ def tiny_onnx_folder(tiny_folder: Path) -> Path:
             dynamic_axes={"input_ids": dynamic, "attention_mask": dynamic, "logits": {0: "batch"}},
             dynamo=False,
         )
+    write_tokenization(load_tokenizer(tiny_folder), folder, TextSettings(max_length=16))
     return folder
 
 

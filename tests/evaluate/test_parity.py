@@ -203,24 +203,34 @@ def test_the_rows_looked_at_are_those_that_differ_most_and_the_shortest_and_long
 def test_texts_cut_elsewhere_and_other_padding_are_told(models: dict[str, OnnxModel], tmp_path: Path) -> None:
     folder = store.open_artifact(models["teacher"].artifact)
     rows = Rows(["a film", "the film of a story"], None, np.zeros(2, np.int64))
-    whole, short = read(folder, rows, 32), read(folder, rows, 5)
+    short_folder = shutil.copytree(folder, tmp_path / "short")
+    in_json("tokenizer.json", lambda values: values["truncation"].update(max_length=5))(short_folder)
+    whole, short = read(folder, rows, 32), read(short_folder, rows, 32)
     assert reading_difference("pytorch", whole, "onnx (cpu)", whole) == ""
     assert reading_difference("pytorch", whole, "onnx (cpu)", short) == (
         "row 1 of the test split, token 4 (both from 0) is 'a' (35) in pytorch and '[SEP]' (3) in onnx (cpu)"
     )
     shutil.copytree(folder, tmp_path / "model")
-    in_json("tokenizer_config.json", lambda values: values.update(pad_token="[MASK]"))(tmp_path / "model")
+    in_json("tokenizer.json", lambda values: values["padding"].update(pad_id=4))(tmp_path / "model")
     assert reading_difference("pytorch", whole, "onnx (cpu)", read(tmp_path / "model", rows, 32)) == (
         "the padding token is '[PAD]' (0) in pytorch and '[MASK]' (4) in onnx (cpu)"
     )
 
 
+def test_a_text_that_is_served_cut_at_its_other_side_is_a_mismatch(
+    models: dict[str, OnnxModel], tmp_path: Path
+) -> None:
+    change = in_json("tokenizer.json", lambda values: values["truncation"].update(direction="Left", max_length=8))
+    found = held(damaged(models["teacher"], tmp_path / "model", change))[0]
+    assert " of the test split, token " in found.mismatch
+    assert not within(found)
+
+
 def test_token_types_that_one_side_alone_reads_are_told(models: dict[str, OnnxModel], tmp_path: Path) -> None:
     folder = store.open_artifact(models["teacher"].artifact)
     shutil.copytree(folder, tmp_path / "model")
-    without = {"model_input_names": ["input_ids", "attention_mask"]}
-    in_json("tokenizer_config.json", lambda values: values.update(without))(tmp_path / "model")
-    rows = Rows(["a film"], ["a story"], np.zeros(1, np.int64))
+    in_json("serving.json", lambda values: values.update(token_types=False))(tmp_path / "model")
+    rows = Rows(["a film"], None, np.zeros(1, np.int64))
     one, other = read(folder, rows, 32), read(tmp_path / "model", rows, 32)
     assert reading_difference("pytorch", one, "onnx (cpu)", other) == (
         "only pytorch of pytorch and onnx (cpu) reads token types"

@@ -3,26 +3,19 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from configs.recipe import parse_recipe
-from tasks.model.text import Rows
-from tasks.probe.golden import choose_rows, serving_settings, write_golden
-from tests.register.conftest import PAIRS, TEXTS, model_folder
+from tests.register.conftest import model_folder, write_model, write_requests
 
 __all__ = ["model_folder"]
 
 
 @pytest.fixture
 def golden(model_folder: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Writes the golden requests of the tiny model."""
+    """Writes the golden requests of the tiny model: five of them, the last one empty."""
 
     def write(pairs: bool = False) -> Path:
-        recipe = parse_recipe({"data": {"train": "a.csv"}, "model": {"source": "a", "max_length": 8}})
-        rows = Rows(TEXTS, PAIRS if pairs else None, np.zeros(len(TEXTS), np.int64))
-        path = tmp_path / "golden.json"
-        write_golden(path, model_folder, choose_rows(rows, 5), serving_settings(recipe, model_folder, pairs))
-        return path
+        write_model(model_folder, pairs=pairs)
+        return write_requests(tmp_path / "golden.json", model_folder, [0, 2, 4, 5, 7], pairs)
 
     return write

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tasks.model.runtime import Classifier
 from tasks.probe import probe as module
 from tasks.probe.probe import complaint, probe
 from tests.register.conftest import write_model
@@ -32,9 +33,27 @@ def test_texts_are_cleaned_on_their_way_in(golden: Golden, model_folder: Path) -
         request["text"] = f"  {request['text'].upper()} !"
     path.write_text(json.dumps(asked))
     assert probe(model_folder, path).answered < 5
-    asked["settings"] |= {"lowercase": True, "strip_punctuation": True}
-    path.write_text(json.dumps(asked))
+    write_model(model_folder, lowercase=True, strip_punctuation=True)
     assert probe(model_folder, path).answered == 5
+
+
+def test_the_session_is_the_one_that_is_written_beside_the_model(golden: Golden, model_folder: Path) -> None:
+    path = golden()
+    (model_folder / "session.json").write_text(json.dumps({"providers": ["nothing like it"], "threads": 1}))
+    assert "nothing like it" in probe(model_folder, path).error
+
+
+def test_a_text_that_is_cut_at_its_other_side_is_answered_otherwise(golden: Golden, model_folder: Path) -> None:
+    path = golden()
+    words = "good good good good good good bad bad bad bad bad bad"
+    answered = list(Classifier(model_folder).answers([words])[0]["probabilities"].values())
+    one = {"requests": [{"text": words}], "probabilities": [answered]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | one))
+    assert probe(model_folder, path).answered == 1
+    tokenizer = json.loads((model_folder / "tokenizer.json").read_text())
+    tokenizer["truncation"]["direction"] = "Left"
+    (model_folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    assert probe(model_folder, path).answered == 0
 
 
 def test_another_model_answers_fewer(golden: Golden, model_folder: Path) -> None:

@@ -7,18 +7,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from configs.recipe import parse_recipe
 from tasks import store, tracking
-from tasks.model.text import Rows
-from tasks.probe.golden import choose_rows, read_golden, serving_settings, write_golden
+from tasks.contracts import SessionSettings
 from tasks.register import serving
-from tasks.tracking import server
-from tests.register.conftest import TEXTS, chain, model_folder, storage, write_model
+from tasks.tracking import files, server
+from tests.register.conftest import (
+    _probe_the_same_files_once,
+    chain,
+    model_folder,
+    storage,
+    write_model,
+    write_requests,
+)
 
-__all__ = ["chain", "model_folder", "storage"]
+__all__ = ["_probe_the_same_files_once", "chain", "model_folder", "storage"]
 
 
 @dataclass(frozen=True)
@@ -34,23 +38,18 @@ class Logged:
 
 def log_tiny_model(folder: Path) -> Logged:
     """Logs the tiny model with its golden requests."""
-    model, golden = write_model(folder / "exported"), folder / "golden.json"
-    recipe = parse_recipe({"data": {"train": "a.csv"}, "model": {"source": "a", "max_length": 8}})
-    rows = choose_rows(Rows(TEXTS, None, np.zeros(len(TEXTS), np.int64)), 5)
-    write_golden(golden, model, rows, serving_settings(recipe, model, has_pairs=False))
+    model = write_model(folder / "exported")
+    golden = write_requests(folder / "golden.json", model, [0, 2, 4, 5, 7])
     with tracking.pipeline_run("promotion", {}, {}) as run_id:
-        asked = read_golden(golden)
-        files = {"model": model, "golden": golden}
-        source = tracking.log_model(
-            run_id, serving.CODE, files, settings=asked.settings, example=asked.rows[:1], requirements=["numpy"]
-        )
+        session = SessionSettings(providers=["cpu"], threads=1, memory_arena=True)
+        source, root = serving.log(run_id, model, golden, session, folder / "room")
     kept = server.client().get_logged_model(source.removeprefix("models:/")).artifact_location
     tags = {
         "hone.verdict": "ACCEPTED",
         "hone.evidence": "e" * 24,
         "hone.pipeline_run_id": run_id,
         "hone.model_digest": store.folder_digest(model),
-        "hone.golden_digest": f"sha256:{store.file_digest(golden)}",
+        **files.to_tag(files.digests_of(root)),
     }
     return Logged(source, run_id, tags, Path(urllib.request.url2pathname(urllib.parse.urlparse(kept).path)))
 

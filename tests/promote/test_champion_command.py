@@ -59,7 +59,9 @@ def test_the_flows_promote_roll_back_and_tell_what_forbids_it(
     name = model(1)
     model(1, verdict="REJECTED")
     assert run_promote(name, "1", "", str(storage), console) == "DONE"
-    assert f"{name}: version 1 is the champion (entry 1: promote none → 1, by {tracking.user()}, " in printed(console)
+    assert f"{name}: version 1 is the champion (entry 1: promote none → 1, by {tracking.user()} (claimed), " in printed(
+        console
+    )
     assert run_promote(name, "2", "", str(storage), console) == "FAILED"
     assert "PromotionError" in complaints()
     assert champion(name) == "1"

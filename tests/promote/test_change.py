@@ -13,11 +13,11 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from tasks import store, tracking
+from tasks import tracking
 from tasks.errors import PreflightError, PromotionError, RegistryError
 from tasks.promote import change
 from tasks.promote.change import promote, records, roll_back
-from tasks.tracking import server
+from tasks.tracking import files, server
 from tests.promote.conftest import Logged, champion
 
 pytestmark = pytest.mark.xdist_group("mlflow")
@@ -85,20 +85,44 @@ def test_going_back_to_a_version_that_was_refused_needs_a_reason_again(model: Mo
     assert champion(name) == "1"
 
 
-@pytest.mark.parametrize("part", ["model", "golden"])
-def test_a_file_that_was_changed_since_it_was_judged_is_refused(model: Model, logged: Logged, part: str) -> None:
-    name = model(2)
+SERVED = [
+    "MLmodel",
+    "serving_model.py",
+    "runtime.py",
+    "requirements.txt",
+    "model.onnx",
+    "tokenizer.json",
+    "config.json",
+]
+
+
+@pytest.mark.parametrize("part", [*SERVED, "serving.json", "session.json", "golden.json", "missing", "added"])
+def test_a_file_that_was_changed_since_it_was_judged_is_refused_by_name(
+    model: Model, logged: Logged, tmp_path: Path, part: str
+) -> None:
+    name = model(1)
     promote(name, "1", "alice")
     model(1, logged=logged)
-    (spoilt,) = logged.place.rglob("model.onnx" if part == "model" else "golden.json")
-    spoilt.write_bytes(spoilt.read_bytes() + b" ")
+    ran = tmp_path / "ran"
+    if part == "added":
+        (logged.place / "sitecustomize.py").write_text(f"open({str(ran)!r}, 'w')")
+    elif part == "missing":
+        (logged.place / "conda.yaml").unlink()
+    else:
+        (spoilt,) = logged.place.rglob(part)
+        # Python's would run, JSON and YAML still say the same, and no answer changes.
+        spoilt.write_bytes(
+            spoilt.read_bytes() + (f"open({str(ran)!r}, 'w')\n".encode() if part[-3:] == ".py" else b"\n")
+        )
+    told = {"added": "sitecustomize.py added", "missing": "conda.yaml missing"}.get(part, rf"{part} changed")
     for reason in ("", "never mind"):
         with pytest.raises(
-            PromotionError, match=rf"the content of its {part} is sha256:\w+, and sha256:\w+ was judged"
+            PromotionError, match=rf"version 2: the files at \S+ are not those that were judged: .*{told}"
         ):
-            promote(name, "3", "alice", reason)
+            promote(name, "2", "alice", reason)
     assert champion(name) == "1"
     assert len(records(name)) == 1
+    assert not ran.exists()
 
 
 @pytest.mark.parametrize(
@@ -116,10 +140,10 @@ def test_a_model_that_does_not_answer_where_it_will_run_is_refused(
         head = next(weight for weight in graph.graph.initializer if weight.name == "head")
         head.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(head), "head"))
         onnx.save(graph, file)
-    # Somebody registered it like this, so that its digest is what its tag says.
+    # Somebody registered it like this, so that its digests are what its tag says.
     name = model(1)
     promote(name, "1", "alice")
-    model(1, logged=logged, model_digest=store.folder_digest(file.parent))
+    model(1, logged=logged, files=files.to_tag(files.digests_of(logged.place))[files.TAG])
     with pytest.raises(PromotionError, match=message):
         promote(name, "2", "alice", "never mind")
     assert champion(name) == "1"
@@ -127,15 +151,15 @@ def test_a_model_that_does_not_answer_where_it_will_run_is_refused(
 
 
 def test_what_was_registered_without_its_evidence_cannot_be_promoted(model: Model) -> None:
-    name = model(1, golden_digest="")
-    with pytest.raises(PromotionError, match=r"has no tag hone.golden_digest, so nothing shows .* register it again"):
+    name = model(1, files="")
+    with pytest.raises(PromotionError, match=r"has no tag hone.files, so nothing shows .* register it again"):
         promote(name, "1", "alice", "never mind")
 
 
 def test_files_that_are_gone_are_told(model: Model, logged: Logged) -> None:
     name = model(1, logged=logged)
     logged.place.rename(logged.place.with_name("elsewhere"))
-    with pytest.raises(RegistryError, match=f"{name} version 1: its files cannot be fetched from models:/m-"):
+    with pytest.raises(PromotionError, match=f"{name} version 1: its files cannot be fetched from models:/m-"):
         promote(name, "1", "alice")
 
 

@@ -1,0 +1,125 @@
+"""`hone predict`: a registered or delivered model answers the texts of a file, as it is served."""
+
+import csv
+import importlib.util
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, TextIO
+
+from flows.shell import complain
+from tasks import tracking
+from tasks.errors import HoneError, PreflightError
+
+ROWS_AT_ONCE = 1024
+FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "lines"}
+Row = tuple[str, str | None]
+"""A text, and the second one where the model judges pairs."""
+
+
+def run_predict(model: str, file: str, format_: str, storage: str, out: TextIO) -> str:
+    """Writes one line of JSON for each text: label, score and the probability of every label.
+
+    Args:
+        model: NAME@ALIAS, NAME/VERSION, or a folder that a run wrote.
+        file: CSV, TSV or JSONL with the columns that the model learned from, or a text a line; `-` is standard input.
+        format_: csv, tsv, jsonl or lines; empty: by the ending of the file, and lines for standard input.
+
+    Returns:
+        DONE, or INVALID where the model or the file cannot be used.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="hone-predict-") as room:
+            classifier = _open(model, Path(storage).expanduser(), Path(room))
+            with _stream(file) as stream:
+                rows = _rows(stream, file, _format(file, format_), classifier.reader.settings)
+                while several := list(islice(rows, ROWS_AT_ONCE)):
+                    pairs = [pair or "" for _text, pair in several] if classifier.reader.settings.pairs else None
+                    for answer in classifier.answers([text for text, _pair in several], pairs):
+                        out.write(json.dumps(answer, ensure_ascii=False) + "\n")
+    except HoneError as error:
+        return complain(error)
+    return "DONE"
+
+
+def _open(model: str, storage: Path, room: Path) -> Any:
+    """A classifier by the runtime that is served with the model."""
+    from tasks.model import runtime
+
+    folder = Path(model).expanduser()
+    if (folder / "model.onnx").is_file():
+        return _classifier(runtime, folder)
+    name, at, alias = model.partition("@")
+    slash = ""
+    if not at:
+        name, slash, alias = model.rpartition("/")
+    if not (name and alias and (at or slash)):
+        raise PreflightError(
+            f"'{model}' is neither a folder with a model.onnx nor NAME@ALIAS or NAME/VERSION, such as tickets@champion"
+        )
+    tracking.configure_existing(storage)
+    found = tracking.version_at(name, alias) if at else tracking.get_version(name, alias)
+    if found is None:
+        raise PreflightError(f"MLflow has no '{model}': look at its registry, or name a folder")
+    files = tracking.download(found, room)
+    spec = importlib.util.spec_from_file_location("hone_served_runtime", files["runtime"])
+    assert spec is not None
+    assert spec.loader is not None
+    served = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(served)
+    return _classifier(served, files["model"])
+
+
+def _classifier(runtime: Any, folder: Path) -> Any:
+    try:
+        return runtime.Classifier(folder)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise PreflightError(f"{folder}: it does not load as a model that Hone exported: {error}") from error
+
+
+def _format(file: str, asked: str) -> str:
+    if asked and asked not in FORMATS.values():
+        raise PreflightError(f"--format is '{asked}': give csv, tsv, jsonl or lines")
+    return asked or FORMATS.get(Path(file).suffix.lower(), "lines")
+
+
+def _stream(file: str) -> IO[str]:
+    if file == "-":
+        sys.stdin.reconfigure(encoding="utf-8-sig")  # type: ignore[union-attr]
+        return sys.stdin
+    try:
+        return Path(file).expanduser().open(encoding="utf-8-sig", newline="")
+    except OSError as error:
+        raise PreflightError(f"{file}: it cannot be read: {error.strerror}") from error
+
+
+def _rows(stream: IO[str], file: str, format_: str, settings: Any) -> Iterator[Row]:
+    columns = [settings.text_column, *([settings.pair_column] if settings.pairs else [])]
+    values: list[Any]
+    try:
+        if format_ == "lines":
+            if settings.pairs:
+                raise PreflightError(f"{file}: the model judges pairs, which a line does not hold: give CSV or JSONL")
+            for line in stream:
+                yield line.rstrip("\r\n"), None
+            return
+        csv.field_size_limit(2**31 - 1)
+        records: Any = (
+            csv.DictReader(stream, delimiter="\t" if format_ == "tsv" else ",")
+            if format_ != "jsonl"
+            else (json.loads(line) for line in stream if line.strip())
+        )
+        for number, record in enumerate(records, start=1):
+            values = [record.get(column) if isinstance(record, dict) else None for column in columns]
+            for column, value in zip(columns, values, strict=True):
+                if not isinstance(value, str):
+                    raise PreflightError(
+                        f"{file}, record {number}: no text in column '{column}', which the model learned from; it has "
+                        f"{', '.join(map(str, record)) if isinstance(record, dict) else 'no columns'}"
+                    )
+            yield values[0], values[1] if settings.pairs else None
+    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
+        raise PreflightError(f"{file}: it cannot be read as {format_}: {error}") from error

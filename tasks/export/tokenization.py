@@ -1,0 +1,83 @@
+"""What a tokenizer's class does to a text and `tokenizer.json` alone would not, written down so that both read alike.
+
+The class decides at which side a text is cut, whether `[SEP]` in a text is a special token, whether token types are
+used; all of them are settings of a call, and a file read by the library `tokenizers` has none of them unless they are
+put there. Both then read the same texts, before anything is delivered.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerFast
+
+from tasks.errors import ExportError
+from tasks.model.runtime import SERVING, TextReader, TextSettings
+
+ODD = (
+    "",
+    "a",
+    "Ärger, A\u0308RGER \u00abC++\u00bb 5 $",
+    "\u4e2d\u6587 \u0e44\u0e17\u0e22 \U0001f600",
+    "x\u00a0\u200by",
+)
+"""Signs on which tokenizers differ."""
+WORDS_TAKEN = 64
+
+
+def write_tokenization(tokenizer: PreTrainedTokenizerFast, folder: Path, texts: TextSettings) -> None:
+    """Writes `tokenizer.json`, with truncation and padding as the tokenizer's class has them, and `serving.json`.
+
+    Args:
+        texts: as the recipe has them; what the tokenizer says is added.
+
+    Raises:
+        ExportError: when the files do not read a text as the tokenizer does, naming it.
+    """
+    told = replace(
+        texts,
+        token_types="token_type_ids" in tokenizer.model_input_names,
+        split_special_tokens=bool(tokenizer.split_special_tokens),
+    )
+    tokenizer("a", truncation=True, max_length=texts.max_length)  # it now cuts as it does for every text
+    backend = tokenizer.backend_tokenizer
+    backend.enable_padding(
+        direction="right", pad_id=tokenizer.pad_token_id, pad_type_id=0, pad_token=tokenizer.pad_token
+    )
+    backend.save(str(folder / "tokenizer.json"))
+    backend.no_padding()
+    (folder / SERVING).write_text(json.dumps(asdict(told), indent=1) + "\n", encoding="utf-8")
+    _check(tokenizer, folder, told)
+
+
+def telling_texts(tokenizer: PreTrainedTokenizerFast, max_length: int) -> list[str]:
+    """Texts on which a difference would show: odd signs, special tokens spelled out, and words of its own vocabulary in
+    rows that are longer than the model takes."""
+    vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
+    step = max(1, len(vocabulary) // WORDS_TAKEN)
+    words = [tokenizer.convert_tokens_to_string([token]).strip() for token, _id in vocabulary[::step]]
+    words = [word for word in words if word] or ["a"]
+    long = [words[place % len(words)] for place in range(2 * max_length)]
+    specials = " ".join(["a", *tokenizer.all_special_tokens, "b"])
+    return [*ODD, specials, " ".join(words).upper(), " ".join(long), " ".join(reversed(long))]
+
+
+def _check(tokenizer: PreTrainedTokenizerFast, folder: Path, told: TextSettings) -> None:
+    reader = TextReader(folder)
+    texts = [reader.clean(text) for text in telling_texts(tokenizer, told.max_length)]
+    pairs = texts[1:] + texts[:1] if told.pairs else None
+    expected = tokenizer(
+        texts, pairs, truncation=True, max_length=told.max_length, return_token_type_ids=told.token_types
+    )
+    types: Sequence[Sequence[int]] = expected["token_type_ids"] if told.token_types else []
+    for place, row in enumerate(reader.read(texts, pairs)):
+        wanted = list(expected["input_ids"][place])
+        same_types = not told.token_types or list(row.type_ids) == list(types[place])
+        if list(row.ids) != wanted or not same_types:
+            raise ExportError(
+                f"{folder / 'tokenizer.json'} reads {texts[place][:80]!r} as {list(row.ids)[:8]}, and the tokenizer "
+                f"that the model learned with ({type(tokenizer).__name__}) as {wanted[:8]}: it does more than its file "
+                "can say, so it cannot be served as it was judged; save it as a plain PreTrainedTokenizerFast and "
+                "train with that"
+            )

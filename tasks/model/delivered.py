@@ -1,0 +1,20 @@
+"""An exported model as it leaves: its folder, and beside the graph how the session is made that it was judged with."""
+
+import shutil
+from pathlib import Path
+
+from configs.recipe import Recipe
+from tasks.contracts import SessionSettings
+from tasks.model.runtime import SESSION
+
+
+def default_session(recipe: Recipe) -> SessionSettings:
+    """Where nothing was measured that would say which: the recipe's providers and one thread."""
+    return SessionSettings(providers=[str(name) for name in recipe.export.providers], threads=1, memory_arena=True)
+
+
+def deliver(exported: Path, into: Path, session: SessionSettings) -> Path:
+    """Copies an exported folder to a new one, with `session.json` in it, and returns that."""
+    shutil.copytree(exported, into)
+    (into / SESSION).write_text(session.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return into

@@ -1,0 +1,58 @@
+"""Who asked: as the server knows them, or claimed."""
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tasks.tracking import people, server
+
+
+class Authenticated(BaseHTTPRequestHandler):
+    """Answers as MLflow's authentication does; to whoever gives another password, not at all."""
+
+    def do_GET(self) -> None:
+        wanted = "Basic " + base64.b64encode(b"ana:right").decode()
+        known = self.headers["Authorization"] == wanted and self.path == people.CURRENT_USER
+        self.send_response(200 if known else 401)
+        self.end_headers()
+        if known:
+            self.wfile.write(json.dumps({"user": {"username": "ana", "is_admin": False}}).encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    running = ThreadingHTTPServer(("127.0.0.1", 0), Authenticated)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{running.server_address[1]}"
+    running.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("credentials", "expected"),
+    [("ana:right@", ("ana", "MLflow")), ("ana:wrong@", ("me", "")), ("", ("me", ""))],
+)
+def test_a_name_is_vouched_for_by_the_server_that_accepted_its_password(
+    url: str, monkeypatch: pytest.MonkeyPatch, credentials: str, expected: tuple[str, str]
+) -> None:
+    monkeypatch.setattr(people, "user", lambda: "me")
+    monkeypatch.setattr(server._Place, "uri", f"http://{credentials}{url}")
+    assert people.identity() == expected
+
+
+def test_a_password_in_the_environment_is_used_too(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server._Place, "uri", f"http://{url}")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ana")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "right")
+    assert people.identity() == ("ana", "MLflow")
+
+
+def test_where_no_server_is_the_systems_name_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server._Place, "uri", "sqlite:///a.db")
+    assert people.identity() == (people.user(), "")
