@@ -13,13 +13,17 @@ class DataSettings(Section):
     source: Literal["files", "hub", "saved", "docstrings"] = "files"
     """Files on disk; a Hugging Face dataset by hub id, or saved on disk; or the docstrings of installed libraries."""
     train: str = ""
-    """File of the training split (source: files)."""
+    """The training split (source: files): a file, which may be packed by gzip, a folder of files, or a pattern,
+    `data/*.parquet`."""
     validation: str = ""
-    """File of the validation split; empty: split off from training."""
+    """The validation split, likewise; empty: split off from training."""
     test: str = ""
-    """File of the test split; empty: split off from training."""
+    """The test split, likewise; empty: split off from training."""
     format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = "auto"
     """Format of the files; auto reads it off the ending."""
+    encoding: str = "auto"
+    """CSV, TSV and JSONL: the files' encoding by Python's name, such as cp1252; auto reads UTF-8, and UTF-16 or UTF-32
+    with a byte order mark."""
     header: bool = True
     """CSV and TSV: whether the first line names the columns."""
     columns: list[str] = []

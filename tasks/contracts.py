@@ -69,6 +69,8 @@ class BadRows(Contract):
     count: int
     lines: list[str]
     """The first ten, as `split:line`, counted from 1."""
+    detail: str = ""
+    """What else helps to mend them: the label values that training lacks, or the encoding that a file seems to have."""
 
 
 class PreparedData(StageResult):

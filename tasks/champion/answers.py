@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from tasks.label_value import one_spelling
 from tasks.model.predict import predict
 from tasks.model.subject import registered
 from tasks.model.text import Rows
@@ -33,9 +34,9 @@ def answer(
         registered(folder), rows, max_length=max_length, batch_size=batch_size, providers=providers, threads=threads
     )
     names = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id2label"]
-    place = {names[str(label)]: label for label in range(len(names))}
+    place = {one_spelling(names[str(label)]): label for label in range(len(names))}
     matched = np.full((len(rows), len(labels)), UNKNOWN, dtype=np.float32)
     for label, name in enumerate(labels):
-        if name in place:
-            matched[:, label] = own[:, place[name]]
+        if one_spelling(name) in place:
+            matched[:, label] = own[:, place[one_spelling(name)]]
     return matched

@@ -1,17 +1,19 @@
 """Cleans rows and gathers the usable ones as an Arrow table, a few thousand at a time: a million rows stay small."""
 
 import functools
-import math
 import string
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import date, time
+from decimal import Decimal
 
 import pyarrow as pa
 
 from configs.data import DataSettings
 from tasks.data.rows import BadRowLog, RawRow
+from tasks.label_value import one_spelling
 
 ROWS_AT_ONCE = 16_384
 
@@ -111,8 +113,9 @@ def normalizer(lowercase: bool, strip_punctuation: bool) -> Callable[[str], str]
 
 
 def normalize_label(value: str) -> str:
-    """A label value in Unicode NFC with single spaces: a stray blank makes no new class."""
-    return unicodedata.normalize("NFC", " ".join(value.split()))
+    """A label value in Unicode NFC with single spaces, a number in its one spelling: neither a stray blank nor `1.0`
+    makes a new class."""
+    return one_spelling(unicodedata.normalize("NFC", " ".join(value.split())))
 
 
 def as_text(value: object) -> str:
@@ -132,11 +135,9 @@ def as_text(value: object) -> str:
             raise Unusable("undecodable") from None
     if value is None:
         return ""
-    if isinstance(value, float):
-        if math.isnan(value):
-            return ""
-        return str(int(value)) if value.is_integer() else repr(value)
-    if isinstance(value, int):  # and bool
+    if isinstance(value, float | Decimal):
+        return "" if value != value else one_spelling(str(value))  # noqa: PLR0124 - NaN alone differs from itself
+    if isinstance(value, int | date | time):  # bool is an int, and a point in time a date
         return str(value)
     raise Unusable("wrong_type")
 

@@ -40,14 +40,17 @@ class DocstringSource:
         self._files = found
         self._limit = PREVIEW_ROWS if preview else None
         self._places: list[str] = []
+        self._read: dict[str, str] = {}
 
     def rows(self, split: str, bad: BadRowLog) -> Iterator[RawRow]:
         """All libraries' docstrings, library by library, file by file in the order of their names."""
         self._places.clear()
         for library, files in self._files.items():
-            for place, text in islice(_docstrings(library, files, bad), self._limit):
+            read: dict[str, str] = {}
+            for place, text in islice(_docstrings(files, bad, read), self._limit):
                 self._places.append(place)
                 yield RawRow(len(self._places), text, None, library)
+            self._read[f"{library} source"] = _together(read)
 
     def locate(self, split: str, line: int) -> str:
         """The docstring's file and line."""
@@ -59,13 +62,23 @@ class DocstringSource:
 
     def digests(self) -> dict[str, str]:
         """sha256 of each library's source files."""
-        digests = {}
-        for library, files in self._files.items():
-            total = hashlib.sha256()
-            for name, path in files.items():
-                total.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-            digests[f"{library} source"] = f"sha256:{total.hexdigest()}"
-        return digests
+        return {
+            f"{library} source": _together({name: _digest(path.read_bytes()) for name, path in files.items()})
+            for library, files in self._files.items()
+        }
+
+    def read_digests(self) -> dict[str, str]:
+        """The same of the files that `rows` has parsed."""
+        return dict(self._read)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _together(digests: dict[str, str]) -> str:
+    lines = "".join(f"{name}\0{digest}\n" for name, digest in digests.items())
+    return f"sha256:{_digest(lines.encode())}"
 
 
 def first_paragraph(docstring: str) -> str:
@@ -100,13 +113,19 @@ def _source_files(library: str) -> dict[str, Path]:
     return dict(sorted(files.items()))
 
 
-def _docstrings(library: str, files: dict[str, Path], bad: BadRowLog) -> Iterator[tuple[str, str]]:
-    """Place and first paragraph of each docstring that is neither too short nor too long."""
+def _docstrings(files: dict[str, Path], bad: BadRowLog, read: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Place and first paragraph of each docstring that is neither too short nor too long.
+
+    Args:
+        read: is filled with the digest of each file.
+    """
     for name, path in files.items():
+        content = path.read_bytes()
+        read[name] = _digest(content)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what others write in their code is not ours to warn of
-                tree = ast.parse(path.read_bytes())
+                tree = ast.parse(content)
         except (SyntaxError, ValueError, RecursionError):  # newer grammar, null bytes, generated code
             bad.add_file("unreadable_file", name)
             continue

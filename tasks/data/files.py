@@ -1,10 +1,15 @@
 """Splits in files."""
 
+import glob
+import hashlib
+from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
 
 from configs.data import DataSettings
 from tasks import store
+from tasks.contracts import BadRows
+from tasks.data.data_file import DataFile, known_encoding
 from tasks.data.readers import READERS
 from tasks.data.rows import SPLITS, BadRowLog, RawRow
 from tasks.errors import DataError
@@ -18,10 +23,13 @@ ENDINGS = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
+PACKED_ENDINGS = (".gz", ".bz2", ".xz")
+NOT_ROWS = ("_", ".")
+"""Beginnings of names that a folder of shards holds beside them: _SUCCESS, .crc files."""
 
 
 class FileSource:
-    """CSV, TSV, JSONL or Parquet, a file for each split that is given."""
+    """CSV, TSV, JSONL or Parquet for each split that is given: a file, a folder of files or a pattern of names."""
 
     def __init__(self, settings: DataSettings) -> None:
         """Raises:
@@ -29,39 +37,119 @@ class FileSource:
         """
         self._settings = settings
         named = {split: str(getattr(settings, split)) for split in SPLITS}
-        self._paths = {split: Path(name).expanduser() for split, name in named.items() if name}
+        self._paths = {split: _found(name) for split, name in named.items() if name}
         self.splits = list(self._paths)
         problems = [
-            f"data.{split} = {path}: no such file (the working folder is {Path.cwd()}): name one that exists"
-            for split, path in self._paths.items()
-            if not path.is_file()
+            f"data.{split} = {named[split]}: no such file (the working folder is {Path.cwd()}): name one that exists, "
+            "a folder of such files, or a pattern such as data/*.parquet"
+            for split, paths in self._paths.items()
+            if not paths
         ]
+        if settings.encoding != "auto" and not known_encoding(settings.encoding):
+            problems.append(
+                f"data.encoding = {settings.encoding}: Python knows no such encoding; try cp1252, latin-1 or gb18030"
+            )
         if settings.format == "auto":
             problems += [
                 f"data.{split} = {path}: the ending {path.suffix!r} names no format; known are {', '.join(ENDINGS)}: "
                 f"rename the file, or set data.format to one of {', '.join(READERS)}"
-                for split, path in self._paths.items()
-                if path.suffix.lower() not in ENDINGS
+                for split, paths in self._paths.items()
+                for path in paths
+                if not _format(path)
+            ]
+            mixed = {split: sorted({_format(path) for path in paths}) for split, paths in self._paths.items()}
+            problems += [
+                f"data.{split} = {named[split]}: files of several formats, {', '.join(formats)}: name those of one"
+                for split, formats in mixed.items()
+                if len(formats) > 1 and all(formats)
             ]
         if problems:
             raise DataError("\n".join(problems))
         self.formats = {
-            split: ENDINGS[path.suffix.lower()] if settings.format == "auto" else settings.format
-            for split, path in self._paths.items()
+            split: _format(paths[0]) if settings.format == "auto" else settings.format
+            for split, paths in self._paths.items()
         }
+        self._starts: dict[str, list[int]] = {}
+        self._read: dict[str, str] = {}
 
     def rows(self, split: str, bad: BadRowLog) -> Iterator[RawRow]:
-        """Rows of one split, as they come."""
-        return READERS[self.formats[split]](self._paths[split], self._settings, split, bad)
+        """Rows of one split, as they come. Of several files, each begins its lines where the one before ended them."""
+        self._starts[split], files, last = [], [], 0
+        log = _Shifted(bad)
+        for path in self._paths[split]:
+            start = last
+            self._starts[split].append(start)
+            log.by = start
+            files.append(DataFile(path, self._settings.encoding))
+            for row in READERS[self.formats[split]](files[-1], self._settings, split, log):
+                last = start + row.line
+                yield row if not start else row._replace(line=last)
+            last = max(last, log.last)
+        self._read[f"{split} file"] = _together([file.digest for file in files])
 
     def locate(self, split: str, line: int) -> str:
-        """A line as a person finds it."""
-        return f"{split}:{line}"
+        """A line as a person finds it, with its file where there are several."""
+        starts = self._starts.get(split, [0])
+        place = bisect_right(starts, line - 1) - 1
+        if len(self._paths[split]) == 1:
+            return f"{split}:{line}"
+        return f"{split}:{self._paths[split][place].name}:{line - starts[place]}"
 
     def label_names(self) -> dict[str, str]:
         """Files know no names for their label values."""
         return {}
 
     def digests(self) -> dict[str, str]:
-        """sha256 of each file's bytes."""
-        return {f"{split} file": f"sha256:{store.file_digest(path)}" for split, path in self._paths.items()}
+        """sha256 of each split's bytes, whatever its files are called."""
+        return {
+            f"{split} file": _together([f"sha256:{store.file_digest(path)}" for path in paths])
+            for split, paths in self._paths.items()
+        }
+
+    def read_digests(self) -> dict[str, str]:
+        """The same of what `rows` has read to the end."""
+        return dict(self._read)
+
+
+class _Shifted(BadRowLog):
+    """A log for one of several files, whose lines come after those of the files before."""
+
+    def __init__(self, log: BadRowLog) -> None:
+        self._log = log
+        self.by = 0
+        self.last = 0
+        """The highest line of all that were added."""
+
+    def add(self, kind: str, split: str, line: int) -> None:
+        self.last = max(self.last, line + self.by)
+        self._log.add(kind, split, line + self.by)
+
+    def explain(self, kind: str, detail: str) -> None:
+        self._log.explain(kind, detail)
+
+    def contracts(self) -> list[BadRows]:
+        return self._log.contracts()
+
+
+def _found(name: str) -> list[Path]:
+    """The files that a setting names; none where there are none."""
+    path = Path(name).expanduser()
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        inside = [(file, file.relative_to(path).parts) for file in sorted(path.rglob("*")) if file.is_file()]
+        return [file for file, parts in inside if not any(part.startswith(NOT_ROWS) for part in parts)]
+    return [Path(file) for file in sorted(glob.glob(str(path), recursive=True)) if Path(file).is_file()]  # noqa: PTH207
+
+
+def _format(path: Path) -> str:
+    """Format that the ending names, before that of a packed file; empty where it names none."""
+    bare = path.with_suffix("") if path.suffix.lower() in PACKED_ENDINGS else path
+    return ENDINGS.get(bare.suffix.lower(), "")
+
+
+def _together(digests: list[str]) -> str:
+    """One digest of several files, whatever their order; of a single one, its own."""
+    if len(digests) == 1:
+        return digests[0]
+    return f"sha256:{hashlib.sha256(' '.join(sorted(digests)).encode()).hexdigest()}"

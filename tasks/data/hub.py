@@ -39,9 +39,8 @@ class DatasetSource:
 
     def rows(self, split: str, bad: BadRowLog) -> Iterator[RawRow]:
         """Rows of one split, numbered from 1. A class label below 0 stands for none, as it does on the hub."""
-        batches = self._tables[split].with_format("arrow").iter(batch_size=BATCH_ROWS)
         named = bool(self.label_names())
-        for row in rows_of_batches(batches, f"{self._settings.dataset}, {split} split", self._settings):
+        for row in rows_of_batches(self._batches(split), f"{self._settings.dataset}, {split} split", self._settings):
             yield row._replace(label=None) if named and isinstance(row.label, int) and row.label < 0 else row
 
     def locate(self, split: str, line: int) -> str:
@@ -57,7 +56,22 @@ class DatasetSource:
         """sha256 of a saved dataset's files, or of the rows of a hub dataset."""
         if self._settings.source == "saved":
             return {"saved dataset": store.folder_digest(Path(self._settings.dataset).expanduser())}
-        return {f"{split} split": _content(table) for split, table in self._tables.items()}
+        return {f"{split} split": self._content(split) for split in self.splits}
+
+    def read_digests(self) -> dict[str, str]:
+        """The same once more of a saved dataset; nothing rewrites the cache that a hub dataset lies in."""
+        return self.digests() if self._settings.source == "saved" else {}
+
+    def _content(self, split: str) -> str:
+        """Digest of the values of the columns that are used, however they are cut into batches and files."""
+        total = hashlib.sha256(repr(self.label_names()).encode())
+        for row in rows_of_batches(self._batches(split), f"{self._settings.dataset}, {split} split", self._settings):
+            total.update(f"{row!r}\n".encode())
+        return f"sha256:{total.hexdigest()}"
+
+    def _batches(self, split: str) -> Iterator[Any]:
+        batches: Iterator[Any] = self._tables[split].with_format("arrow").iter(batch_size=BATCH_ROWS)
+        return batches
 
 
 def _load_saved(settings: DataSettings) -> dict[str, Any]:
@@ -95,10 +109,3 @@ def _load_hub(settings: DataSettings, preview: bool) -> dict[str, Any]:
             f"data.dataset = {settings.dataset}: cannot be loaded: {error}; check the id and data.dataset_config, "
             "and that the hub is reachable or the dataset in the local cache"
         ) from error
-
-
-def _content(table: Any) -> str:
-    total = hashlib.sha256(str(table.data.schema).encode())
-    for batch in table.data.to_batches():
-        total.update(batch.serialize())
-    return f"sha256:{total.hexdigest()}"

@@ -1,6 +1,6 @@
 """Label values to label ids and names, the same in every split."""
 
-import re
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,14 +10,7 @@ from tasks.data.clean import Collected
 from tasks.data.rows import BadRowLog
 from tasks.errors import DataError
 
-WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
-
-
-def sorted_values(values: Sequence[str]) -> list[str]:
-    """Label values in the order of their ids: as numbers where all are whole numbers, else as text."""
-    if all(WHOLE_NUMBER.fullmatch(value) for value in values):
-        return sorted(values, key=lambda value: (int(value), value))
-    return sorted(values)
+SHOWN = 10
 
 
 def name_labels(values: Sequence[str], names: Sequence[str], known: dict[str, str]) -> list[str]:
@@ -55,5 +48,13 @@ def number_labels(collected: Collected, split: str, values: Sequence[str], bad: 
     labels = renumbered[collected.table["label"].to_numpy()]
     known = labels >= 0
     bad.add_all("unknown_label", split, collected.table["line"].to_numpy()[~known].tolist())
+    if not known.all():
+        counts = Counter(collected.table["label"].to_numpy()[~known].tolist())
+        seen = [f"{collected.values[label]!r} ({count:,})" for label, count in counts.most_common()]
+        bad.explain("unknown_label", f"{split} has {_some(seen)}, and training {_some(list(map(repr, values)))}")
     place = collected.table.schema.get_field_index("label")
     return collected.table.set_column(place, "label", pa.array(labels)).filter(pa.array(known))
+
+
+def _some(shown: list[str]) -> str:
+    return ", ".join(shown[:SHOWN]) + (f" and {len(shown) - SHOWN:,} more" if len(shown) > SHOWN else "")

@@ -12,7 +12,7 @@ from configs.data import DataSettings
 from tasks.contracts import BadRows
 from tasks.data.clean import Collected, collect
 from tasks.data.digest import content_digest, in_canonical_order
-from tasks.data.labels import name_labels, number_labels, sorted_values
+from tasks.data.labels import name_labels, number_labels
 from tasks.data.rows import SPLITS, BadRowLog
 from tasks.data.source import Source
 from tasks.data.split import (
@@ -24,6 +24,7 @@ from tasks.data.split import (
     without_overlap,
 )
 from tasks.errors import DataError
+from tasks.label_value import in_order
 
 WRITTEN = pa.schema(
     [("text", pa.string()), ("pair", pa.string()), ("label", pa.int32()), ("slices", pa.list_(pa.string()))]
@@ -73,7 +74,7 @@ def prepare(
     read = bad.unusable + sum(len(split.table) for split in found.values())
 
     on_progress(steps - 2, steps, "splitting")
-    values = sorted_values(found["train"].values)
+    values = in_order(found["train"].values)
     splits = {split: number_labels(collected, split, values, bad) for split, collected in found.items()}
     bad.check(read, settings.max_bad_fraction)
     del found
@@ -115,7 +116,12 @@ def three_splits(
         splits["train"] = draw_per_label(splits["train"], settings.max_rows_per_label, seed)
     empty = [split for split in SPLITS if not len(splits[split])]
     if empty:
-        seen = "; ".join(f"{kind.count:,} {kind.kind}" for kind in bad.contracts()) or "no row was left out"
+        seen = (
+            "; ".join(
+                f"{kind.count:,} {kind.kind}" + (f": {kind.detail}" if kind.detail else "") for kind in bad.contracts()
+            )
+            or "no row was left out"
+        )
         raise DataError(f"no usable row is left in {', '.join(empty)} ({seen}): check the files and data.*_column")
     missing = [
         name for place, name in enumerate(labels) if place not in set(splits["train"]["label"].unique().to_pylist())

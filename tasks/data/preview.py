@@ -8,11 +8,12 @@ import numpy as np
 from configs.data import DataSettings
 from tasks.contracts import BadRows
 from tasks.data.clean import collect
-from tasks.data.labels import name_labels, number_labels, sorted_values
+from tasks.data.labels import name_labels, number_labels
 from tasks.data.prepare import three_splits
 from tasks.data.rows import BadRowLog
 from tasks.data.source import open_source
 from tasks.errors import DataError
+from tasks.label_value import in_order
 
 ROWS = 20_000  # of each split: read in a second, and enough for a wrong column or separator to show
 
@@ -43,7 +44,7 @@ def preview(settings: DataSettings, rows: int = ROWS, seed: int = 0) -> Preview:
     complete = settings.source != "docstrings" and all(len(split.table) < rows for split in found.values())
     looked_at = bad.unusable + sum(len(split.table) for split in found.values())
     empty = [split for split, collected in found.items() if not len(collected.table)]
-    values = sorted_values(found["train"].values)
+    values = in_order(found["train"].values)
     if complete:
         numbered = {split: number_labels(collected, split, values, bad) for split, collected in found.items()}
     else:  # a label that the first training rows do not have may come later

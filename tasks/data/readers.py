@@ -7,13 +7,13 @@ import csv
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
 
 from configs.data import DataSettings
+from tasks.data.data_file import DataFile
 from tasks.data.rows import BadRowLog, RawRow, check_columns, used_columns
 from tasks.errors import DataError
 
@@ -23,28 +23,31 @@ ROWS_WITH_KEYS = 1000  # JSON objects looked at before a column that none of the
 
 Record = tuple[int, list[str] | str]
 """Line, and the fields or the kind of its fault."""
-Reader = Callable[[Path, DataSettings, str, BadRowLog], Iterator[RawRow]]
+Reader = Callable[[DataFile, DataSettings, str, BadRowLog], Iterator[RawRow]]
+LONGEST_RECORD = 2**25
+"""Characters of a quoted CSV field over several lines: what is longer is a quote that never closes. A field on one line
+may have any length."""
 
 
-def read_tsv(path: Path, settings: DataSettings, split: str, bad: BadRowLog) -> Iterator[RawRow]:
+def read_tsv(file: DataFile, settings: DataSettings, split: str, bad: BadRowLog) -> Iterator[RawRow]:
     """Tab-separated lines. Quotes are ordinary characters, so a stray one swallows nothing.
 
     Raises:
         DataError: when a column is absent or the file is empty.
     """
-    return _delimited(path, settings, split, bad, _tsv_records(path))
+    return _delimited(file, settings, split, bad, _tsv_records(file))
 
 
-def read_csv(path: Path, settings: DataSettings, split: str, bad: BadRowLog) -> Iterator[RawRow]:
+def read_csv(file: DataFile, settings: DataSettings, split: str, bad: BadRowLog) -> Iterator[RawRow]:
     """Comma-separated records after RFC 4180: a quoted field may hold commas, line breaks and doubled quotes.
 
     Raises:
         DataError: when a column is absent or the file is empty.
     """
-    return _delimited(path, settings, split, bad, _csv_records(path, settings))
+    return _delimited(file, settings, split, bad, _csv_records(file, settings))
 
 
-def read_jsonl(path: Path, settings: DataSettings, split: str, bad: BadRowLog) -> Iterator[RawRow]:
+def read_jsonl(file: DataFile, settings: DataSettings, split: str, bad: BadRowLog) -> Iterator[RawRow]:
     """One JSON object a line. An absent key is an empty text or a missing label.
 
     Raises:
@@ -52,7 +55,7 @@ def read_jsonl(path: Path, settings: DataSettings, split: str, bad: BadRowLog) -
     """
     keys: dict[str, None] = {}
     objects = 0
-    for line, found in _trailing_blanks_dropped(_json_records(path), blank=None, kind="not_json"):
+    for line, found in _trailing_blanks_dropped(_json_records(file), blank=None, kind="not_json"):
         if isinstance(found, str):
             bad.add(found, split, line)
             continue
@@ -60,27 +63,28 @@ def read_jsonl(path: Path, settings: DataSettings, split: str, bad: BadRowLog) -
             objects += 1
             keys |= dict.fromkeys(found)
             if objects == ROWS_WITH_KEYS:
-                check_columns(str(path), list(keys), settings)
+                check_columns(str(file.path), list(keys), settings)
         pair = found.get(settings.pair_column) if settings.pair_column else None
         slices = tuple(found.get(name) for name in settings.slice_columns)
         yield RawRow(line, found.get(settings.text_column), pair, found.get(settings.label_column), slices)
+    file.explain(bad)
     if objects < ROWS_WITH_KEYS:
-        check_columns(str(path), list(keys), settings)
+        check_columns(str(file.path), list(keys), settings)
 
 
-def read_parquet(path: Path, settings: DataSettings, split: str, bad: BadRowLog) -> Iterator[RawRow]:
+def read_parquet(file: DataFile, settings: DataSettings, split: str, bad: BadRowLog) -> Iterator[RawRow]:
     """Rows of a Parquet file, numbered from 1.
 
     Raises:
         DataError: when a column is absent, or the file is not Parquet or damaged.
     """
     try:
-        with parquet.ParquetFile(path) as file:
-            check_columns(str(path), file.schema_arrow.names, settings)
-            batches = file.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(used_columns(settings))))
-            yield from rows_of_batches(batches, str(path), settings)
+        with file.bytes() as stream, parquet.ParquetFile(stream) as table:
+            check_columns(str(file.path), table.schema_arrow.names, settings)
+            batches = table.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(used_columns(settings))))
+            yield from rows_of_batches(batches, str(file.path), settings)
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file: {error}") from error
+        raise DataError(f"{file.path}: not a readable Parquet file: {error}") from error
 
 
 def rows_of_batches(
@@ -113,6 +117,9 @@ def _values(batch: pa.RecordBatch | pa.Table, name: str) -> list[Any]:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
         column = column.cast(kind)
+    if pa.types.is_float16(kind) or pa.types.is_float32(kind):
+        column = column.cast(pa.string())  # 0.1 and not 0.10000000149011612, which is the same in fewer bits
+        kind = column.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         column = column.cast(pa.large_binary())
     values: list[Any] = column.to_pylist()
@@ -120,14 +127,16 @@ def _values(batch: pa.RecordBatch | pa.Table, name: str) -> list[Any]:
 
 
 def _delimited(
-    path: Path, settings: DataSettings, split: str, bad: BadRowLog, records: Iterator[Record]
+    file: DataFile, settings: DataSettings, split: str, bad: BadRowLog, records: Iterator[Record]
 ) -> Iterator[RawRow]:
-    records = _trailing_blanks_dropped(records, blank=[], kind="wrong_field_count")
+    path, records = file.path, _trailing_blanks_dropped(records, blank=[], kind="wrong_field_count")
     columns = list(settings.columns)
     if settings.header:
         line, header = next(records, (0, []))
         if isinstance(header, str):
-            raise DataError(f"{path}: line {line} has to name the columns and is {header}: mend it")
+            file.explain(bad)
+            told = "".join(f"; {kind.detail}" for kind in bad.contracts() if kind.detail)
+            raise DataError(f"{path}: line {line} has to name the columns and is {header}: mend it{told}")
         if not header:
             raise DataError(f"{path}: empty, and data.header is true: its first line has to name the columns")
         header = [name.strip() for name in header]
@@ -154,10 +163,11 @@ def _delimited(
             pair = fields[pair_place] if pair_place >= 0 else None
             slices = tuple(fields[place] for place in slice_places)
             yield RawRow(line, fields[text_place], pair, fields[label_place], slices)
+    file.explain(bad)
 
 
-def _tsv_records(path: Path) -> Iterator[Record]:
-    with path.open("rb") as stream:
+def _tsv_records(file: DataFile) -> Iterator[Record]:
+    with file.lines() as stream:
         for line, raw in enumerate(stream, start=1):
             if line == 1:
                 raw = raw.removeprefix(BYTE_ORDER_MARK)  # noqa: PLW2901
@@ -165,14 +175,15 @@ def _tsv_records(path: Path) -> Iterator[Record]:
             try:
                 yield line, raw.decode().split("\t") if raw else []
             except UnicodeDecodeError:
+                file.undecodable(raw)
                 yield line, "undecodable"
 
 
-def _csv_records(path: Path, settings: DataSettings) -> Iterator[Record]:
+def _csv_records(file: DataFile, settings: DataSettings) -> Iterator[Record]:
     """A record that cannot be is blamed on its first line, and reading goes on at the next: a quote that never closes
     costs one row, not the rest of the file."""
     expected = 0 if settings.header else len(settings.columns)
-    with path.open("rb") as stream:
+    with file.lines() as stream:
         lines = _Lines(stream)
         records = csv.reader(lines, strict=True)
         while True:
@@ -186,6 +197,7 @@ def _csv_records(path: Path, settings: DataSettings) -> Iterator[Record]:
                 continue
             expected = expected or len(fields)
             if lines.undecodable:
+                file.undecodable(lines.raw)
                 yield lines.first, "undecodable"
             elif len(fields) != expected and lines.several:
                 yield lines.keep_first(), "wrong_field_count"
@@ -196,7 +208,7 @@ def _csv_records(path: Path, settings: DataSettings) -> Iterator[Record]:
 class _Lines:
     """Lines of a file for `csv.reader`, which takes as many as a record needs; they can be given back."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Iterator[bytes]) -> None:
         self.undecodable = False
         self._stream = stream
         self._count = 0
@@ -221,6 +233,7 @@ class _Lines:
         except UnicodeDecodeError:
             self.undecodable = True
             text = raw.decode(errors="replace")
+        csv.field_size_limit(max(LONGEST_RECORD, len(text)))
         # A carriage return inside a line is whitespace like any other; csv.reader would take it for a line break.
         return text.rstrip("\r\n").replace("\r", " ") + "\n"
 
@@ -233,6 +246,10 @@ class _Lines:
         return self._taken[0][0]
 
     @property
+    def raw(self) -> bytes:
+        return b"".join(raw for _number, raw in self._taken)
+
+    @property
     def several(self) -> bool:
         return len(self._taken) > 1
 
@@ -242,8 +259,8 @@ class _Lines:
         return self.first
 
 
-def _json_records(path: Path) -> Iterator[tuple[int, dict[str, Any] | str | None]]:
-    with path.open("rb") as stream:
+def _json_records(file: DataFile) -> Iterator[tuple[int, dict[str, Any] | str | None]]:
+    with file.lines() as stream:
         for line, raw in enumerate(stream, start=1):
             if line == 1:
                 raw = raw.removeprefix(BYTE_ORDER_MARK)  # noqa: PLW2901
@@ -253,6 +270,7 @@ def _json_records(path: Path) -> Iterator[tuple[int, dict[str, Any] | str | None
             try:
                 found = json.loads(raw.decode())
             except UnicodeDecodeError:
+                file.undecodable(raw)
                 yield line, "undecodable"
             except (ValueError, RecursionError):  # the latter from thousands of nested brackets
                 yield line, "not_json"

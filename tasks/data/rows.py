@@ -11,11 +11,11 @@ SPLITS = ("train", "validation", "test")
 LINES_SHOWN = 10
 
 UNUSABLE = {
-    "undecodable": "bytes that are not UTF-8",
+    "undecodable": "bytes that are no text in the file's encoding",
     "wrong_field_count": "more or fewer fields than there are columns",
-    "broken_quotes": "a quote that never closes, text after a closing quote, or a field above 131,072 characters",
+    "broken_quotes": "a quote that never closes within 33,554,432 characters, or text after a closing quote",
     "not_json": "not a JSON object",
-    "wrong_type": "a list, an object or a date where a text, a number or a label is expected",
+    "wrong_type": "a list or an object where a text, a number or a label is expected",
     "empty_text": "no text",
     "missing_label": "no label",
     "unknown_label": "a label that the training split does not have",
@@ -51,6 +51,7 @@ class BadRowLog:
         self._locate = locate
         self._counts: dict[str, int] = {}
         self._first: dict[str, list[str]] = {}
+        self._details: dict[str, list[str]] = {}
 
     def add(self, kind: str, split: str, line: int) -> None:
         """Records one row."""
@@ -71,6 +72,10 @@ class BadRowLog:
         if len(first) < LINES_SHOWN:
             first.append(place)
 
+    def explain(self, kind: str, detail: str) -> None:
+        """Says more of a kind than its places do."""
+        self._details.setdefault(kind, []).append(detail)
+
     @property
     def unusable(self) -> int:
         """Rows that count as bad."""
@@ -80,7 +85,12 @@ class BadRowLog:
         """All kinds that occurred, the unusable ones first."""
         order = [*UNUSABLE, *NOTICES]
         return [
-            BadRows(kind=kind, count=self._counts[kind], lines=self._first[kind])
+            BadRows(
+                kind=kind,
+                count=self._counts[kind],
+                lines=self._first[kind],
+                detail="; ".join(self._details.get(kind, [])),
+            )
             for kind in sorted(self._counts, key=order.index)
         ]
 
@@ -94,6 +104,7 @@ class BadRowLog:
             return
         kinds = [
             f"  {bad.kind} ({UNUSABLE[bad.kind]}): {bad.count:,}, first at {', '.join(bad.lines)}"
+            + (f"\n    {bad.detail}" if bad.detail else "")
             for bad in self.contracts()
             if bad.kind in UNUSABLE
         ]

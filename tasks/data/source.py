@@ -37,6 +37,10 @@ class Source(Protocol):
         """Digest of each part of the source's content, by name."""
         ...
 
+    def read_digests(self) -> dict[str, str]:
+        """The same, of the content that `rows` has read to its end."""
+        ...
+
 
 def open_source(settings: DataSettings, preview: bool = False) -> Source:
     """Opens the source that the settings name; with `preview`, so that its first rows come cheaply.

@@ -9,6 +9,7 @@ from tasks.contracts import PreparedData
 from tasks.data.prepare import prepare
 from tasks.data.rows import SPLITS
 from tasks.data.source import deciding_settings, open_source
+from tasks.errors import DataError
 from tasks.stage import RunContext, Workshop, run_stage
 
 
@@ -26,6 +27,7 @@ def prepare_data(context: RunContext) -> PreparedData:
 
     def body(workshop: Workshop) -> dict[str, Any]:
         prepared = prepare(source, settings, workshop.seed, workshop.folder / "splits", workshop.advanced)
+        check_unchanged(digests, source.read_digests())
         return {"artifact": workshop.artifact("splits", made_from=sorted(digests.values())), **asdict(prepared)}
 
     return run_stage(
@@ -38,3 +40,15 @@ def prepare_data(context: RunContext) -> PreparedData:
         libraries=("pyarrow", "datasets"),
         draws=bool(settings.max_rows_per_label) or len(source.splits) < len(SPLITS),
     )
+
+
+def check_unchanged(looked_at: dict[str, str], read: dict[str, str]) -> None:
+    """Raises:
+    DataError: when what was read is not what was looked at first, so that it would be filed as something else.
+    """
+    changed = [name for name, digest in read.items() if digest != looked_at[name]]
+    if changed:
+        raise DataError(
+            f"{', '.join(changed)}: changed while it was read: nothing was kept. Run again once whatever writes it is "
+            "done, or have it write another file and rename that"
+        )

@@ -11,6 +11,7 @@ from prefect.artifacts import create_markdown_artifact
 from tasks import lineage, store, tracking
 from tasks.contracts import DriftReport, PreparedData
 from tasks.drift.table import drift_markdown
+from tasks.label_value import one_spelling
 from tasks.stage import RunContext, Workshop, run_stage, skip_stage
 
 if TYPE_CHECKING:  # they need torch, and a run that has nothing to compare does not
@@ -133,7 +134,7 @@ def _sample(
     train = train.pick(range(min(ROWS, len(train))))
     return Sample(
         texts=texts_of(train),
-        labels=[data.labels[label] for label in train.labels],
+        labels=[one_spelling(data.labels[label]) for label in train.labels],
         held_out=held_out,
         answers=answers,
         embeddings=embeddings,

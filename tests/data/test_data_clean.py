@@ -2,6 +2,8 @@
 
 import unicodedata
 from collections.abc import Iterable
+from datetime import date
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
@@ -42,13 +44,22 @@ def test_normalising_twice_changes_nothing(lowercase: bool, strip_punctuation: b
     assert unicodedata.is_normalized("NFC", once)
 
 
-@pytest.mark.parametrize("value", ["1", b"1", 1, 1.0])
+@pytest.mark.parametrize("value", ["1", b"1", 1, 1.0, Decimal("1.00")])
 def test_a_value_is_the_same_text_from_every_format(value: object) -> None:
     assert as_text(value) == "1"
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, ""), (float("nan"), ""), (0.5, "0.5"), (True, "True"), (1e300, str(int(1e300)))]
+    ("value", "text"),
+    [
+        (None, ""),
+        (float("nan"), ""),
+        (0.5, "0.5"),
+        (True, "True"),
+        (1e300, f"1{'0' * 300}"),
+        (Decimal("1.50"), "1.5"),
+        (date(2024, 5, 1), "2024-05-01"),
+    ],
 )
 def test_absent_values_are_empty_and_numbers_keep_their_digits(value: object, text: str) -> None:
     assert as_text(value) == text
@@ -130,7 +141,7 @@ def test_too_many_bad_rows_stop_with_every_kind_and_its_lines() -> None:
         bad.check(rows=100, max_bad_fraction=0.029)
     assert str(raised.value) == (
         "3 of 100 rows (3.00%) are unusable, and data.max_bad_fraction allows 2.90%:\n"
-        "  undecodable (bytes that are not UTF-8): 1, first at test:4\n"
+        "  undecodable (bytes that are no text in the file's encoding): 1, first at test:4\n"
         "  empty_text (no text): 2, first at train:2, train:7\n"
         "mend those lines, or raise data.max_bad_fraction"
     )

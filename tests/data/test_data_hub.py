@@ -116,6 +116,14 @@ def test_the_digest_of_a_hub_dataset_follows_its_rows(hub_folder: Path) -> None:
     assert before["test split"] == after["test split"]
 
 
+def test_the_digest_of_a_hub_dataset_does_not_follow_how_its_rows_are_cut(hub_folder: Path) -> None:
+    chosen = settings(hub_folder, source="hub")
+    whole = DatasetSource(chosen).digests()
+    table = parquet.read_table(hub_folder / "train.parquet")
+    parquet.write_table(table.append_column("unused", table["text"]), hub_folder / "train.parquet", row_group_size=7)
+    assert DatasetSource(chosen).digests() == whole
+
+
 def test_a_dataset_that_is_a_script_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "scripted"
     folder.mkdir()

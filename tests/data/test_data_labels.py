@@ -4,14 +4,42 @@ import pytest
 
 from configs.data import DataSettings
 from tasks.data.clean import collect
-from tasks.data.labels import name_labels, number_labels, sorted_values
+from tasks.data.labels import name_labels, number_labels
 from tasks.data.rows import BadRowLog, RawRow
 from tasks.errors import DataError
+from tasks.label_value import in_order, one_spelling
 
 
-def test_whole_numbers_sort_as_numbers_and_anything_else_as_text() -> None:
-    assert sorted_values(["10", "9", "-1", "0"]) == ["-1", "0", "9", "10"]
-    assert sorted_values(["10", "9", "b", "a"]) == ["10", "9", "a", "b"]
+def test_numbers_sort_by_their_size_and_anything_else_after_them_as_text() -> None:
+    assert in_order(["10", "9", "-1", "0"]) == ["-1", "0", "9", "10"]
+    assert in_order(["10", "9.5", "-0.5", "b", "a", "-10", "2"]) == ["-10", "-0.5", "2", "9.5", "10", "a", "b"]
+    assert in_order(["11", "09", "10", "08"]) == ["08", "09", "10", "11"]
+
+
+@pytest.mark.parametrize("value", ["1.0", "1.00", "1.", "+1", "1", "1e0", "10E-1", "+1.0e+00"])
+def test_a_whole_number_has_one_spelling(value: str) -> None:
+    assert one_spelling(value) == "1"
+
+
+@pytest.mark.parametrize(
+    ("value", "spelling"),
+    [
+        ("0.50", "0.5"),
+        (".5", "0.5"),
+        ("-0.0", "0"),
+        ("-2.0", "-2"),
+        ("1e3", "1000"),
+        ("1e-3", "0.001"),
+        ("2.5e+00", "2.5"),
+    ],
+)
+def test_so_has_any_other_number(value: str, spelling: str) -> None:
+    assert one_spelling(value) == spelling
+
+
+@pytest.mark.parametrize("value", ["007", "00", "1,000", "1_000", "0x1", "1.0.0", "1e9999", "one", "", "+", ".", "١"])
+def test_what_is_no_number_stays_as_it_is(value: str) -> None:
+    assert one_spelling(value) == value
 
 
 def test_names_are_those_of_the_recipe_else_of_the_source_else_the_values() -> None:
@@ -43,3 +71,4 @@ def test_labels_that_training_lacks_are_left_out_with_their_lines() -> None:
     assert table.select(["text", "label"]).to_pydict() == {"text": ["t1", "t3"], "label": [1, 0]}
     (kind,) = bad.contracts()
     assert (kind.kind, kind.count, kind.lines) == ("unknown_label", 1, ["test:2"])
+    assert kind.detail == "test has 'z' (1), and training 'a', 'b'"

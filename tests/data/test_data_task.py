@@ -7,6 +7,7 @@ import pytest
 
 from configs.recipe import parse_recipe
 from tasks.contracts import PreparedData
+from tasks.data import task
 from tasks.data.source import source_digests
 from tasks.data.task import prepare_data
 from tasks.errors import DataError
@@ -83,3 +84,20 @@ def test_a_row_added_in_another_place_gives_the_same_artifact(tmp_path: Path, ro
     assert again.record.status == "ran"
     assert again.artifact.digest == first.artifact.digest
     assert again.content_digest == first.content_digest
+
+
+def test_a_file_that_grows_while_it_is_read_is_not_filed_as_what_it_was(
+    tmp_path: Path, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = task.prepare
+
+    def grown(*arguments: Any) -> Any:
+        with rows.open("a") as stream:
+            stream.write("one more,a\n")
+        return real(*arguments)
+
+    monkeypatch.setattr(task, "prepare", grown)
+    with pytest.raises(DataError, match="train file: changed while it was read: nothing was kept"):
+        run(tmp_path, train=str(rows))
+    monkeypatch.setattr(task, "prepare", real)
+    assert run(tmp_path, train=str(rows)).record.status == "ran"
