@@ -6,7 +6,18 @@ from typing import Any
 
 from tasks.contracts import Artifact, Contract
 
-LEFT_OUT = {"record", "curves", "notes", "confusion", "machine", "round_p50_ms", "batch", "length"}
+LEFT_OUT = {
+    "record",
+    "curves",
+    "notes",
+    "confusion",
+    "machine",
+    "round_p50_ms",
+    "batch",
+    "length",
+    "one_thread",
+    "configurations",
+}
 """Bookkeeping, what was logged step by step already, what only makes sense whole, in `result.json`, and what names its
 item in the path."""
 

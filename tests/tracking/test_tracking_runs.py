@@ -14,6 +14,7 @@ from tasks.contracts import (
     BadRows,
     Candidate,
     Check,
+    ConfigurationTiming,
     EvaluationReport,
     Handoff,
     Latency,
@@ -50,6 +51,9 @@ REPORT = EvaluationReport(
             size_bytes=100,
             parameters=7,
             latency=[Latency(batch=1, length=16, p50_ms=2.0, p95_ms=3.0, p99_ms=4.0, samples=9, round_p50_ms=[2.0])],
+            speedup_per_core=2.5,
+            one_thread=[Latency(batch=1, length=16, p50_ms=5.0, p95_ms=6.0, p99_ms=7.0, samples=9)],
+            configurations=[ConfigurationTiming(configuration="fp32, 1 thread", threads=1, p50_ms={"1x16": 5.0})],
         )
     ],
     selected="teacher",
@@ -169,6 +173,8 @@ def test_numbers_go_by_the_names_of_what_they_are_of() -> None:
         "teacher/load_seconds": 0,
         "teacher/peak_memory_bytes": 0,
         "teacher/speedup": 0,
+        "teacher/speedup_per_core": 2.5,
+        "teacher/1x16/from_text_ms": 0,
     }
     assert numbers.metrics_of(DATA) == {
         "size_bytes": 3,
