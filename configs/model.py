@@ -31,6 +31,8 @@ class DistillSettings(TrainingSection):
     """none passes the teacher on; logits matches softened predictions (Hinton 2015)."""
     student: str = ""
     """Another encoder (as model.source); empty: made of the teacher's layers."""
+    student_revision: str = "main"
+    """Revision of a student from the hub."""
     layers: list[int] = []
     """Teacher layers the student keeps, counted from 0 (student empty); empty: layer_count of them, spread evenly."""
     layer_count: int = Field(0, ge=0, le=1000)

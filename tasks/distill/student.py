@@ -23,6 +23,7 @@ def write_student(
     model: ModelSettings,
     labels: list[str],
     seed: int,
+    other: Path | None = None,
 ) -> list[int]:
     """Saves the student that the settings ask for, before its first lesson.
 
@@ -31,6 +32,7 @@ def write_student(
         data: folder of the prepared data.
         labels: label names by id.
         seed: of a new classification head (distill.student).
+        other: folder of the encoder that distill.student names; None where it names none.
 
     Returns:
         For each layer of the student, the teacher's layer it is matched with, counted from 0.
@@ -39,11 +41,11 @@ def write_student(
         ModelError: when the teacher does not have the layers, or the other encoder does not fit the task or the loss.
     """
     whole, tokenizer = load_model(teacher), load_tokenizer(teacher)
-    if not settings.student:
+    if other is None:
         layers = layers_kept(settings, whole.config.num_hidden_layers)
         save_model(student_from_layers(whole, layers), tokenizer, destination)
         return layers
-    student, own_tokenizer = other_student(settings, model, labels, seed)
+    student, own_tokenizer = other_student(other, model, labels, seed)
     check_tokens(settings, tokenizer, own_tokenizer, read_split(data, "train").texts)
     save_model(student, own_tokenizer, destination)
     return spread_layers(student.config.num_hidden_layers, whole.config.num_hidden_layers)
@@ -108,14 +110,14 @@ def spread_layers(student_count: int, teacher_count: int) -> list[int]:
 
 
 def other_student(
-    settings: DistillSettings, model: ModelSettings, labels: list[str], seed: int
+    folder: Path, model: ModelSettings, labels: list[str], seed: int
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """The encoder that `distill.student` names, with a new classification head.
+    """The encoder in a folder, with a new classification head.
 
     Raises:
         ModelError: when it cannot be loaded, or does not take texts of model.max_length tokens.
     """
-    source = ModelSettings(source=settings.student, max_length=model.max_length)
+    source = ModelSettings(source=str(folder), max_length=model.max_length)
     return load_pretrained(source, labels, seed)
 
 
@@ -132,11 +134,8 @@ def check_tokens(
     if not (settings.hidden_weight or settings.relation_weight):
         return
     texts = texts[:PROBE_ROWS]
-    own = student(texts, add_special_tokens=True)["input_ids"]
-    differing = sum(
-        len(ids) != len(other)
-        for ids, other in zip(own, teacher(texts, add_special_tokens=True)["input_ids"], strict=True)
-    )
+    pairs = zip(_tokens(student, texts), _tokens(teacher, texts), strict=True)
+    differing = sum(own != theirs for own, theirs in pairs)
     if differing:
         raise ModelError(
             f"distill.student is '{settings.student}', which cuts {differing} of {len(texts)} texts into other tokens "
@@ -144,3 +143,12 @@ def check_tokens(
             f"distill.relation_weight is {settings.relation_weight:g}: those match the two token by token. Set both to "
             "0, which leaves the teacher's predictions, or take a student with the teacher's tokenizer"
         )
+
+
+def _tokens(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[list[str]]:
+    """The tokens of each text as they are written, as two vocabularies number the same ones differently; special tokens
+    by what they are for, as they have other names."""
+    roles = ("cls_token", "sep_token", "pad_token", "mask_token", "unk_token")
+    names = {getattr(tokenizer, f"{role}_id"): role for role in roles}
+    rows = tokenizer(texts, add_special_tokens=True)["input_ids"]
+    return [[names.get(index) or str(tokenizer.convert_ids_to_tokens(index)) for index in ids] for ids in rows]

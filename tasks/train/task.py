@@ -1,13 +1,12 @@
 """The train stage: from a pretrained encoder and labelled text to the teacher."""
 
-from pathlib import Path
 from typing import Any
 
 from prefect import task
 
 from tasks import cluster, store
 from tasks.contracts import Checkpoint, PreparedData, TrainedModel
-from tasks.model.source import content_digest, resolve_source
+from tasks.model.source import content_digest, copy_encoder, resolve_source
 from tasks.stage import RunContext, Workshop, run_stage
 
 
@@ -17,9 +16,6 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
     recipe = context.recipe
     encoder = resolve_source(recipe.model.source, recipe.model.revision)
     encoder_digest = content_digest(encoder)
-    # A package or a hub gives it to each worker; a folder of this machine has to be brought to them.
-    own = encoder if Path(recipe.model.source).expanduser().is_dir() else None
-
     # What the encoder is, and not what it is called or where it lies.
     model = recipe.model.model_dump(mode="json", exclude={"source", "revision"})
 
@@ -30,12 +26,14 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
         from tasks.model.learner import TrainingJob
         from tasks.train.classify import classification_arguments, make_learner
 
+        # No worker looks it up by its name: a hub's branch may have moved, and a package be another version.
+        brought = copy_encoder(encoder, workshop.scratch / "encoder")
         job = TrainingJob(
             make_learner=make_learner,
             settings=recipe.train,
             seed=workshop.seed,
             workdir=workshop.scratch / "training",
-            arguments=classification_arguments(recipe.model, data.labels, store.open_artifact(data.artifact), own),
+            arguments=classification_arguments(recipe.model, data.labels, store.open_artifact(data.artifact), brought),
         )
         result = cluster.train(job, recipe.compute, workshop.on_event)
         store.copy_folder(result.best, workshop.folder / "checkpoint")

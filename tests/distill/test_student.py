@@ -111,8 +111,9 @@ def test_another_encoder_gets_a_head_for_the_labels(tmp_path):
     write_encoder(tmp_path / "other", layers=1)
     model = load_model(write_teacher(tmp_path / "weights", layers=1))
     save_model(model, load_tokenizer(tmp_path / "other"), tmp_path / "o")
-    settings = DistillSettings(student=str(tmp_path / "o"))
-    student, tokenizer = other_student(settings, ModelSettings(source="unused", max_length=32), ["a", "b", "c"], seed=0)
+    student, tokenizer = other_student(
+        tmp_path / "o", ModelSettings(source="unused", max_length=32), ["a", "b", "c"], seed=0
+    )
     assert student.config.num_labels == 3
     assert student.config.id2label == {0: "a", 1: "b", 2: "c"}
     assert tokenizer.pad_token_id == 0
@@ -130,3 +131,30 @@ def test_a_student_with_another_tokenizer_is_told_what_cannot_be_matched(teacher
         check_tokens(settings, teacher, other, texts)
     check_tokens(settings, teacher, teacher, texts)
     check_tokens(settings.model_copy(update={"hidden_weight": 0.0}), teacher, other, texts)
+
+
+def test_tokens_are_compared_by_what_they_are_and_not_by_their_number(teacher_folder):
+    """The other tokenizer knows every word but as another one: as many tokens, and none of them the same."""
+    teacher, other = load_tokenizer(teacher_folder), load_tokenizer(teacher_folder)
+    from tokenizers import normalizers
+
+    other.backend_tokenizer.normalizer = normalizers.Sequence(
+        [other.backend_tokenizer.normalizer, normalizers.Replace("film", "cast")]
+    )
+    texts = ["the film is funny", "the cast is funny"]
+    settings = DistillSettings(student="other/encoder", hidden_weight=1)
+    with pytest.raises(ModelError, match=r"which cuts 1 of 2 texts into other tokens"):
+        check_tokens(settings, teacher, other, texts)
+
+
+def test_a_vocabulary_in_another_order_has_the_same_tokens(teacher_folder):
+    teacher, other = load_tokenizer(teacher_folder), load_tokenizer(teacher_folder)
+    from tokenizers.models import WordPiece
+
+    pieces = sorted(teacher.get_vocab(), key=lambda piece: (piece[0] != "[", piece))
+    words = {piece: teacher.get_vocab()[piece] for piece in pieces if piece[0] == "["}
+    rest = [piece for piece in pieces if piece[0] != "["]
+    words |= dict(zip(rest, range(len(words), len(pieces)), strict=True))
+    other.backend_tokenizer.model = WordPiece(words, unk_token="[UNK]")
+    settings = DistillSettings(student="other/encoder", hidden_weight=1)
+    check_tokens(settings, teacher, other, [text for text, _label in sentences(5, seed=0)])

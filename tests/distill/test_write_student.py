@@ -31,7 +31,9 @@ def test_a_student_of_the_teachers_layers_is_matched_with_them(place):
 
 def test_another_encoder_is_matched_at_the_same_depth_and_knows_the_labels(place):
     settings = DistillSettings(student=str(place / "other"))
-    layers = write_student(place / "teacher", place / "data", place / "s", settings=settings, **COMMON)
+    layers = write_student(
+        place / "teacher", place / "data", place / "s", settings=settings, other=place / "other", **COMMON
+    )
     student = load_model(place / "s")
     assert layers == [1, 3]
     assert student.config.hidden_size == 16

@@ -283,3 +283,13 @@ def test_weights_that_are_cut_short_or_not_finite_are_errors(encoder: Path) -> N
     (encoder / "model.safetensors").write_bytes(weights[: len(weights) // 2])
     with pytest.raises(ModelError, match=r"weights cannot be loaded: .* copy it again"):
         check_model(pretrained, LABELS)
+
+
+def test_what_goes_to_the_workers_is_what_the_digest_is_of(tmp_path):
+    from tasks.model.source import content_digest, copy_encoder
+
+    folder = write_encoder(tmp_path / "encoder")
+    (folder / "README.md").write_text("about it")
+    copied = copy_encoder(folder, tmp_path / "copy")
+    assert content_digest(copied) == content_digest(folder)
+    assert not (copied / "README.md").exists()
