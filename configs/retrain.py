@@ -20,8 +20,8 @@ class RetrainSettings(Section):
     cooldown_hours: float = Field(0.0, ge=0, le=8760)
     """Hours after the end of a run within which what has changed starts none; such a trigger is dropped and says so."""
     drift_index: float = Field(0.2, gt=0)
-    """Population stability index from which on a part of the data has drifted, where a two-sample test agrees. Reported
-    only."""
+    """Population stability index from which on a part of the data has drifted, where a two-sample test agrees. It is
+    reported, and the event `hone.drift.detected` tells of it; it stops nothing."""
 
     @field_validator("cron")
     @classmethod

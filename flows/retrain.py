@@ -9,6 +9,7 @@ from prefect.states import State
 
 from configs.recipe import Recipe
 from flows.approval import ask_person, resumed
+from flows.drift_event import tell_of_drift
 from flows.optimize import chain
 from flows.outcome import ended, recipe_name, told
 from flows.run import checked, pipeline
@@ -49,9 +50,9 @@ class Look(NamedTuple):
 def retrain(recipe: Recipe, output: str = "", force: bool = False) -> State[dict[str, Any]]:
     """Record what was done to the champion without Hone, look at the data source and the recipe, and end at once where
     neither has changed since the last run, or that was too recent, and there is a champion. Otherwise prepare the data,
-    report how they drifted from what the champion learned from, go through the chain of `optimize`, which holds the new
-    model against the champion on the new test split and on the champion's own, and ask a person where the recipe says
-    so; once they have answered, do as they say.
+    report how they drifted from what the champion learned from, and emit `hone.drift.detected` where they did. Then go
+    through the chain of `optimize`, which holds the new model against the champion on the new test split and on the
+    champion's own, and ask a person where the recipe says so; once they have answered, do as they say.
 
     Args:
         recipe: What to do. Sections in the order of the chain.
@@ -70,6 +71,7 @@ def retrain(recipe: Recipe, output: str = "", force: bool = False) -> State[dict
     with pipeline(recipe, output, fresh=False) as context:
         data = prepare_data(context)
         drift = report_drift(context, data)
+        tell_of_drift(recipe, drift)
         outcome = chain(context, data, drift)
     decided = ask_person(recipe, outcome.version, outcome.promotion, outcome.verdict, outcome.report)
     return ended(outcome.verdict.verdict, f"{outcome.verdict.headline()}{decided}", outcome.report)
