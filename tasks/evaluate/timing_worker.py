@@ -139,7 +139,8 @@ def _load_pytorch(folder: Path, order: dict[str, Any], cells: list[dict[str, np.
     except ValueError:  # what transformers raises of an architecture that has none
         notes.append("this architecture has no SDPA attention in transformers")
     variants = list(order.get("variants") or ["fp32"])
-    forms, calls = {"fp32": model}, {}
+    forms: dict[str, Any] = {"fp32": model}
+    calls: dict[str, Call] = {}
     if any(name.startswith("bf16") for name in variants):
         forms["bf16"] = copy.deepcopy(model).to(torch.bfloat16)
     for name in variants:
