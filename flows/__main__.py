@@ -29,6 +29,8 @@ inconclusive."""
 
 Loaded = TypeVar("Loaded")
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+cache_app = typer.Typer(no_args_is_help=True, help="List, clear away and check the results of finished stages.")
+app.add_typer(cache_app, name="cache")
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="YAML recipe, such as configs/quickstart.yaml.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting, e.g. train.epochs=2.")
@@ -39,6 +41,7 @@ Output = Annotated[
     typer.Option(help="Folder of the report and the model; default one for each run, which runs/NAME/latest leads to."),
 ]
 Folder = Annotated[str, typer.Option(help="Folder of the servers' records and logs.")]
+Results = Annotated[str, typer.Option(help="Folder or bucket of finished stages, as compute.storage.")]
 Storage = Annotated[str, typer.Option(help="Folder of MLflow's records, unless MLFLOW_TRACKING_URI is set.")]
 Local = Annotated[
     bool,
@@ -228,6 +231,35 @@ def _use_servers(local: bool, folder: str = SERVERS) -> None:
     if named := [value for name, value in found.items() if name in LEADS]:
         told = f"with the servers of `hone up` in {folder}: {', '.join(named)} (--local: without)"
         Console(stderr=True, soft_wrap=True).print(told, markup=False, highlight=False)
+
+
+@cache_app.command()
+def ls(storage: Results = ".hone") -> None:
+    """Show every finished result with its size, age and recipes. Exit status: 0 done, 2 no such storage."""
+    from flows.cache import run_ls
+
+    raise typer.Exit(EXIT[run_ls(storage, Console())])
+
+
+@cache_app.command()
+def prune(
+    storage: Results = ".hone",
+    max_size: Annotated[str, typer.Option(help="Most that results may take, e.g. 5GB; empty: any size.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Clear away what runs that died left over and, with --max-size, the results that are longest unused: first those
+    that are no recipe's newest. What a run that is going on uses stays. Exit status: 0 done, 2 wrong arguments."""
+    from flows.cache import run_prune
+
+    raise typer.Exit(EXIT[run_prune(storage, max_size, dry_run, Console())])
+
+
+@cache_app.command()
+def verify(storage: Results = ".hone") -> None:
+    """Read every finished result again. Exit status: 0 all are whole, 1 one is damaged, 2 no such storage."""
+    from flows.cache import run_verify
+
+    raise typer.Exit(EXIT[run_verify(storage, Console())])
 
 
 def _load(recipe: Path, overrides: list[str] | None) -> Recipe:

@@ -13,7 +13,7 @@ from prefect.logging import get_run_logger
 from configs.recipe import Recipe
 from flows.outcome import served
 from flows.preflight import preflight
-from tasks import cluster, progress, storage, tracking, version
+from tasks import cache_room, cluster, progress, storage, tracking, version
 from tasks import output as outputs
 from tasks.contracts import StageRecord
 from tasks.redact import mask_logs
@@ -51,7 +51,9 @@ def pipeline(recipe: Recipe, output: str, fresh: bool) -> Iterator[RunContext]:
     if flow_run is not None and flow_run.flow_run is not None:
         tags["prefect.flow_run_id"] = str(flow_run.flow_run.id)
     try:
+        cache_room.prune(place, None)
         with (
+            cache_room.using(place),
             tracking.pipeline_run(recipe.name, recipe.model_dump(mode="json"), tags) as run_id,
             progress.listening(ProgressArtifacts()),
             progress.listening(RunLog()),

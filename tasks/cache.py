@@ -101,6 +101,7 @@ class Shelf:
         content, reason = disk.read_json(file)
         if content is None:
             return None, reason
+        disk.touch(file)
         version = content.pop("contracts", None)
         if version != VERSION:
             return (

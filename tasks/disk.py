@@ -94,3 +94,9 @@ def discard(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def touch(path: Path) -> None:
+    """Notes that a file was used just now; where that may not be written, it is not noted."""
+    with contextlib.suppress(OSError):
+        os.utime(path)

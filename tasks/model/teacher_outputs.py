@@ -68,6 +68,7 @@ def prepare(
         if not (folder / MANIFEST).is_file():
             storage.fetch(folder)
         whole = _whole(folder)
+        disk.touch(folder / MANIFEST)
         missing = [piece for piece in pieces(loss, layers) if piece not in whole]
         if missing:
             shutil.rmtree(new, ignore_errors=True)
