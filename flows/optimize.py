@@ -10,7 +10,15 @@ from flows.approval import ask_person, resumed
 from flows.outcome import ended, recipe_name, told
 from flows.run import checked, pipeline
 from tasks.champion.task import ask_champion
-from tasks.contracts import DriftReport, PreparedData, Promotion, RegisteredVersion, Verdict
+from tasks.contracts import (
+    DriftReport,
+    EvaluationReport,
+    ExportedModels,
+    PreparedData,
+    Promotion,
+    RegisteredVersion,
+    Verdict,
+)
 from tasks.data.task import prepare_data
 from tasks.distill.task import distill_student
 from tasks.evaluate.task import evaluate_models
@@ -21,7 +29,7 @@ from tasks.prune.task import prune_student
 from tasks.quantize.task import quantize_student
 from tasks.register.task import register_model
 from tasks.report.task import publish_report
-from tasks.stage import RunContext
+from tasks.stage import RunContext, failed_stage, skip_stage
 from tasks.train.task import train_teacher
 
 
@@ -68,8 +76,7 @@ def chain(context: RunContext, data: PreparedData, drift: DriftReport | None = N
     evaluation = evaluate_models(context, data, teacher, exported)
     champion = ask_champion(context, data, exported)
     verdict = decide(context, data, evaluation, champion)
-    version = register_model(context, data, exported, evaluation, verdict)
-    promotion = promote_model(context, version, verdict)
+    version, promotion, failure = release(context, data, exported, evaluation, verdict)
     report = publish_report(
         context,
         data,
@@ -82,4 +89,22 @@ def chain(context: RunContext, data: PreparedData, drift: DriftReport | None = N
         promotion,
         drift,
     )
+    if failure:
+        raise failure
     return Outcome(verdict, version, promotion, report)
+
+
+def release(
+    context: RunContext, data: PreparedData, exported: ExportedModels, evaluation: EvaluationReport, verdict: Verdict
+) -> tuple[RegisteredVersion, Promotion, Exception | None]:
+    """Registers and promotes. What fails in it is returned and not raised, so that the report comes first: hours of
+    work are told of, and that they ended here."""
+    try:
+        version = register_model(context, data, exported, evaluation, verdict)
+    except Exception as error:  # noqa: BLE001 - raised again once the report is written
+        skipped = Promotion(record=skip_stage("promote", "nothing was registered", ""))
+        return RegisteredVersion(record=failed_stage("register", error)), skipped, error
+    try:
+        return version, promote_model(context, version, verdict), None
+    except Exception as error:  # noqa: BLE001 - raised again once the report is written
+        return version, Promotion(record=failed_stage("promote", error)), error

@@ -1,19 +1,56 @@
 """The champion's answers, in this run's labels."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tasks.errors import HoneError, RegistryError
 from tasks.label_value import one_spelling
 from tasks.model.predict import predict
+from tasks.model.runtime import SERVING, clean
 from tasks.model.subject import registered
 from tasks.model.text import Rows
 
+RULES = ("lowercase", "strip_punctuation")
 UNKNOWN = -60.0
 """Logit of a label that the champion has never heard of."""
+
+
+def asked_as(about: str, files: Mapping[str, Path], own: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+    """The folder of a registered model, and how it is served: its length and cleaning rules, from its `serving.json`.
+
+    Args:
+        files: what was registered, by name.
+        own: how this run's models read text; taken for a version without that file.
+
+    Raises:
+        RegistryError: when its files are not there, or it cannot be asked as it is served.
+    """
+    folder = files.get("model")
+    if folder is None or not (folder / "config.json").is_file():
+        raise RegistryError(f"{about}: its files are not there any more")
+    serving = folder / SERVING
+    try:
+        served = own | (json.loads(serving.read_text(encoding="utf-8")) if serving.exists() else {})
+    except (OSError, ValueError) as error:
+        raise RegistryError(f"{about}: {SERVING} beside it cannot be read: {error}") from error
+    for rule in RULES:
+        if own[rule] and not served[rule]:
+            raise RegistryError(
+                f"{about} reads text without data.{rule}, and this recipe's rows have gone through it: compare without "
+                f"it (gate.compare_champion: false), or set data.{rule}: false"
+            )
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    positions = config.get("max_position_embeddings")
+    if positions and served["max_length"] > positions > 0:
+        raise RegistryError(
+            f"{about} is served with max_length {served['max_length']}, and it reads at most {positions} tokens"
+        )
+    return folder, dict(served)
 
 
 def answer(
@@ -21,18 +58,38 @@ def answer(
     rows: Rows,
     labels: Sequence[str],
     *,
-    max_length: int,
+    served: Mapping[str, Any],
     batch_size: int,
     providers: Sequence[str],
     threads: int,
 ) -> npt.NDArray[np.float32]:
     """Logits [rows, labels] of the exported model in `folder`, its labels matched to this run's by their names.
 
+    Args:
+        served: how it reads text: max_length, lowercase, strip_punctuation.
+
+    Raises:
+        RegistryError: when it does not answer.
+
     A label that is new to it is never its answer; one that this run does not have any more is left out.
     """
-    own = predict(
-        registered(folder), rows, max_length=max_length, batch_size=batch_size, providers=providers, threads=threads
-    )
+    rules = {rule: served[rule] for rule in RULES}
+    texts = [clean(text, **rules) for text in rows.texts]
+    pairs = None if rows.pairs is None else [clean(text, **rules) for text in rows.pairs]
+    asked = Rows(texts, pairs, rows.labels, rows.slices)
+    try:
+        own = predict(
+            registered(folder),
+            asked,
+            max_length=served["max_length"],
+            batch_size=batch_size,
+            providers=providers,
+            threads=threads,
+        )
+    except HoneError:
+        raise
+    except Exception as error:  # onnxruntime's and tokenizers' have no base of their own
+        raise RegistryError(f"the model at {folder} does not answer: {error}") from error
     names = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id2label"]
     place = {one_spelling(names[str(label)]): label for label in range(len(names))}
     matched = np.full((len(rows), len(labels)), UNKNOWN, dtype=np.float32)

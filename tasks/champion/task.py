@@ -11,6 +11,8 @@ from prefect import task
 from configs.recipe import Recipe
 from tasks import evidence, lineage, store, tracking
 from tasks.contracts import Artifact, ChampionAnswers, ExportedModels, PreparedData
+from tasks.errors import HoneError
+from tasks.redact import without_credentials
 from tasks.stage import RunContext, Workshop, run_stage, skip_stage
 
 if TYPE_CHECKING:  # it needs torch, and a run that has no champion to ask does not
@@ -26,13 +28,22 @@ def ask_champion(context: RunContext, data: PreparedData, exported: ExportedMode
     data, its own and the new model's on its own test split.
 
     Skipped where none is registered, where the recipe does not compare with it, and where it is the very model that
-    this run made."""
+    this run made. Where it cannot be asked, that is told, and the gate leaves the comparison open."""
     recipe = context.recipe
     name = recipe.register_.model_name or recipe.name
-    found = tracking.version_at(name, tracking.CHAMPION) if context.mlflow_run_id else None
-    digest = found.tags.get("hone.model_digest", "") if found else ""
     if not recipe.gate.compare_champion:
         return ChampionAnswers(record=skip_stage(STAGE, "gate.compare_champion is false", ""))
+    try:
+        return _asked(context, data, exported, name)
+    except HoneError as error:
+        why = without_credentials(str(error)).strip()
+        return ChampionAnswers(record=skip_stage(STAGE, f"not compared: {why}", ""), name=name, missing=why)
+
+
+def _asked(context: RunContext, data: PreparedData, exported: ExportedModels, name: str) -> ChampionAnswers:
+    recipe = context.recipe
+    found = tracking.version_at(name, tracking.CHAMPION) if context.mlflow_run_id else None
+    digest = found.tags.get("hone.model_digest", "") if found else ""
     if found is None:
         return ChampionAnswers(record=skip_stage(STAGE, f"{name} has no champion yet", ""))
     if digest == exported.models[-1].artifact.digest:
@@ -44,17 +55,19 @@ def ask_champion(context: RunContext, data: PreparedData, exported: ExportedMode
     old = lineage.OldData() if recipe.gate.old_data == "ignore" else learned
 
     def body(workshop: Workshop) -> dict[str, Any]:
+        from tasks.champion.answers import asked_as
         from tasks.model.text import read_split
 
         now = store.open_artifact(data.artifact)
-        folder = tracking.download(version, workshop.scratch / "champion")["model"]
+        files = tracking.download(version, workshop.scratch / "champion")
+        folder, served = asked_as(f"{version.name} version {version.version}", files, _own(recipe))
         rows = read_split(now, "test")
         fair, note = _fair(rows, learned)
         if fair:
             answers = workshop.folder / "answers"
-            evidence.save_logits(answers, {STAGE: _ask(recipe, folder, rows.pick(fair), data.labels)})
+            evidence.save_logits(answers, {STAGE: _ask(recipe, folder, rows.pick(fair), data.labels, served)})
             evidence.save_rows(answers, fair)
-        models = {STAGE: folder, "candidate": store.open_artifact(candidate)}
+        models = {STAGE: (folder, served), "candidate": (store.open_artifact(candidate), _own(recipe))}
         old_artifact, old_note = _on_old_data(recipe, old.data, now, models, workshop) if old.data else (None, old.note)
         return {
             "name": name,
@@ -73,6 +86,8 @@ def ask_champion(context: RunContext, data: PreparedData, exported: ExportedMode
         body,
         settings={
             "model.max_length": recipe.model.max_length,
+            "data.lowercase": recipe.data.lowercase,
+            "data.strip_punctuation": recipe.data.strip_punctuation,
             "evaluate.batch_size": recipe.evaluate.batch_size,
             "evaluate.threads": recipe.evaluate.threads,
             "export.providers": recipe.export.providers,
@@ -110,12 +125,17 @@ def _fair(rows: "Rows", learned: lineage.OldData) -> tuple[list[int], str]:
 
 
 def _on_old_data(
-    recipe: Recipe, old: PreparedData, now: Path, models: dict[str, Path], workshop: Workshop
+    recipe: Recipe,
+    old: PreparedData,
+    now: Path,
+    models: dict[str, tuple[Path, dict[str, Any]]],
+    workshop: Workshop,
 ) -> tuple[Artifact | None, str]:
     """What the models, by name, answer on the test split of `old`, and how many of its rows were left out.
 
     Args:
         now: this run's data.
+        models: the folder of each and how it is served.
     """
     from tasks.model.text import read_split, unlearned
 
@@ -124,21 +144,30 @@ def _on_old_data(
     if not kept:
         return None, f"the new model has learned from all {len(test):,} rows of the champion's own test split"
     rows, folder = test.pick(kept), workshop.folder / "old"
-    answered = {name: _ask(recipe, model, rows, old.labels) for name, model in models.items()}
+    answered = {name: _ask(recipe, model, rows, old.labels, served) for name, (model, served) in models.items()}
     evidence.save(folder, rows.labels, answered, {})
     left_out = len(test) - len(kept)
     note = f"{left_out:,} of {len(test):,} rows left out, as the new model has learned from them" if left_out else ""
     return workshop.artifact("old", [old.artifact.digest]), note
 
 
-def _ask(recipe: Recipe, folder: Path, rows: "Rows", labels: list[str]) -> Logits:
+def _own(recipe: Recipe) -> dict[str, Any]:
+    """How a model of this recipe reads text."""
+    return {
+        "max_length": recipe.model.max_length,
+        "lowercase": recipe.data.lowercase,
+        "strip_punctuation": recipe.data.strip_punctuation,
+    }
+
+
+def _ask(recipe: Recipe, folder: Path, rows: "Rows", labels: list[str], served: dict[str, Any]) -> Logits:
     from tasks.champion.answers import answer
 
     return answer(
         folder,
         rows,
         labels,
-        max_length=recipe.model.max_length,
+        served=served,
         batch_size=recipe.evaluate.batch_size,
         providers=recipe.export.providers,
         threads=recipe.evaluate.threads,

@@ -13,6 +13,7 @@ from tasks.gate.decision import Claim
 from tasks.gate.quality import champion_predictions, not_compared, quality_checks
 
 CHAMPION = "champion"
+WAY_OUT = "Run it again when it is there (what is trained is kept), or set gate.compare_champion: false"
 
 
 def champion_checks(
@@ -23,13 +24,16 @@ def champion_checks(
     seed: int,
     more: RowSource | None = None,
 ) -> list[Check | Claim]:
-    """Against the champion; none where there is none. Where it has learned from every test row they stay open.
+    """Against the champion; none where there is none. Where it could not be asked, or has learned from every test row,
+    they stay open.
 
     Args:
         labels: [rows] of the whole test split.
         candidate: [rows] predictions of the selected model.
         more: where more rows could come from; None where they could not.
     """
+    if champion.missing:
+        return [*not_compared(settings, CHAMPION, f"{champion.missing}. {WAY_OUT}")]
     if champion.artifact is None:
         return [*not_compared(settings, CHAMPION, champion.note)] if champion.version and champion.note else []
     folder = store.open_artifact(champion.artifact)

@@ -102,7 +102,7 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
             "data": data.artifact.digest,
             "evaluation": report.artifact.digest,
             "champion": champion.digest,
-            "champion's answers": champion.artifact.digest if champion.artifact else champion.note,
+            "champion's answers": champion.artifact.digest if champion.artifact else champion.missing or champion.note,
             "old data": champion.old_artifact.digest if champion.old_artifact else champion.old_note,
         },
         libraries=("scipy", "numpy"),

@@ -6,11 +6,12 @@ The stage of the chain, and the same change as a task of the flows `promote` and
 import time
 
 from prefect import task
+from prefect.logging import get_logger
 
 from configs.recipe import Recipe
 from tasks import progress, tracking
 from tasks.contracts import Promotion, PromotionRecord, RegisteredVersion, StageRecord, Verdict
-from tasks.errors import PromotionError
+from tasks.errors import RegistryError
 from tasks.promote import change, history
 from tasks.stage import RunContext, skip_stage
 
@@ -25,7 +26,10 @@ def promote_model(context: RunContext, registered: RegisteredVersion, verdict: V
     Where that is refused, or another promotion came first, the run goes on and its report says so: the evidence stands,
     and the champion is the one it was, or the one that came first.
     """
-    reason = _why_not(context, registered, verdict)
+    try:
+        reason = _why_not(context, registered, verdict)
+    except RegistryError as error:
+        reason = str(error)
     if reason:
         return Promotion(record=skip_stage(STAGE, reason, registered.record.digest))
     if context.recipe.register_.promote == "approval":
@@ -40,7 +44,8 @@ def promote_model(context: RunContext, registered: RegisteredVersion, verdict: V
         try:
             who, vouched_by = tracking.identity()
             made = change.promote(registered.name, registered.version, who, vouched_by=vouched_by)
-        except PromotionError as error:
+        except RegistryError as error:  # refused by Hone, or MLflow is away: the champion is the one it was
+            log.tags({"hone.status": "refused", "hone.reason": str(error)})
             return Promotion(record=skip_stage(STAGE, str(error), registered.record.digest))
         result = Promotion(
             record=StageRecord(
@@ -61,8 +66,13 @@ def promote_model(context: RunContext, registered: RegisteredVersion, verdict: V
 
 @task(name="reconcile", retries=0)
 def reconcile_champion(recipe: Recipe) -> list[PromotionRecord]:
-    """Writes into the history where somebody moved the champion without Hone, and returns those entries."""
-    return change.reconcile(recipe.register_.model_name or recipe.name, tracking.user())
+    """Writes into the history where somebody moved the champion without Hone, and returns those entries; none where
+    the registry is away, as the next run does it then."""
+    try:
+        return change.reconcile(recipe.register_.model_name or recipe.name, tracking.user())
+    except RegistryError as error:
+        get_logger("hone").warning("the champion's history was not looked at: %s", error)
+        return []
 
 
 @task(name="promote version", retries=0)

@@ -58,6 +58,7 @@ def register_model(
         # alias was proved when it got it.
         kept = found is not None and bool({CHALLENGER, CHAMPION} & set(found.aliases))
         wanted = [CHALLENGER] if verdict.verdict == "ACCEPTED" and not kept else []
+        worse = _worse(name, report) if wanted else ""
         if found is None or root is None:
             source, root = serving.log(log.run_id, folder, golden, session, Path(room, "new"))
             tags |= files.to_tag(files.digests_of(root))
@@ -73,7 +74,7 @@ def register_model(
             record=StageRecord(
                 name=STAGE,
                 status=status,
-                reason="; ".join([reason, *(f"alias {alias} set" for alias in wanted)]),
+                reason="; ".join([reason, *(f"alias {alias} set{worse}" for alias in wanted)]),
                 seconds=round(time.monotonic() - started, 3),
                 mlflow_run_id=log.run_id,
                 digest=model.artifact.digest,
@@ -87,6 +88,27 @@ def register_model(
             tracking.set_alias(name, alias, found.version)
     progress.finished(result.record, result.headline())
     return result
+
+
+def _worse(name: str, report: EvaluationReport) -> str:
+    """What to say where the challenger so far was recorded as more accurate, or faster, than the one that takes its
+    place; empty where it was neither."""
+    before = tracking.version_at(name, CHALLENGER)
+    if before is None:
+        return ""
+    now = report.candidate(report.selected)
+    said = []
+    for what, value, tag in (
+        ("accuracy", now.metrics.get("accuracy"), "hone.accuracy"),
+        ("speed-up", now.speedup, "hone.speedup"),
+    ):
+        try:
+            old = float(before.tags.get(tag, ""))
+        except ValueError:  # no number was recorded
+            continue
+        if value is not None and float(f"{value:.4g}") < float(f"{old:.4g}"):
+            said.append(f"{what} {value:.4g} after {old:.4g}")
+    return f", although it is worse than version {before.version}, which had it: {', '.join(said)}" if said else ""
 
 
 def _why_not(context: RunContext, report: EvaluationReport, verdict: Verdict) -> str:

@@ -47,7 +47,16 @@ def append_change(name: str, tags: dict[str, str]) -> int:
 
 
 def changes(name: str) -> dict[int, dict[str, str]]:
-    """The tags of every entry in the log of a model, by number and in their order; none where it has no log."""
+    """The tags of every entry in the log of a model, by number and in their order; none where it has no log.
+
+    Raises:
+        RegistryError: when MLflow does not answer.
+    """
+    with server.answering(name):
+        return _entries(name)
+
+
+def _entries(name: str) -> dict[int, dict[str, str]]:
     entries: dict[int, dict[str, str]] = {}
     wanted, order, token = f"name = {quoted(name + HISTORY)}", ["version_number ASC"], None
     while True:

@@ -1,5 +1,7 @@
 """What the champion answers on another run's test split, and when nobody asks it."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +9,17 @@ import pytest
 
 from configs.recipe import parse_recipe
 from tasks import evidence, store, tracking
-from tasks.champion.answers import UNKNOWN, answer
+from tasks.champion.answers import UNKNOWN, answer, asked_as
 from tasks.champion.task import ask_champion
 from tasks.contracts import ExportedModels, OnnxModel, PreparedData, StageRecord
+from tasks.errors import RegistryError
+from tasks.gate.champion import champion_checks
+from tasks.gate.decision import decide
 from tasks.model.text import read_split
 from tasks.stage import RunContext
 
-ASKED = {"max_length": 16, "batch_size": 8, "providers": ["cpu"], "threads": 1}
+OWN = {"max_length": 16, "lowercase": False, "strip_punctuation": False}
+ASKED = {"served": OWN, "batch_size": 8, "providers": ["cpu"], "threads": 1}
 RECORD = StageRecord(name="export", status="ran", reason="first run of this stage", seconds=1.0)
 
 
@@ -95,3 +101,52 @@ def test_nobody_is_asked_where_there_is_no_champion_or_the_recipe_does_not_want_
 ) -> None:
     champion(monkeypatch, tiny_onnx_folder, "sha256:another")
     assert ask_champion.fn(context(tmp_path, run_id, **gate), *parts).record.reason == reason
+
+
+def served_folder(folder: Path, exported: Path, **settings: object) -> dict[str, Path]:
+    """The exported model as a version that is served with these settings."""
+    shutil.copytree(exported, folder)
+    (folder / "serving.json").write_text(json.dumps({**OWN, **settings}))
+    return {"model": folder}
+
+
+def test_it_is_asked_as_it_is_served_and_not_as_the_new_model_is(tiny_onnx_folder, tmp_path) -> None:
+    files = served_folder(tmp_path / "served", tiny_onnx_folder, max_length=4, lowercase=True)
+    folder, served = asked_as("tickets version 7", files, OWN)
+    assert (folder, served["max_length"], served["lowercase"]) == (files["model"], 4, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"max_length": 100_000, "lowercase": True}, "is served with max_length 100000, and it reads at most"),
+        ({"lowercase": False}, "reads text without data.lowercase"),
+    ],
+)
+def test_what_cannot_be_asked_as_it_is_served_is_said(tiny_onnx_folder, tmp_path, change, message) -> None:
+    files = served_folder(tmp_path / "served", tiny_onnx_folder, **change)
+    with pytest.raises(RegistryError, match=message):
+        asked_as("tickets version 7", files, {**OWN, "lowercase": True})
+    with pytest.raises(RegistryError, match="files are not there any more"):
+        asked_as("tickets version 7", {"model": tmp_path / "gone"}, OWN)
+
+
+def test_a_champion_that_is_gone_or_a_registry_that_is_away_is_told_and_keeps_the_comparison_open(
+    parts, tiny_onnx_folder, tmp_path, monkeypatch
+) -> None:
+    champion(monkeypatch, tiny_onnx_folder, "sha256:another")
+
+    def away(*_: object) -> None:
+        raise RegistryError("its files cannot be fetched")
+
+    monkeypatch.setattr(tracking, "download", away)
+    gone = ask_champion.fn(context(tmp_path), *parts)
+    monkeypatch.setattr(tracking, "version_at", away)
+    found = ask_champion.fn(context(tmp_path), *parts)
+    for asked in (gone, found):
+        assert (asked.missing, asked.artifact) == ("its files cannot be fetched", None)
+        assert asked.record.reason == "not compared: its files cannot be fetched"
+    labels = np.arange(40) % 2
+    checks = decide(champion_checks(context(tmp_path).recipe.gate, found, labels, labels, 0), level=0.05)
+    assert [(check.subject, check.verdict, check.value) for check in checks] == [("champion", "INCONCLUSIVE", None)]
+    assert "set gate.compare_champion: false" in checks[0].detail
