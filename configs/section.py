@@ -43,5 +43,7 @@ class TrainingSection(Section):
     """Arithmetic of the forward pass; weights stay fp32. fp16 uses loss scaling and needs a GPU."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
+    checkpoint_steps: int = Field(500, ge=1)
+    """Optimiser steps between two points that training can go on from inside an epoch; each epoch ends with one too."""
     patience: int = Field(0, ge=0, le=1000)
     """Stop after this many epochs without a better validation accuracy; 0 never stops early."""

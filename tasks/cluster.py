@@ -209,7 +209,7 @@ class _Crew:
             memory = "; if memory ran out, lower batch_size or raise accumulate" if may_be_memory(str(failure)) else ""
             raise TrainingError(
                 f"the workers died more often than compute.max_failures = {self._compute.max_failures} allows. The "
-                f"last reason: {_last_line(failure)}. The same command goes on from the last finished epoch{memory}"
+                f"last reason: {_last_line(failure)}. The same command goes on from the last checkpoint{memory}"
             ) from failure
         except BaseException:  # interrupted: the workers would go on with the job
             self.end(at_once=True)

@@ -1,7 +1,7 @@
 """The one training loop: epochs of bucketed batches, shared out over workers, resumed after whatever happened.
 
 Every worker calls `run` with the same job. All they need from each other goes through torch.distributed, all that
-outlives them through the job's folder: `events.jsonl`, `resume-<epoch>`, `best`, and `result.json` once it is done.
+outlives them through the job's folder: `events.jsonl`, `resume-<step>`, `best`, and `result.json` once it is done.
 """
 
 import hashlib
@@ -151,11 +151,15 @@ class _Run:
         if self.log is not None:
             self.log.keep_until(counters.step if resumed else -1)
         if resumed:
-            self._tell({}, f"resumed after epoch {counters.epoch}/{self.settings.epochs}")
+            inside = f"step {counters.step}/{self.total_steps} in " if counters.batches else ""
+            self._tell({}, f"resumed after {inside}epoch {counters.epoch}/{self.settings.epochs}")
         else:
             self._finish_epoch()  # the model as it comes: the first candidate for the best one
-        while counters.epoch < self.settings.epochs and not (patience and counters.stale_epochs >= patience):
-            counters.epoch += 1
+        while counters.batches or (
+            counters.epoch < self.settings.epochs and not (patience and counters.stale_epochs >= patience)
+        ):
+            if not counters.batches:
+                counters.epoch += 1
             self._train_epoch(counters.epoch)
             self._finish_epoch()
         if self.rank == 0:
@@ -168,15 +172,23 @@ class _Run:
             self.keep(MARKER)
 
     def _train_epoch(self, epoch: int) -> None:
-        _seed(self.job.seed, epoch, self.rank)
+        counters, begun = self.counters, self.counters.batches
+        _seed(self.job.seed, epoch, self.rank, *([begun] if begun else []))
         self.module.train()
         window = max(1, self.total_steps // POINTS)
         rows = self.learner.rows_of(epoch)
         lengths = self.learner.train.lengths[rows]
         batches = bucketed_batches(lengths, self.settings.batch_size, self.job.seed, epoch)
-        for place, batch in enumerate(batches):
+        for place, batch in enumerate(batches[begun:], start=begun):
             self._train_step(rows[batch])
-            self.counters.step += 1
+            counters.step += 1
+            if (place + 1) % self.settings.checkpoint_steps == 0 and place + 1 < len(batches):
+                counters.batches = place + 1
+                self._flush()
+                self._write_point()
+                # A run that goes on from here draws what an undisturbed one does.
+                _seed(self.job.seed, epoch, self.rank, counters.batches)
+                continue
             if (place + 1) % window == 0 or place + 1 == len(batches):
                 self._flush()
             elif self.log is not None and time.monotonic() - self.last_told > PULSE_SECONDS:
@@ -245,19 +257,24 @@ class _Run:
         """Validates, keeps the best, says so, and leaves a point to resume from, in this order: whatever is killed
         on the way is done again in the same way."""
         counters = self.counters
+        counters.batches = 0
         accuracy, loss = self._validate()
         counters.stale_epochs = 0 if accuracy > counters.best_accuracy else counters.stale_epochs + 1
         if (accuracy, -loss) > (counters.best_accuracy, -counters.best_loss):
             counters.best_accuracy, counters.best_loss, counters.best_epoch = accuracy, loss, counters.epoch
             if self.rank == 0:
                 self._save_best()
-        counters.scaler = self.scaler.state_dict()
         if self.rank == 0:
             note = f"epoch {counters.epoch}/{self.settings.epochs}, validation accuracy {accuracy:.4f}"
             self._tell({"validation_accuracy": accuracy, "validation_loss": loss}, note)
-            if counters.epoch:
-                write_point(self.job.workdir, counters, self.learner.module, self.optimizer)
-                self.keep(point_name(counters.epoch))
+        if counters.epoch:
+            self._write_point()
+
+    def _write_point(self) -> None:
+        self.counters.scaler = self.scaler.state_dict()
+        if self.rank == 0:
+            write_point(self.job.workdir, self.counters, self.learner.module, self.optimizer)
+            self.keep(point_name(self.counters.step))
 
     @torch.no_grad()
     def _validate(self) -> tuple[float, float]:

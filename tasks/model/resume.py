@@ -1,4 +1,4 @@
-"""Where training can go on from: model, optimiser and counters after an epoch, as safetensors and JSON."""
+"""Where training can go on from: model, optimiser and counters, as safetensors and JSON."""
 
 import json
 import shutil
@@ -26,7 +26,9 @@ class Counters:
     job: str
     """Digest of the job that this belongs to."""
     epoch: int = 0
-    """Epochs behind it."""
+    """The epoch it is in, or epochs behind it where `batches` is 0."""
+    batches: int = 0
+    """Batches of that epoch behind it."""
     step: int = 0
     """Optimiser steps behind it."""
     best_accuracy: float = -1.0
@@ -40,8 +42,8 @@ class Counters:
 
 
 def write_point(workdir: Path, counters: Counters, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Writes `resume-<epoch>` beside the last one and renames it in; then the last one goes."""
-    name = point_name(counters.epoch)
+    """Writes `resume-<step>` beside the last one and renames it in; then the last one goes."""
+    name = point_name(counters.step)
     beside = workdir / f"{name}.new"
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
@@ -86,9 +88,9 @@ def read_point(workdir: Path, job: str, module: nn.Module, optimizer: torch.opti
     return Counters(**content)
 
 
-def point_name(epoch: int) -> str:
-    """Name of the point after an epoch, in the job's folder."""
-    return f"{POINT}{epoch}"
+def point_name(step: int) -> str:
+    """Name of the point after an optimiser step, in the job's folder."""
+    return f"{POINT}{step}"
 
 
 def has_point(workdir: Path, job: str) -> bool:

@@ -177,10 +177,22 @@ def test_a_killed_run_resumes_and_ends_as_an_undisturbed_one(
     )
 
 
+def test_a_run_that_is_killed_inside_an_epoch_goes_on_inside_it(folder: Path) -> None:
+    """With dropout, so that what is drawn after the point has to be the same too."""
+    whole = finish(make_job(folder, "inside-whole", checkpoint_steps=2, patience=2))
+    job = make_job(folder, "inside-killed", checkpoint_steps=2, patience=2)
+    killed_after(job, 10)  # the point is that after step 9, the fourth of the second epoch
+    assert [path.name for path in job.workdir.glob("resume-*")] == ["resume-9"]
+    result = finish(job)
+    assert files(result.best) == files(whole.best)
+    assert result.curves == whole.curves
+    assert "resumed after step 9/15 in epoch 2/3" in [e.note for e in read_events(job.workdir / "events.jsonl")]
+
+
 def test_a_resumed_run_does_not_repeat_finished_epochs(folder: Path) -> None:
     job = make_job(folder, "from-epoch-2")
     killed_after(job, 12)
-    assert sorted(path.name for path in job.workdir.glob("resume-*")) == ["resume-2"]
+    assert sorted(path.name for path in job.workdir.glob("resume-*")) == ["resume-10"]
     steps: list[int] = []
 
     class Counted(ClassificationLearner):
@@ -203,11 +215,11 @@ def test_a_point_holds_safetensors_and_json_alone(folder: Path, undisturbed: Tra
 def test_a_damaged_point_is_not_resumed_from(folder: Path) -> None:
     job = make_job(folder, "damaged")
     killed_after(job, 7)
-    weights = job.workdir / "resume-1" / "model.safetensors"
+    weights = job.workdir / "resume-5" / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(DamagedArtifactError, match=r"resume-1: model\.safetensors changed .*--fresh"):
+    with pytest.raises(DamagedArtifactError, match=r"resume-5: model\.safetensors changed .*--fresh"):
         loop.run(job)
 
 
@@ -411,11 +423,11 @@ def test_a_point_that_is_damaged_for_one_worker_alone_is_refused_by_all(folder: 
     killed_after(job, 7)
     there = dataclasses.replace(job, workdir=folder / "damaged-there")
     shutil.copytree(job.workdir, there.workdir)
-    (there.workdir / "resume-1" / "optimizer.safetensors").write_bytes(b"x")
+    (there.workdir / "resume-5" / "optimizer.safetensors").write_bytes(b"x")
     run_workers(job, 2, there)
     errors = [(job.workdir / f"error-{rank}").read_text() for rank in (0, 1)]
     assert errors[0] == errors[1]
-    assert re.match(r"DamagedArtifactError: .*/damaged-there/resume-1: optimizer.safetensors changed", errors[0])
+    assert re.match(r"DamagedArtifactError: .*/damaged-there/resume-5: optimizer.safetensors changed", errors[0])
 
 
 def test_the_result_is_plain_json(folder: Path, undisturbed: TrainingResult) -> None:

@@ -127,15 +127,15 @@ def test_a_successor_on_another_machine_goes_on_and_the_driver_gets_the_same_mod
     parcel, inbox = pack(job), Inbox(job.workdir)
 
     machine("first")
-    assert "resume-2" not in work(parcel, until="resume-1")
+    assert "resume-10" not in work(parcel, until="resume-5")
     machine("driver")
     inbox.events()
     told = (job.workdir / EVENTS).read_text().splitlines()
-    half = bucket / "hone/train.partial/scratch/training/resume-2"
+    half = bucket / "hone/train.partial/scratch/training/resume-10"
     half.mkdir()
     (half / "model.safetensors").write_bytes(b"half of a point: its worker died while it sent it")
     machine("second")
-    assert "resume-1" not in work(parcel)
+    assert "resume-5" not in work(parcel)
 
     machine("driver")
     inbox.result()
@@ -148,5 +148,5 @@ def test_a_successor_on_another_machine_goes_on_and_the_driver_gets_the_same_mod
         (curve.name, curve.steps) for curve in expected.curves
     ]
     assert told == (job.workdir / EVENTS).read_text().splitlines()[: len(told)]
-    assert [path.name for path in (bucket / "hone/train.partial/scratch/training").glob("resume-*")] == ["resume-3"]
+    assert [path.name for path in (bucket / "hone/train.partial/scratch/training").glob("resume-*")] == ["resume-15"]
     assert not list(job.workdir.glob("resume-*/*.safetensors"))  # gigabytes that the driver has no use for

@@ -122,7 +122,8 @@ def test_a_run_that_starts_again_ends_with_the_same_weights(job, trained, tmp_pa
     other = TrainingJob(make_learner, job.settings, job.seed, tmp_path / "work", job.arguments)
     shutil.copytree(job.workdir, other.workdir)
     (other.workdir / "result.json").unlink()
-    shutil.rmtree(other.workdir / "resume-2")
+    for point in other.workdir.glob("resume-*"):
+        shutil.rmtree(point)
     shutil.rmtree(other.workdir / "best")
     run(other)
     assert (other.workdir / "best" / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()

@@ -146,7 +146,7 @@ def test_workers_that_keep_dying_end_the_job_with_a_way_out(folder: Path) -> Non
         for process in workers():
             process.kill()
 
-    message = r"compute\.max_failures = 1 allows.*The same command goes on from the last finished epoch"
+    message = r"compute\.max_failures = 1 allows.*The same command goes on from the last checkpoint"
     with pytest.raises(TrainingError, match=message):
         cluster.train(make_job(folder, "hopeless", epochs=200), TWO, kill_all)
 
