@@ -7,13 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from tasks.words import is_unspaced
+from tasks.words import words as words_of
+
 WORDS = 200
 _WORD = re.compile(r"\w+")
 
 
 def words(text: str) -> list[str]:
     """The words of a text, in small letters and without punctuation."""
-    return _WORD.findall(text.lower())
+    found = []
+    for word in words_of(text.lower()):
+        found += [word] if is_unspaced(word) else _WORD.findall(word)
+    return found
 
 
 def frequent(rows: Sequence[Sequence[str]], several: int = WORDS) -> list[str]:

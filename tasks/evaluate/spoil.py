@@ -1,14 +1,18 @@
 """Texts as hurried people write them: does the selected model bear it as well as the teacher does?"""
 
 import random
+import re
 import string
+import unicodedata
 from collections.abc import Callable, Sequence
 
 from configs.delivery import Perturbation
 from tasks.model.text import Rows
+from tasks.words import UNSPACED, is_unspaced
 
 TYPOS = 0.1
 """Share of words with a typing error, one in each."""
+_GO = re.compile(rf"(\s*)([{UNSPACED}]{{1,4}}|[^\s{UNSPACED}]+)")
 
 
 def spoil(rows: Rows, how: Perturbation, seed: int) -> Rows:
@@ -24,13 +28,15 @@ def spoil(rows: Rows, how: Perturbation, seed: int) -> Rows:
 
 
 def typos(text: str, chance: random.Random) -> str:
-    """Two letters swapped, one left out, doubled or hit beside, in a tenth of the words of four letters and more.
+    """Two letters swapped, one left out, doubled or hit beside, in a tenth of the words of four letters and more; where
+    a script has no blanks, of the runs of four characters.
 
     Source: the error types of Damerau 1964.
     """
-    return " ".join(
-        _mistyped(word, chance) if len(word) > 3 and chance.random() < TYPOS else word for word in text.split()
-    )
+    return "".join(
+        blanks + (_mistyped(word, chance) if len(word) > 3 and chance.random() < TYPOS else word)
+        for blanks, word in _typed(text)
+    ).strip()
 
 
 def case(text: str, chance: random.Random) -> str:
@@ -42,18 +48,28 @@ def case(text: str, chance: random.Random) -> str:
 def punctuation(text: str, chance: random.Random) -> str:
     """Without any, or with an exclamation too many."""
     if chance.random() < 0.5:
-        bare = " ".join(text.translate({ord(sign): " " for sign in string.punctuation}).split())
+        bare = " ".join("".join(" " if _is_punctuation(sign) else sign for sign in text).split())
         return bare or text
-    return f"{text.rstrip('.!?')}!!"
+    return f"{text.rstrip('.!?。！？')}!!"
+
+
+def _is_punctuation(sign: str) -> bool:
+    return sign in string.punctuation or unicodedata.category(sign).startswith("P")
+
+
+def _typed(text: str) -> list[tuple[str, str]]:
+    """What is typed in one go, each with the blanks before it."""
+    return _GO.findall(text)
 
 
 def _mistyped(word: str, chance: random.Random) -> str:
     place = chance.randrange(len(word) - 1)
+    beside = word if is_unspaced(word) else string.ascii_lowercase
     kinds: Sequence[Callable[[], str]] = (
         lambda: word[:place] + word[place + 1] + word[place] + word[place + 2 :],
         lambda: word[:place] + word[place + 1 :],
         lambda: word[:place] + word[place] + word[place:],
-        lambda: word[:place] + chance.choice(string.ascii_lowercase) + word[place + 1 :],
+        lambda: word[:place] + chance.choice(beside) + word[place + 1 :],
     )
     return chance.choice(kinds)()
 

@@ -7,6 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+from tasks.words import is_unspaced, pieces
+from tasks.words import words as words_of
+
 REPLACED = 0.2  # share of words replaced by a neighbour; 0.1 in two joined pieces, which are strange enough
 MASKED = 0.05  # share of words replaced by the mask token
 JOINED = 0.2  # share of copies that join a piece of their text with a piece of another
@@ -37,7 +40,7 @@ def augment(
     found = []
     for copy in range(copies):
         chance = random.Random(f"{seed} {copy}")
-        found += [" ".join(_perturbed(text, texts, chance, mask_token, neighbours or {})) for text in texts]
+        found += ["".join(_perturbed(text, texts, chance, mask_token, neighbours or {})).strip() for text in texts]
     return found
 
 
@@ -49,10 +52,10 @@ def word_neighbours(
     Args:
         embeddings: the encoder's word embeddings [vocabulary, width].
     """
-    words = sorted({word for text in texts for word in text.split() if len(word) > 1})
+    words = sorted({word for text in texts for word in words_of(text) if len(word) > 1 or is_unspaced(word)})
     # A word is cut as it would be inside a text, where a space goes before it.
-    pieces = tokenizer([f" {word}" for word in words], add_special_tokens=False)["input_ids"] if words else []
-    known = {word: ids[0] for word, ids in zip(words, pieces, strict=True) if len(ids) == 1}
+    split = tokenizer([f" {word}" for word in words], add_special_tokens=False)["input_ids"] if words else []
+    known = {word: ids[0] for word, ids in zip(words, split, strict=True) if len(ids) == 1}
     known = {word: index for word, index in known.items() if index != tokenizer.unk_token_id}
     words, table = list(known), F.normalize(embeddings.detach().float()[list(known.values())], dim=1)
     count = min(NEIGHBOURS + 1, len(words))
@@ -67,20 +70,22 @@ def word_neighbours(
 def _perturbed(
     text: str, texts: Sequence[str], chance: random.Random, mask_token: str | None, neighbours: Neighbours
 ) -> list[str]:
-    own, kind, replaced = text.split(), chance.random(), REPLACED
+    own, kind, replaced = pieces(text), chance.random(), REPLACED
     if kind < JOINED:
-        own, replaced = _piece(own, chance) + _piece(chance.choice(texts).split(), chance), REPLACED / 2
+        first, second = _piece(own, chance), _piece(pieces(chance.choice(texts)), chance)
+        own, replaced = [*first, f" {second[0].lstrip()}", *second[1:]] if second else first, REPLACED / 2
     elif kind < JOINED + CUT:
         own = _piece(own, chance)
     found = []
-    for word in own:
-        fate = chance.random()
+    for piece in own:
+        word = piece.lstrip()
+        blanks, fate = piece[: len(piece) - len(word)], chance.random()
         if fate < replaced and neighbours.get(word):
-            found.append(chance.choice(neighbours[word]))
+            found.append(blanks + chance.choice(neighbours[word]))
         elif fate > 1 - MASKED and mask_token is not None:
-            found.append(mask_token)
+            found.append(blanks + mask_token)
         else:
-            found.append(word)
+            found.append(piece)
     return found
 
 

@@ -12,6 +12,7 @@ from pyarrow import parquet
 from torch import Tensor
 
 from tasks.text_key import text_key
+from tasks.words import words
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -100,9 +101,9 @@ def unlearned(rows: Rows, learned: Sequence[Rows]) -> list[int]:
 
 
 def word_counts(rows: Rows) -> npt.NDArray[np.int64]:
-    """Words of each row [rows], between blanks; of both texts of a pair together."""
+    """Words of each row [rows], in any script; of both texts of a pair together."""
     pairs = rows.pairs or [""] * len(rows)
-    return np.array([len(text.split()) + len(pair.split()) for text, pair in zip(rows.texts, pairs, strict=True)])
+    return np.array([len(words(text)) + len(words(pair)) for text, pair in zip(rows.texts, pairs, strict=True)])
 
 
 def tokenize(tokenizer: "PreTrainedTokenizerBase", rows: Rows, max_length: int) -> TokenizedText:
