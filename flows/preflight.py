@@ -2,6 +2,8 @@
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -9,32 +11,33 @@ from rich.text import Text
 from configs.delivery import parse_cell
 from configs.recipe import Recipe
 from flows import database
-from tasks import cache, cluster, storage, tracking
+from tasks import cache, cluster, storage, store, tracking
 from tasks import output as outputs
 from tasks.errors import HoneError, PreflightError, StorageError
-from tasks.stage import flatten
 
 DISK_BYTES = 2 * 10**9
 """Room for the checkpoints, teacher outputs and ONNX files of one run of a small encoder."""
 
 
 def check_data_and_model(recipe: Recipe) -> str:
-    """The data's columns and labels are there, and the model loads and fits them."""
+    """The data's columns and labels are there, the model loads and can do what is asked of it, and it answers
+    and learns from one batch."""
+    import numpy as np
+
     from tasks.data.preview import preview
-    from tasks.distill.student import layers_kept
-    from tasks.model.checkpoint import check_model
+    from tasks.dry_run import dry_run
+    from tasks.model.text import Rows
 
     seen = preview(recipe.data, seed=recipe.seed)
-    facts = check_model(recipe.model, list(seen.labels))
-    if recipe.distill.method != "none" and not recipe.distill.student:
-        layers_kept(recipe.distill, facts["layers"])
-    _check_cells(recipe, facts["max_positions"])
+    facts = dry_run(recipe, Rows(seen.texts, seen.pairs, np.array(seen.label_ids, np.int64)), list(seen.labels))
+    _check_cells(recipe, facts.max_positions)
+    store.write_text(_passed(recipe), "")
     bad = ", ".join(f"{kind.count:,} {kind.kind.replace('_', ' ')}" for kind in seen.bad_rows)
     rows = ", ".join(f"{count:,} {split}" for split, count in seen.rows.items())
     return (
         f"{rows} rows{'' if seen.complete else ' looked at'}{f' ({bad} left out)' if bad else ''}, "
-        f"{len(seen.labels)} labels; {facts['model_type']} of {facts['layers']} layers, "
-        f"{facts['parameters'] / 1e6:.1f} M parameters"
+        f"{len(seen.labels)} labels; {facts.model_type} of {facts.layers} layers, "
+        f"{facts.parameters / 1e6:.1f} M parameters; one batch was answered and learned from"
     )
 
 
@@ -107,18 +110,16 @@ CHECKS: dict[str, Callable[[Recipe], str]] = {
 
 
 def preflight(recipe: Recipe, output: str) -> None:
-    """The checks that cost little, before a run. Data and model are looked at before a recipe's first training and when
-    it names another model; else their stages find what has become of them, and an unchanged run need not load them.
+    """The checks that cost little, before a run. Data and model are looked at where they, or what is to be done with
+    them, changed since that was last done: an unchanged run need not load them.
 
     Raises:
         HoneError: of the first that does not hold.
     """
     outputs.check(recipe.name, output)
     check_storage(recipe)
-    before = cache.Shelf(storage.folder_of(recipe.compute.storage), "train", recipe.name).previous() or {}
-    now = cache.gather(flatten({"model": recipe.model}), {}, (), ())
-    known = now.items() <= before.items()
-    for name in ("Prefect", "MLflow", *(() if known else ("data and model",)), "providers"):
+    passed = _passed(recipe).is_file()
+    for name in ("Prefect", "MLflow", *(() if passed else ("data and model",)), "providers"):
         CHECKS[name](recipe)
 
 
@@ -140,6 +141,29 @@ def run_check(recipe: Recipe, output: str, console: Console) -> str:
             outcome = "INVALID"
             console.print(Text("✗", "red") + Text(f" {name:<15} {error}"), soft_wrap=True)
     return outcome
+
+
+def _passed(recipe: Recipe) -> Path:
+    """The file that is there once data and model were found good: its name is the digest of all that decides it. Files
+    count by their size and the time of their last change, so that nothing large is read."""
+    settings: dict[str, Any] = {
+        name: section.model_dump(mode="json")
+        for name, section in {"data": recipe.data, "model": recipe.model, "export": recipe.export}.items()
+    }
+    settings["distill"] = recipe.distill.model_dump(
+        mode="json", include={"method", "student", "layers", "layer_count", "hidden_weight", "relation_weight"}
+    )
+    trained = {"epochs", "learning_rate", "batch_size", "patience", "precision"}
+    settings["prune"] = recipe.prune.model_dump(mode="json", exclude=trained)
+    settings["quantize"] = recipe.quantize.model_dump(mode="json", include={"method", "scheme", "embeddings"})
+    settings["cells"] = recipe.evaluate.cells
+    encoders = [Path(name).expanduser() for name in (recipe.model.source, recipe.distill.student) if name]
+    given = [Path(str(getattr(recipe.data, name, ""))) for name in ("train", "validation", "test")]
+    files = [file for folder in encoders if folder.is_dir() for file in sorted(folder.iterdir())] + given
+    stamps = {str(file): f"{file.stat().st_size} {file.stat().st_mtime_ns}" for file in files if file.is_file()}
+    libraries = ("torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime-gpu", "onnxruntime")
+    key = cache.key_of(cache.gather(settings, stamps, "tasks.dry_run", libraries))
+    return storage.folder_of(recipe.compute.storage) / "checks" / key
 
 
 def _check_cells(recipe: Recipe, positions: int | None) -> None:

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
+import pyarrow as arrow
+from pyarrow import compute
 
 from configs.data import DataSettings
 from tasks.contracts import BadRows
@@ -15,6 +18,7 @@ from tasks.data.source import open_source
 from tasks.errors import DataError
 from tasks.label_value import in_order
 
+BATCH = 16
 ROWS = 20_000  # of each split: read in a second, and enough for a wrong column or separator to show
 
 
@@ -29,6 +33,12 @@ class Preview:
     complete: bool
     """Whether the source has no more rows than were looked at."""
     bad_rows: list[BadRows]
+    texts: list[str]
+    """Of one batch of training rows, half of it the first and half the longest."""
+    pairs: list[str] | None
+    """Their second texts, where the task has pairs."""
+    label_ids: list[int]
+    """Their labels' places among `labels`."""
 
 
 def preview(settings: DataSettings, rows: int = ROWS, seed: int = 0) -> Preview:
@@ -67,4 +77,17 @@ def preview(settings: DataSettings, rows: int = ROWS, seed: int = 0) -> Preview:
         labels={name: int(count) for name, count in zip(names, counts, strict=True)},
         complete=complete,
         bad_rows=bad.contracts(),
+        **_batch(numbered["train"]),
     )
+
+
+def _batch(table: arrow.Table) -> dict[str, list[Any] | None]:
+    lengths = compute.utf8_length(table["text"]).to_numpy()
+    longest = np.argsort(lengths, kind="stable")[::-1][: BATCH // 2]
+    rows = table.take(np.unique(np.concatenate([np.arange(min(len(table), BATCH // 2)), longest])))
+    pairs = rows["pair"].to_pylist()
+    return {
+        "texts": rows["text"].to_pylist(),
+        "pairs": None if None in pairs else pairs,
+        "label_ids": rows["label"].to_pylist(),
+    }

@@ -53,6 +53,12 @@ def made(tokenizer: PreTrainedTokenizerFast) -> Callable[[str], Export]:
     return cache(lambda kind: export(kind, tokenizer))
 
 
+@pytest.fixture(params=["bert", "distilbert", "electra", "roberta"])
+def alike(request: pytest.FixtureRequest, made: Callable[[str], Export]) -> Export:
+    """One export of each architecture whose layers are built and used as BERT's are."""
+    return made(request.param)
+
+
 @pytest.fixture(params=["albert", "bert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta"])
 def every(request: pytest.FixtureRequest, made: Callable[[str], Export]) -> Export:
     """One export of each supported architecture; xlm-roberta and camembert are roberta under other names."""

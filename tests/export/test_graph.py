@@ -27,14 +27,14 @@ def test_the_graph_answers_as_pytorch_at_every_batch_and_length(every: Export, s
     assert np.abs(difference).max() < 1e-5  # measured: 1e-6
 
 
-def test_linear_layers_and_tables_carry_their_names_and_weights(every: Export) -> None:
-    nodes = {node.name: node for node in every.graph.graph.node}
-    tensors = initializers(every.graph)
-    for name in linear_names(every.model):
+def test_linear_layers_and_tables_carry_their_names_and_weights(alike: Export) -> None:
+    nodes = {node.name: node for node in alike.graph.graph.node}
+    tensors = initializers(alike.graph)
+    for name in linear_names(alike.model):
         stored = numpy_helper.to_array(tensors[nodes[name].input[1]])
         assert nodes[name].op_type == "MatMul"
-        assert np.array_equal(stored.T, every.model.get_submodule(name).weight.detach().numpy())
-    for name, table in embeddings(every.model).items():
+        assert np.array_equal(stored.T, alike.model.get_submodule(name).weight.detach().numpy())
+    for name, table in embeddings(alike.model).items():
         stored = numpy_helper.to_array(tensors[nodes[name].input[0]])
         assert nodes[name].op_type == "Gather"
         assert np.array_equal(stored, table.weight.detach().numpy())

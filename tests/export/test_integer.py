@@ -1,5 +1,6 @@
 """What leaves is real 8 bits: stored as int8, multiplied as integers, and it answers as the model that rounds."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ SCHEMES = ["dynamic", "static"]
 
 def integer(made: Export, plan: Plan) -> onnx.ModelProto:
     graph = made.copy()
-    narrowed = lean(graph, for_cpu=plan.scheme == "dynamic")
+    narrowed = lean(graph, only=plan.first_token, for_cpu=plan.scheme == "dynamic")
     assert sorted(narrowed) == sorted(plan.first_token)
     quantize_graph(graph, made.baked(plan), plan)
     return graph
@@ -35,25 +36,25 @@ def written(graph: onnx.ModelProto, folder: Path) -> Path:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_every_linear_layer_becomes_an_integer_kernel_and_no_fp32_matrix_stays(
-    every: Export, scheme: str, tmp_path: Path
+    alike: Export, scheme: str, tmp_path: Path
 ) -> None:
-    found = count_kernels(written(integer(every, plan_of(every.model, scheme)), tmp_path))
-    assert sum(found.integer.values()) == len(linear_names(every.model))
+    found = count_kernels(written(integer(alike, plan_of(alike.model, scheme)), tmp_path))
+    assert sum(found.integer.values()) == len(linear_names(alike.model))
     assert set(found.integer) <= {"DynamicQuantizeMatMul", "MatMulIntegerToFloat"}
     assert found.float_products == []
     assert found.float_matrices == []
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_weights_are_stored_as_int8_and_only_so(every: Export, scheme: str) -> None:
-    plan = plan_of(every.model, scheme)
-    tensors = initializers(integer(every, plan))
+def test_weights_are_stored_as_int8_and_only_so(alike: Export, scheme: str) -> None:
+    plan = plan_of(alike.model, scheme)
+    tensors = initializers(integer(alike, plan))
     for name in plan.linears:
-        integers, scale = weight_grid(every.model.get_submodule(name).weight)
+        integers, scale = weight_grid(alike.model.get_submodule(name).weight)
         assert np.array_equal(numpy_helper.to_array(tensors[f"{name}.weight_int8"]), integers.T.numpy())
         assert np.allclose(numpy_helper.to_array(tensors[f"{name}.weight_scale"]), scale.numpy(), rtol=2.4e-7, atol=0)
     for name in plan.tables:
-        integers, _scale = weight_grid(every.model.get_submodule(name).weight)
+        integers, _scale = weight_grid(alike.model.get_submodule(name).weight)
         assert np.array_equal(numpy_helper.to_array(tensors[f"{name}.weight_int8"]), integers.numpy())
     matrices = {
         t.name
@@ -91,6 +92,19 @@ def test_the_file_holds_standard_operators_only(every: Export) -> None:
     for scheme in SCHEMES:
         graph = integer(every, plan_of(every.model, scheme))
         assert {node.domain for node in graph.graph.node} == {""}
+
+
+def test_a_layer_that_is_used_twice_has_its_weight_once(made: Callable[[str], Export]) -> None:
+    albert = made("albert")
+    plan = plan_of(albert.model)
+    graph = integer(albert, plan)
+    query = next(name for name in plan.linears if name.endswith("attention.query"))
+    uses = [node for node in graph.graph.node if node.name.partition("@")[0] == query]
+    assert [node.op_type for node in uses] == ["MatMulInteger"] * albert.model.config.num_hidden_layers
+    assert {node.input[1] for node in uses} == {f"{query}.weight_uint8"}
+    integers, _scale = weight_grid(albert.model.get_submodule(query).weight)
+    stored = numpy_helper.to_array(initializers(graph)[f"{query}.weight_uint8"]).astype(int) - 128
+    assert np.array_equal(stored.T, integers.numpy())
 
 
 def test_inputs_that_several_products_share_are_rounded_once(bert: Export) -> None:

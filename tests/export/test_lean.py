@@ -43,12 +43,12 @@ def test_without_it_every_layer_computes_all_tokens(bert: Export) -> None:
     assert {rows[name] for name in use_of(bert.model).first_token} == {11}
 
 
-def test_shapes_are_copied_instead_of_computed(every: Export) -> None:
-    graph = every.copy()
+def test_shapes_are_copied_instead_of_computed(alike: Export) -> None:
+    graph = alike.copy()
     copy_axes(graph)
     assert (
         Counter(node.op_type for node in graph.graph.node)["Concat"]
-        < Counter(node.op_type for node in every.graph.graph.node)["Concat"]
+        < Counter(node.op_type for node in alike.graph.graph.node)["Concat"]
     )
     shapes = [node.input[1] for node in graph.graph.node if node.op_type == "Reshape"]
     assert shapes

@@ -1,0 +1,134 @@
+"""One batch of the recipe's own data through the encoder, before anything is trained.
+
+What depends on the architecture, the tokenizer and the data together fails here, in seconds, and not after hours: the
+real encoder answers one batch, as it is and rounded to 8 bits, and learns from it once.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from configs.recipe import Recipe
+from tasks.distill.student import check_tokens, layers_kept, other_student
+from tasks.errors import HoneError, ModelError
+from tasks.model.abilities import check_abilities
+from tasks.model.check import LIBRARY_ERRORS, check_fit, in_one_line
+from tasks.model.checkpoint import load_pretrained
+from tasks.model.fake_quantization import attach, detach, plan_for
+from tasks.model.predict import Reading
+from tasks.model.text import Batch, Rows, TokenizedText, model_inputs, texts_of, tokenize
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was found."""
+
+    model_type: str
+    layers: int
+    parameters: int
+    max_positions: int | None
+    """None where nothing limits them."""
+
+
+def dry_run(recipe: Recipe, rows: Rows, labels: list[str]) -> Facts:
+    """Asks the architectures for what the recipe wants of them, and takes some rows through the real encoders.
+
+    Args:
+        rows: a batch, the longest texts among them.
+        labels: names by id.
+
+    Raises:
+        ModelError: naming the step that does not work for this encoder and these data.
+        UnsafeFileError: when loading it would take a pickle or code of the model's own.
+    """
+    model, tokenizer = load_pretrained(recipe.model, labels, seed=0)
+    facts = check_fit(recipe.model.source, model, tokenizer, recipe.model.max_length)
+    other = other_student(recipe.distill, recipe.model, labels, 0) if _has_other_student(recipe) else None
+    check_abilities(recipe, model.config.model_type, other and other[0].config.model_type)
+    if recipe.distill.method != "none" and other is None:
+        layers_kept(recipe.distill, model.config.num_hidden_layers)
+    one_step(recipe.model.source, model, tokenizer, rows, recipe.model.max_length)
+    if other is not None:
+        check_tokens(recipe.distill, tokenizer, other[1], texts_of(rows))
+        one_step(recipe.distill.student, *other, rows, recipe.model.max_length)
+    return Facts(facts["model_type"], facts["layers"], facts["parameters"], facts["max_positions"])
+
+
+def one_step(source: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, rows: Rows, length: int) -> None:
+    """Has the encoder answer a batch and learn from it once; its weights stay as they are.
+
+    Raises:
+        ModelError: when it cannot, or when what it answers is not finite.
+    """
+    text = tokenize(tokenizer, rows, length)
+    check_ids(source, model, text)
+    with _step(source, "one batch of the data, forward, backward and rounded,"):
+        batch = _reading(tokenizer, text).batch(np.arange(len(text)))
+        model.train()
+        try:
+            loss = _loss(model, batch)
+            loss.backward()
+            with torch.no_grad():
+                plan = plan_for(model, "dynamic", tables=True)
+                _loss(attach(model, plan), batch)
+                detach(model)
+        finally:
+            model.eval()
+            model.zero_grad()
+        if not bool(torch.isfinite(loss)):
+            raise ModelError(
+                f"model.source = '{source}': one batch of the data gives a loss of {float(loss)}: its weights cannot "
+                "be trained; take another checkpoint of it"
+            )
+
+
+def check_ids(source: str, model: PreTrainedModel, text: TokenizedText) -> None:
+    """Whether the model has a row for every token and every token type of these texts.
+
+    Raises:
+        ModelError: when it has not.
+    """
+    words = int(model.get_input_embeddings().num_embeddings)  # type: ignore[arg-type, union-attr]
+    if len(text.ids) and int(text.ids.max()) >= words:
+        raise ModelError(
+            f"model.source = '{source}': its tokenizer gives token {int(text.ids.max())}, and its model knows {words}: "
+            "they do not belong together; take tokenizer and model from the same place"
+        )
+    kinds = getattr(model.config, "type_vocab_size", None)
+    if text.type_ids is not None and kinds is not None and len(text) and int(text.type_ids.max()) >= kinds:
+        raise ModelError(
+            f"model.source = '{source}': its tokenizer gives {int(text.type_ids.max()) + 1} token types, and its model "
+            f"knows {kinds}: take tokenizer and model from the same place"
+        )
+
+
+def _loss(model: PreTrainedModel, batch: Batch) -> Tensor:
+    logits = model(**model_inputs(batch)).logits
+    return nn.functional.cross_entropy(logits.float(), batch["labels"], reduction="sum")
+
+
+def _reading(tokenizer: PreTrainedTokenizerFast, text: TokenizedText) -> Reading:
+    return Reading(tokenizer, text)
+
+
+def _has_other_student(recipe: Recipe) -> bool:
+    return recipe.distill.method != "none" and bool(recipe.distill.student)
+
+
+@contextmanager
+def _step(source: str, what: str) -> Iterator[None]:
+    """Says which step it was that a library could not do."""
+    try:
+        yield
+    except HoneError:
+        raise
+    except LIBRARY_ERRORS as error:
+        raise ModelError(
+            f"model.source = '{source}': {what} does not work for this encoder: {type(error).__name__}: "
+            f"{in_one_line(error)}: take another encoder, or one whose tokenizer and model belong together"
+        ) from error
