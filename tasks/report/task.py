@@ -85,9 +85,11 @@ def publish_report(
 
 
 def _show(report: dict[str, Any], registered: RegisteredVersion) -> None:
-    """The table, the plots and the ways to MLflow, as artifacts of the flow run."""
+    """The table with the way to the report, the plots and the ways to MLflow, as artifacts of the flow run."""
     prefix = re.sub(r"[^a-z0-9]+", "-", report["name"].lower())
-    about = f"{report['verdict']}: {report['folder']}/report.html"
+    page = pages.artifact_page(report["mlflow_run_id"], "report.html")
+    where = f"[the whole report]({page})" if page else f"the whole report is {report['folder']}/report.html"
+    about = f"{report['verdict']}: {where}"
     create_markdown_artifact(summary_markdown(report), key=f"{prefix}-report", description=about)
     plots = {"accuracy-against-latency": ("test accuracy against latency", accuracy_against_latency(report))}
     for stage, svg in learning_curves(report).items():

@@ -14,6 +14,12 @@ def run_page(run_id: str) -> str:
     return f"{base}/#/experiments/{server.client().get_run(run_id).info.experiment_id}/runs/{run_id}"
 
 
+def artifact_page(run_id: str, file: str) -> str:
+    """The page that shows a file of a run; empty where no server has it."""
+    page = run_page(run_id)
+    return f"{page}/artifacts/{quote(file)}" if page else ""
+
+
 def version_page(name: str, version: str) -> str:
     """The page of a version in the registry; empty where no server has it."""
     base = _base()

@@ -174,7 +174,7 @@ def test_an_answer_and_the_deadline_at_once_are_one_decision(model: Model, repor
         start(client, run, recipe_of(early), "1", report)
         client.set_flow_run_state(run, Scheduled(), force=True)  # as where its end was lost on the way
         start(client, run, recipe_of(early), "1", report)
-        assert [entry.action for entry in change.records(early)] == ["promote"]
+        assert [entry.action for entry in change.records(early)] == ["refuse", "promote"]  # once each
 
 
 def test_the_end_of_a_run_that_was_deleted_is_no_error(model: Model, report: dict[str, Any]) -> None:

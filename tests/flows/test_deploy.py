@@ -366,6 +366,8 @@ def test_the_run_shows_progress_the_table_the_plots_and_the_ways_to_mlflow(here:
         assert found[f"tiny-{plot}"]["type"] == "image"
         assert found[f"tiny-{plot}"]["data"].startswith("data:image/svg+xml;base64,")
     report = json.loads((here.folder / "runs" / "tiny" / "latest" / "report.json").read_text())
+    link = f"/runs/{report['mlflow_run_id']}/artifacts/report.html)"
+    assert link in found["tiny-report"]["description"]
     assert f"{here.site.mlflow_url}/#/experiments/" in found["tiny-mlflow-run"]["data"]
     assert f"/runs/{report['mlflow_run_id']})" in found["tiny-mlflow-run"]["data"]
     assert f"{here.site.mlflow_url}/#/models/tiny/versions/1" in found["tiny-registry-version"]["data"]
