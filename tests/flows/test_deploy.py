@@ -220,7 +220,7 @@ def test_a_second_up_finds_it_running_and_starts_nothing(here: Here) -> None:
     done = here.up()
     assert (done.returncode, "all of it runs already" in done.stdout) == (0, True)
     other = here.hone("up", "--detach", "--prefect-port", "14203")
-    assert (other.returncode, "all of it runs already, on the ports" in other.stdout) == (2, True)
+    assert (other.returncode, "all of it runs already, on the ports" in other.stderr) == (2, True)
     assert read_records(here.site.services) == before
 
 
