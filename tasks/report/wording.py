@@ -38,6 +38,8 @@ SPOILT = {
 DIRECTIONS = {"at_least": "at least", "at_most": "at most", "above": "above"}
 MARKS = {"ACCEPTED": "✓", "REJECTED": "✗", "INCONCLUSIVE": "?", "": "–"}
 MISSING = "–"
+BADLY_CALIBRATED = 0.1
+"""Calibration error beyond which the report says so, whatever the recipe asks."""
 PREFERRED_CELL = (1, 32)
 SAMPLES_FOR_P99 = 300  # of which the slowest three lie beyond it
 Check = dict[str, Any]
