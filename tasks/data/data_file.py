@@ -63,7 +63,7 @@ class DataFile:
         self.digest = f"sha256:{total.hexdigest()}"
 
     @contextmanager
-    def bytes(self) -> Iterator[BinaryIO]:
+    def whole(self) -> Iterator[BinaryIO]:
         """The file itself, to read from anywhere in it; the same one to the end, whatever its name stands for then."""
         with self.path.open("rb") as file:
             yield file

@@ -79,7 +79,7 @@ def read_parquet(file: DataFile, settings: DataSettings, split: str, bad: BadRow
         DataError: when a column is absent, or the file is not Parquet or damaged.
     """
     try:
-        with file.bytes() as stream, parquet.ParquetFile(stream) as table:
+        with file.whole() as stream, parquet.ParquetFile(stream) as table:
             check_columns(str(file.path), table.schema_arrow.names, settings)
             batches = table.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(used_columns(settings))))
             yield from rows_of_batches(batches, str(file.path), settings)
