@@ -20,8 +20,7 @@ from tasks.model.abilities import check_abilities
 from tasks.model.check import LIBRARY_ERRORS, check_fit, in_one_line
 from tasks.model.checkpoint import load_pretrained
 from tasks.model.fake_quantization import attach, detach, plan_for
-from tasks.model.predict import Reading
-from tasks.model.text import Batch, Rows, TokenizedText, model_inputs, texts_of, tokenize
+from tasks.model.text import Batch, Rows, TokenizedText, make_batch, model_inputs, texts_of, tokenize
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def one_step(source: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizer
     text = tokenize(tokenizer, rows, length)
     check_ids(source, model, text)
     with _step(source, "one batch of the data, forward, backward and rounded,"):
-        batch = _reading(tokenizer, text).batch(np.arange(len(text)))
+        batch = make_batch(text, np.arange(len(text)), int(tokenizer.pad_token_id), "cpu")
         model.train()
         try:
             loss = _loss(model, batch)
@@ -110,10 +109,6 @@ def check_ids(source: str, model: PreTrainedModel, text: TokenizedText) -> None:
 def _loss(model: PreTrainedModel, batch: Batch) -> Tensor:
     logits = model(**model_inputs(batch)).logits
     return nn.functional.cross_entropy(logits.float(), batch["labels"], reduction="sum")
-
-
-def _reading(tokenizer: PreTrainedTokenizerFast, text: TokenizedText) -> Reading:
-    return Reading(tokenizer, text)
 
 
 def _has_other_student(recipe: Recipe) -> bool:
