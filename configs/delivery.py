@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import AliasChoices, Field, StringConstraints, field_validator
 
 from configs.section import Section
 
@@ -84,9 +84,11 @@ class GateSettings(Section):
     """Slices by length in words, of about equal size; 0 makes none. data.slice_columns adds others."""
     min_slice_rows: int = Field(100, ge=1)
     """A smaller slice is reported and does not decide."""
-    beat_baseline: bool = Field(True, title="Beat the baseline")
+    beat_baseline: bool = Field(
+        True, title="Beat the baseline", validation_alias=AliasChoices("beat_baseline", "beat_floor")
+    )
     """It, and the teacher, have to be more accurate than TF-IDF with logistic regression: being as good as a teacher
-    that is no better shows nothing."""
+    that is no better shows nothing. (Recipes of before say beat_floor.)"""
     min_accuracy: float | None = Field(None, ge=0, le=1, title="Least accuracy")
     """Least test accuracy."""
     min_accuracy_kept: float | None = Field(None, ge=0, le=2, title="Least accuracy kept")

@@ -90,7 +90,7 @@ def _check_server(api: str) -> str:
         answer = httpx.get(
             f"{api.rstrip('/')}/health",
             headers=headers,
-            auth=tuple(login.get_secret_value().split(":", 1)) if login else None,  # type: ignore[arg-type]
+            auth=tuple(login.get_secret_value().split(":", 1)) if login else None,
             timeout=ANSWER_SECONDS,
         )
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:

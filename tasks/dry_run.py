@@ -20,6 +20,7 @@ from tasks.model.abilities import check_abilities
 from tasks.model.check import LIBRARY_ERRORS, check_fit, in_one_line
 from tasks.model.checkpoint import load_pretrained
 from tasks.model.fake_quantization import attach, detach, plan_for
+from tasks.model.source import resolve_source
 from tasks.model.text import Batch, Rows, TokenizedText, make_batch, model_inputs, texts_of, tokenize
 
 
@@ -47,7 +48,10 @@ def dry_run(recipe: Recipe, rows: Rows, labels: list[str]) -> Facts:
     """
     model, tokenizer = load_pretrained(recipe.model, labels, seed=0)
     facts = check_fit(recipe.model.source, model, tokenizer, recipe.model.max_length)
-    other = other_student(recipe.distill, recipe.model, labels, 0) if _has_other_student(recipe) else None
+    other = None
+    if _has_other_student(recipe):
+        folder = resolve_source(recipe.distill.student, recipe.distill.student_revision, "distill.student")
+        other = other_student(folder, recipe.model, labels, 0)
     check_abilities(recipe, model.config.model_type, other and other[0].config.model_type)
     if recipe.distill.method != "none" and other is None:
         layers_kept(recipe.distill, model.config.num_hidden_layers)
@@ -92,7 +96,7 @@ def check_ids(source: str, model: PreTrainedModel, text: TokenizedText) -> None:
     Raises:
         ModelError: when it has not.
     """
-    words = int(model.get_input_embeddings().num_embeddings)  # type: ignore[arg-type, union-attr]
+    words = int(model.get_input_embeddings().num_embeddings)  # type: ignore[arg-type]
     if len(text.ids) and int(text.ids.max()) >= words:
         raise ModelError(
             f"model.source = '{source}': its tokenizer gives token {int(text.ids.max())}, and its model knows {words}: "

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import Any, BinaryIO
 
 from tasks.data.rows import BadRowLog
 from tasks.errors import DataError
@@ -83,16 +83,16 @@ class DataFile:
                 "undecodable", f"{self.path} looks like {seen}: set data.encoding={seen}, or convert it to UTF-8"
             )
 
-    def _unpacked(self, whole: io.BufferedReader) -> IO[bytes]:
+    def _unpacked(self, whole: "io.BufferedReader[Any]") -> "io.BufferedReader[Any]":
         head = whole.peek(HEAD)
         for mark, advice in REFUSED.items():
             if head.startswith(mark):
                 raise DataError(f"{self.path}: {advice}")
-        opener = next((found for mark, found in PACKED.items() if head.startswith(mark)), None)
-        return io.BufferedReader(opener(whole)) if opener else whole  # type: ignore[arg-type]
+        opener: Any = next((found for mark, found in PACKED.items() if head.startswith(mark)), None)
+        return io.BufferedReader(opener(whole)) if opener else whole
 
-    def _in_utf8(self, stream: IO[bytes]) -> Iterator[bytes]:
-        head: bytes = stream.peek(HEAD)[:HEAD]  # type: ignore[attr-defined]
+    def _in_utf8(self, stream: "io.BufferedReader[Any]") -> Iterator[bytes]:
+        head: bytes = stream.peek(HEAD)[:HEAD]
         encoding = self._encoding
         if encoding == "auto":
             encoding = next((found for mark, found in MARKS.items() if head.startswith(mark)), "")
@@ -108,7 +108,7 @@ class DataFile:
         return _encoded_again(stream, encoding)
 
 
-def _encoded_again(stream: IO[bytes], encoding: str) -> Iterator[bytes]:
+def _encoded_again(stream: "io.BufferedReader[Any]", encoding: str) -> Iterator[bytes]:
     text = io.TextIOWrapper(stream, encoding, errors="hone.undecodable", newline="\n")
     try:
         for line in text:

@@ -81,7 +81,7 @@ def preview(settings: DataSettings, rows: int = ROWS, seed: int = 0) -> Preview:
     )
 
 
-def _batch(table: arrow.Table) -> dict[str, list[Any] | None]:
+def _batch(table: arrow.Table) -> dict[str, Any]:
     lengths = compute.utf8_length(table["text"]).to_numpy()
     longest = np.argsort(lengths, kind="stable")[::-1][: BATCH // 2]
     rows = table.take(np.unique(np.concatenate([np.arange(min(len(table), BATCH // 2)), longest])))

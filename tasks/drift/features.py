@@ -16,7 +16,7 @@ _WORD = re.compile(r"\w+")
 
 def words(text: str) -> list[str]:
     """The words of a text, in small letters and without punctuation."""
-    found = []
+    found: list[str] = []
     for word in words_of(text.lower()):
         found += [word] if is_unspaced(word) else _WORD.findall(word)
     return found

@@ -142,7 +142,7 @@ def _load_pytorch(folder: Path, order: dict[str, Any], cells: list[dict[str, np.
     forms: dict[str, Any] = {"fp32": model}
     calls: dict[str, Call] = {}
     if any(name.startswith("bf16") for name in variants):
-        forms["bf16"] = copy.deepcopy(model).to(torch.bfloat16)
+        forms["bf16"] = torch.nn.Module.to(copy.deepcopy(model), torch.bfloat16)
     for name in variants:
         if not name.endswith(COMPILED):
             calls[name] = partial(_ask_pytorch, forms[name], device)

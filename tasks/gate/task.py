@@ -5,7 +5,7 @@ from typing import Any
 from prefect import task
 
 from tasks import evidence, store, tracking
-from tasks.contracts import ChampionAnswers, EvaluationReport, PreparedData, Verdict
+from tasks.contracts import ChampionAnswers, Check, EvaluationReport, PreparedData, Verdict
 from tasks.errors import RegistryError
 from tasks.gate.advice import row_source
 from tasks.gate.looks import Look, next_look, not_counted, rows_digest
@@ -28,8 +28,8 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
         from tasks.gate import checks as demands
         from tasks.gate.baseline import baseline_checks
         from tasks.gate.champion import champion_checks
+        from tasks.gate.decision import Claim, verdict_of
         from tasks.gate.decision import decide as decided
-        from tasks.gate.decision import verdict_of
         from tasks.gate.old_data import old_data_checks
         from tasks.gate.quality import predictions, quality_checks
         from tasks.gate.slices import slice_checks, slices_of
@@ -39,7 +39,7 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
         labels = evidence.read_labels(folder)
         answered = predictions(evidence.read_logits(folder, report.selected))
         teacher = predictions(evidence.read_logits(folder, report.reference))
-        found = demands.exact_checks(settings, report)
+        found: list[Check | Claim] = [*demands.exact_checks(settings, report)]
         found += quality_checks(labels, answered, {"teacher": teacher}, settings, seed, more)
         found += champion_checks(settings, champion, labels, answered, seed, more)
         found += old_data_checks(settings, champion, seed)

@@ -173,7 +173,7 @@ def takes_token_types(config: PretrainedConfig) -> bool:
     kinds = getattr(config, "type_vocab_size", None)
     if kinds is not None:
         return int(kinds) > 1
-    model = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
+    model: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
     return "token_type_ids" in inspect.signature(model.forward).parameters
 
 

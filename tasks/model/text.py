@@ -186,4 +186,5 @@ def sequential_batches(lengths: npt.NDArray[np.int64], batch_size: int) -> list[
 
 
 def _keys(rows: Rows) -> list[bytes]:
-    return list(map(text_key, rows.texts, rows.pairs or [None] * len(rows)))
+    pairs = rows.pairs if rows.pairs is not None else [None] * len(rows)
+    return [text_key(text, pair) for text, pair in zip(rows.texts, pairs, strict=True)]

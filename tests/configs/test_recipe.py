@@ -173,3 +173,9 @@ def test_a_student_named_by_its_layers_and_by_their_number_is_told_when_the_two_
     with pytest.raises(RecipeError, match=r"distill.layers names 2 layers, \[1, 3\], and distill.layer_count is 3"):
         parse_recipe(minimal(distill={"layers": [1, 3], "layer_count": 3}))
     parse_recipe(minimal(distill={"layers": [1, 3], "layer_count": 2}))
+
+
+def test_a_setting_that_was_renamed_is_known_by_its_old_name_too() -> None:
+    tree = {"data": {"source": "docstrings"}, "model": {"source": "x"}, "gate": {"beat_floor": False}}
+    assert parse_recipe(tree).gate.beat_baseline is False
+    assert "beat_floor" not in parse_recipe(tree).gate.model_dump()
