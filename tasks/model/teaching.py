@@ -21,12 +21,13 @@ from tasks.model.anatomy import embeddings, layer_parts
 from tasks.model.asking import recorded
 from tasks.model.checkpoint import load_model, load_tokenizer, save_model
 from tasks.model.learner import TrainingJob
+from tasks.model.projections import Weights, fit, new_projections, read_projections, write_projections
 from tasks.model.teacher_outputs import TeacherOutputs
 from tasks.model.text import Batch, Rows, TokenizedText, model_inputs, read_split, tokenize
 
 
 class Lesson(nn.Module):
-    """A student and its losses. Where its width is not the teacher's, projections train along and are left behind."""
+    """A student and its losses. Where its width is not the teacher's, projections train along (see `projections`)."""
 
     def __init__(
         self,
@@ -35,20 +36,24 @@ class Lesson(nn.Module):
         loss: DistillSettings,
         teacher_layers: list[int],
         seed: int,
+        trained: Weights | None = None,
     ) -> None:
+        """
+        Args:
+            seed: of projections that are new.
+            trained: what `read_projections` found beside the student.
+        """
         super().__init__()
         self.student = student
         self._teacher = teacher
         self._loss = loss
         self._teacher_layers = teacher_layers
-        self.projections = nn.ModuleDict()
-        width = student.config.hidden_size
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            for place, layer in enumerate(teacher_layers if loss.hidden_weight else []):
-                teacher_width = teacher.width(f"hidden-{layer}.npy")
-                if teacher_width != width:
-                    self.projections[str(place)] = nn.Linear(width, teacher_width)
+        self.projections = new_projections(student, teacher, teacher_layers if loss.hidden_weight else [], seed)
+        self.trained = not self.projections
+        """Whether hidden states are compared as they are, or through projections that were trained."""
+        if fit(trained or {}, self.projections):
+            self.projections.load_state_dict(trained or {})
+            self.trained = True
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Sums over the batch's rows: `loss`, and the parts it is made of, unweighted."""
@@ -93,8 +98,8 @@ class TeachingLearner:
 
     student: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
-    module: nn.Module
-    """The lesson."""
+    module: Lesson
+    """The student and its losses."""
     train: TokenizedText
     validation: TokenizedText
     texts: int
@@ -119,11 +124,15 @@ class TeachingLearner:
 
     def after_step(self) -> None:
         """Whatever the stage holds."""
+        self.module.trained = True
         self.hold()
 
     def save(self, folder: Path) -> None:
-        """The student alone: config, safetensors, tokenizer."""
+        """The student: config, safetensors, tokenizer; and in a folder of their own the projections it was taught
+        through, where a step has trained them."""
         save_model(self.student, self.tokenizer, folder)
+        if self.module.trained:
+            write_projections(self.module.projections.state_dict(), folder)
 
 
 def lesson_arguments(
@@ -180,7 +189,8 @@ def make_learner(job: TrainingJob, device: torch.device) -> TeachingLearner:
             f"{student.config.num_hidden_layers} layers: name one for each"
         )
     _settle(student, loss)
-    lesson = Lesson(student, teacher, loss, layers, job.seed).to(device)
+    trained = read_projections(job.arguments["student"])
+    lesson = Lesson(student, teacher, loss, layers, job.seed, trained).to(device)
     return TeachingLearner(student, tokenizer, lesson, train, validation, texts=int((train.labels >= 0).sum()))
 
 

@@ -15,6 +15,7 @@ from tasks.model.anatomy import SUPPORTED, layer_parts
 from tasks.model.asking import Progress
 from tasks.model.checkpoint import load_model, load_tokenizer, save_model
 from tasks.model.optimizer import arithmetic
+from tasks.model.projections import of_layers, read_projections, write_projections
 from tasks.model.teacher_outputs import TeacherOutputs
 from tasks.model.teaching import Lesson
 from tasks.model.text import Batch, make_batch, sequential_batches, tokenize
@@ -42,7 +43,8 @@ def cut(
 
     Args:
         outputs: folder that `teacher_outputs.prepare` returned.
-        loss: the loss whose gradient says what matters.
+        loss: the loss whose gradient says what matters. Hidden states have no part in it where they are compared
+            through projections that nobody has trained.
         student_layers: for each layer of the student, the teacher's layer it is matched with.
 
     Returns:
@@ -53,7 +55,7 @@ def cut(
     """
     model, tokenizer = load_model(student), load_tokenizer(student)
     model.to("cuda" if torch.cuda.is_available() else "cpu")  # type: ignore[arg-type]
-    teacher = TeacherOutputs(outputs)
+    teacher, projections = TeacherOutputs(outputs), read_projections(student)
     rows = teacher.rows()
     if settings.vocabulary == "seen":
         tokenizer = trim_vocabulary(model, tokenizer, rows, max_length, settings.vocabulary_extra)
@@ -68,7 +70,11 @@ def cut(
             on_progress(done, len(chosen), "weighing the parts")
 
     def measure(cut_so_far: PreTrainedModel, kept: list[int]) -> Importance:
-        lesson = Lesson(cut_so_far, teacher, loss, [student_layers[place] for place in kept], seed).to(model.device)
+        layers, trained = [student_layers[place] for place in kept], of_layers(projections, kept)
+        lesson = Lesson(cut_so_far, teacher, loss, layers, seed, trained)
+        if not lesson.trained:
+            lesson = Lesson(cut_so_far, teacher, loss.model_copy(update={"hidden_weight": 0.0}), layers, seed)
+        lesson.to(model.device)
 
         def loss_of(batch: Batch) -> Tensor:
             with arithmetic(settings.precision, model.device):
@@ -78,6 +84,7 @@ def cut(
 
     kept = TECHNIQUES[settings.method].remove(model, settings, measure)
     save_model(model.cpu(), tokenizer, destination)
+    write_projections(of_layers(projections, kept), destination)
     return [student_layers[place] for place in kept]
 
 

@@ -12,6 +12,7 @@ from tasks.model import losses
 from tasks.model.anatomy import embeddings
 from tasks.model.checkpoint import load_model, load_pretrained, load_tokenizer, save_model
 from tasks.model.learner import TrainingJob
+from tasks.model.projections import FILE, fit, of_layers, read_projections, write_projections
 from tasks.model.teacher_outputs import TeacherOutputs
 from tasks.model.teaching import Lesson, lesson_arguments, make_learner
 from tasks.model.text import make_batch
@@ -185,12 +186,51 @@ def test_predict_is_in_evaluation_mode_in_fp32_and_without_gradients(place):
     assert not logits.requires_grad
 
 
-def test_what_is_saved_is_the_student_alone(place, tmp_path):
+def test_what_is_saved_loads_as_the_student_alone(place, tmp_path):
     learner = make_learner(job(place, "narrow"), torch.device("cpu"))
+    learner.after_step()
     learner.save(tmp_path / "saved")
+    assert (tmp_path / "saved" / FILE).is_file()
     saved = load_model(tmp_path / "saved")
     assert set(saved.state_dict()) == set(learner.student.state_dict())
     assert all(torch.equal(value, learner.student.state_dict()[name]) for name, value in saved.state_dict().items())
+
+
+def test_the_next_stage_goes_on_with_the_projections_that_were_trained(place):
+    first = make_learner(job(place, "narrow"), torch.device("cpu"))
+    with torch.no_grad():
+        for parameter in first.module.projections.parameters():
+            parameter.add_(1)
+    first.after_step()
+    first.save(place / "taught")
+    second = make_learner(job(place, "taught"), torch.device("cpu"))
+    assert second.module.trained
+    taught = second.module.projections.state_dict()
+    assert all(torch.equal(value, taught[name]) for name, value in first.module.projections.state_dict().items())
+    second.save(place / "taught-again")  # as it was found: the best epoch may be the one before the first
+    assert read_projections(place / "taught-again").keys() == taught.keys()
+
+
+@pytest.mark.parametrize(("student", "steps"), [("narrow", 0), ("student", 1)])
+def test_projections_that_are_untrained_or_not_needed_are_not_kept(place, tmp_path, student, steps):
+    learner = make_learner(job(place, student), torch.device("cpu"))
+    for _ in range(steps):
+        learner.after_step()
+    learner.save(tmp_path / "saved")
+    assert not (tmp_path / "saved" / FILE).parent.exists()
+    assert read_projections(tmp_path / "saved") == {}
+
+
+def test_projections_of_another_shape_or_half_a_file_are_none(place, tmp_path):
+    learner = make_learner(job(place, "narrow"), torch.device("cpu"))
+    weights = dict(learner.module.projections.state_dict())
+    assert fit(weights, learner.module.projections)
+    assert not fit({**weights, "0.bias": torch.zeros(3)}, learner.module.projections)
+    assert not fit(of_layers(weights, [1]), learner.module.projections)
+    assert torch.equal(of_layers(weights, [1])["0.weight"], weights["1.weight"])
+    write_projections(weights, tmp_path)
+    (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:40])
+    assert read_projections(tmp_path) == {}
 
 
 def test_a_student_with_other_tokens_cannot_match_hidden_states(place):

@@ -1,5 +1,6 @@
 """The cut, from folder to folder."""
 
+import shutil
 from pathlib import Path
 from typing import get_args
 
@@ -7,15 +8,18 @@ import numpy as np
 import pytest
 import torch
 
+import tasks.prune.cut
 import tests.prune
 from configs.model import DistillSettings, PruneSettings
 from tasks.model.anatomy import layer_parts
 from tasks.model.checkpoint import load_model, load_tokenizer
 from tasks.model.learner import TrainingJob
+from tasks.model.projections import new_projections, read_projections, write_projections
 from tasks.model.teacher_outputs import TeacherOutputs
 from tasks.model.teaching import lesson_arguments, make_learner
 from tasks.model.text import make_batch, tokenize
 from tasks.prune.cut import counted, cut, rows_to_weigh
+from tasks.prune.importance import importance
 from tasks.prune.techniques import TECHNIQUES
 from tests.model.teaching_fixtures import ask_teacher, write_data, write_teacher
 
@@ -27,6 +31,7 @@ def place(tmp_path_factory) -> Path:
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("cut")
     write_teacher(folder / "teacher")
+    write_teacher(folder / "narrow", seed=1, layers=2, hidden=24)
     write_data(folder / "data")
     return folder
 
@@ -35,15 +40,15 @@ def outputs(place: Path) -> Path:
     return ask_teacher(place / "storage", place / "teacher", place / "data", LOSS, [0, 1, 2])
 
 
-def cut_to(place: Path, name: str, **settings) -> tuple[Path, list[int]]:
-    """Cuts the teacher, as its own student, with a file of its own."""
+def cut_to(place: Path, name: str, student: str = "teacher", layers=(0, 1, 2), **settings) -> tuple[Path, list[int]]:
+    """Cuts the teacher, as its own student, or another one."""
     left = cut(
-        place / "teacher",
+        place / student,
         place / name,
         outputs=outputs(place),
         settings=PruneSettings(**{"head_fraction": 0, "neuron_fraction": 0, **settings}),
         loss=LOSS,
-        student_layers=[0, 1, 2],
+        student_layers=list(layers),
         max_length=32,
         seed=0,
         on_progress=lambda done, total, note: None,
@@ -109,6 +114,52 @@ def test_hidden_states_stay_aligned_with_the_teachers_after_trimming(place):
     found = learner.module(make_batch(learner.train, np.arange(0, 80, 3), learner.tokenizer.pad_token_id, "cpu"))
     assert found["hidden_loss"].item() < 1e-3
     assert found["soft_loss"].item() < 1e-3
+
+
+@pytest.fixture
+def weighed(monkeypatch) -> list[torch.Tensor]:
+    """The importance of the first layer's neurons, each time it is measured."""
+    found = []
+
+    def spy(*arguments):
+        measured = importance(*arguments)
+        found.append(measured.neurons[0])
+        return measured
+
+    monkeypatch.setattr(tasks.prune.cut, "importance", spy)
+    return found
+
+
+def test_importance_counts_hidden_states_through_trained_projections_alone(place, weighed, monkeypatch):
+    settings = {"neuron_fraction": 0.5, "neuron_multiple": 8}
+    cut_to(place, "untrained", "narrow", (0, 2), **settings)
+    monkeypatch.setattr("tests.prune.test_cut.LOSS", LOSS.model_copy(update={"hidden_weight": 0.0}))
+    cut_to(place, "by-predictions", "narrow", (0, 2), **settings)
+    monkeypatch.undo()
+    assert torch.equal(weighed[0], weighed[1])
+
+
+def test_importance_through_trained_projections_is_theirs_and_the_same_each_time(place, weighed):
+    shutil.copytree(place / "narrow", place / "taught")
+    student, teacher = load_model(place / "taught"), TeacherOutputs(outputs(place))
+    trained = {
+        name: weight * 3 for name, weight in new_projections(student, teacher, [0, 2], seed=5).state_dict().items()
+    }
+    settings = {"neuron_fraction": 0.5, "neuron_multiple": 8}
+    cut_to(place, "untrained", "narrow", (0, 2), **settings)
+    write_projections(trained, place / "taught")
+    for name in ("one", "two"):
+        cut_to(place, name, "taught", (0, 2), **settings)
+    assert not torch.allclose(weighed[0], weighed[1])
+    assert torch.equal(weighed[1], weighed[2])
+    assert read_projections(place / "untrained") == {}
+    kept = read_projections(place / "one")
+    assert all(torch.equal(weight, trained[name]) for name, weight in kept.items())
+    assert kept.keys() == trained.keys()
+    folder, left = cut_to(place, "shallow", "taught", (0, 2), layer_fraction=0.5)
+    [place_left] = [(0, 2).index(layer) for layer in left]
+    assert torch.equal(read_projections(folder)["0.weight"], trained[f"{place_left}.weight"])
+    load_model(folder)
 
 
 def test_importance_is_weighed_on_labelled_rows_drawn_with_the_seed():
