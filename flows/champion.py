@@ -113,6 +113,8 @@ def _show(console: Console, made: PromotionRecord) -> str:
 
 
 def _who(record: PromotionRecord) -> str:
+    if record.action == "outside":  # nobody said who it was
+        return record.who
     return f"{record.who} ({f'known to {record.vouched_by}' if record.vouched_by else 'claimed'})"
 
 

@@ -100,7 +100,10 @@ def test_the_history_is_one_row_for_each_entry(console: Console) -> None:
     )
     console.print(history_table([made, moved]))
     lines = [" ".join(line.split()) for line in printed(console).splitlines()]
-    assert "7 2026-11-21 12:34:56 promote none → 12 al[i]ce REJECTED 01234567 the [bold]customer[/] waits lost" in lines
+    assert (
+        "7 2026-11-21 12:34:56 promote none → 12 al[i]ce (claimed) REJECTED 01234567 the [bold]customer[/] waits lost"
+        in lines
+    )
     assert "8 2026-11-21 12:34:56 outside 12 → none unknown - - - took effect" in lines
 
 
@@ -111,7 +114,7 @@ def test_the_history_is_printed_by_the_command(model: Model, storage: Path) -> N
     done = hone("history", name, "--storage", str(storage))
     assert done.returncode == 0, done.stderr
     rows = [" ".join(line.split()) for line in done.stdout.splitlines()]
-    assert any("promote none → 1 alice ACCEPTED" in row for row in rows)
+    assert any("promote none → 1 alice (claimed) ACCEPTED" in row for row in rows)
     assert any("outside 1 → 2 unknown - - the alias was moved outside Hone took effect" in row for row in rows)
     assert len(tracking.changes(name)) == 1
 
