@@ -12,6 +12,8 @@ QualityMetric = Literal["accuracy", "macro_f1", "precision", "recall"]
 Perturbation = Literal["typos", "case", "punctuation"]
 STORAGE_PATTERN = r"^(s3://[a-z0-9][a-z0-9.-]+(/[^/?#]+)*/?|file:///.+|[^:]+(:[^/:][^:]*)*)$"
 """A bucket and a prefix in it, or a folder; no other scheme."""
+MODEL_NAME_PATTERN = r"^([^/:']*|[^/:\"]*)$"
+"""MLflow refuses / and : in a name, and cannot search for one that holds both kinds of quotes."""
 Texts = Literal["shown", "hashed", "none"]
 Cell = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*x[1-9]\d*$")]
 
@@ -134,8 +136,8 @@ class RegisterSettings(Section):
 
     enabled: bool = True
     """Make an accepted model a version in MLflow's registry."""
-    model_name: str = Field("", pattern=r"^[^/:]*$")
-    """Name in the registry; empty: the recipe's name."""
+    model_name: str = Field("", max_length=256, json_schema_extra={"pattern": MODEL_NAME_PATTERN})
+    """Name in the registry, without / and : and without both kinds of quotes; empty: the recipe's name."""
     promote: Literal["never", "approval", "auto"] = "never"
     """auto makes an accepted version the champion at once; approval asks a person in the deployment's run, and where
     there is no server leaves it to `hone promote`."""
@@ -144,6 +146,21 @@ class RegisterSettings(Section):
     keep_rejected: bool = False
     """Make a rejected model a version too, without an alias: a person can promote it with a reason. One that is
     inconclusive always becomes such a version; one that does not serve never does."""
+
+    @field_validator("model_name")
+    @classmethod
+    def _name_that_mlflow_takes(cls, value: str) -> str:
+        wrong = [f"'{letter}'" for letter in "/:" if letter in value]
+        if "'" in value and '"' in value:
+            wrong.append("both kinds of quotes")
+        if value and not value.strip(" ."):
+            wrong.append("nothing but dots and blanks")
+        if wrong:
+            raise ValueError(
+                f"register.model_name = {value!r}: it holds {' and '.join(wrong)}, which MLflow's registry does not "
+                "take; leave that out, or leave the name empty for the recipe's own"
+            )
+        return value
 
 
 class ReportSettings(Section):

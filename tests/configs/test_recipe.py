@@ -1,11 +1,13 @@
 """A recipe is a YAML file, a typed model and a flow parameter, and they are the same thing."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
+from configs.delivery import MODEL_NAME_PATTERN
 from configs.recipe import Recipe, RecipeError, load_recipe, parse_recipe
 from configs.section import Section
 
@@ -102,6 +104,9 @@ def test_overrides_are_yaml_and_win_over_the_file(recipe_file: Path) -> None:
             r"compute\.storage = 'gs://team/hone': give a folder, or .* s3://BUCKET/PREFIX",
         ),
         ("compute.storage=s3://", r"compute\.storage = 's3://': give a folder, or a bucket"),
+        ("register.model_name=a/b:c", r"register\.model_name = 'a/b:c': it holds '/' and ':', which MLflow's registry"),
+        ('register.model_name=it\'s "a" name', r"it holds both kinds of quotes, which MLflow's registry does not take"),
+        ("register.model_name=..", r"register\.model_name = '\.\.': it holds nothing but dots"),
         ("train.epochs", r"--set train\.epochs: write it as section\.key=value"),
         ("name.x=1", r"--set name\.x=1: name is 't' and has no keys of its own"),
         ("train.epochs=[", r"the value is not YAML"),
@@ -130,6 +135,14 @@ def test_dynamic_scales_on_a_provider_without_their_kernels_are_refused(recipe_f
 @pytest.mark.parametrize(("providers", "scheme"), [("[cpu]", "dynamic"), ("[tensorrt, cuda, cpu]", "static")])
 def test_the_scheme_follows_the_preferred_provider(recipe_file: Path, providers: str, scheme: str) -> None:
     assert load_recipe(recipe_file, [f"export.providers={providers}"]).quantization_scheme == scheme
+
+
+@pytest.mark.parametrize("name", ["", "it's", 'the "new" one', "a\\b", "Sentiment, in English", "名前"])
+def test_the_form_and_the_recipe_take_the_same_names_of_a_model(name: str) -> None:
+    assert parse_recipe(minimal(register={"model_name": name})).register_.model_name == name
+    assert re.search(MODEL_NAME_PATTERN, name)
+    for refused in ("a/b", "a:b", f"{name}'\""):
+        assert not re.search(MODEL_NAME_PATTERN, refused)
 
 
 def test_all_offenders_are_listed_not_the_first(recipe_file: Path) -> None:
@@ -176,6 +189,6 @@ def test_a_student_named_by_its_layers_and_by_their_number_is_told_when_the_two_
 
 
 def test_a_setting_that_was_renamed_is_known_by_its_old_name_too() -> None:
-    tree = {"data": {"source": "docstrings"}, "model": {"source": "x"}, "gate": {"beat_floor": False}}
-    assert parse_recipe(tree).gate.beat_baseline is False
-    assert "beat_floor" not in parse_recipe(tree).gate.model_dump()
+    gate = parse_recipe(minimal(gate={"beat_floor": False})).gate
+    assert gate.beat_baseline is False
+    assert "beat_floor" not in gate.model_dump()
