@@ -26,7 +26,7 @@ def run_ls(place: str, console: Console) -> str:
     found, left = cache_room.entries(folder), cache_room.left_over(folder)
     table = Table("stage", "key", "size", "unused for", "newest of", "", box=None, pad_edge=False)
     for entry in found:
-        owners = ", ".join(entry.owners) or ("" if entry.stage == cache_room.OUTPUTS else "no recipe")
+        owners = ", ".join(entry.owners) or "no recipe"
         table.add_row(entry.stage, entry.key, told_bytes(entry.size_bytes), _age(entry.used), owners,
                       "in use" if entry.held else "")  # fmt: skip
     console.print(table)

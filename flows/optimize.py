@@ -1,5 +1,6 @@
 """From a pretrained encoder and labelled text to a small, fast ONNX model in the registry. Read this first."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from prefect import flow
@@ -9,6 +10,7 @@ from configs.recipe import Recipe
 from flows.approval import ask_person, resumed
 from flows.outcome import ended, recipe_name, told
 from flows.run import checked, pipeline
+from tasks.cache_room import clear_outputs
 from tasks.champion.task import ask_champion
 from tasks.contracts import (
     DriftReport,
@@ -72,6 +74,7 @@ def chain(context: RunContext, data: PreparedData, drift: DriftReport | None = N
     distilled = distill_student(context, data, teacher)
     pruned = prune_student(context, data, teacher, distilled)
     quantized = quantize_student(context, data, teacher, pruned)
+    clear_outputs(Path(context.storage))
     exported = export_models(context, teacher, distilled, pruned, quantized)
     evaluation = evaluate_models(context, data, teacher, exported)
     champion = ask_champion(context, data, exported)

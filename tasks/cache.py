@@ -16,7 +16,7 @@ from typing import Any
 from tasks import code, disk, lease, storage, store
 from tasks.contracts import VERSION
 
-STAGES, LATEST, PARTIAL, LOCK = "stages", "latest-", ".partial", ".lock"
+STAGES, OUTPUTS, LATEST, PARTIAL, LOCK = "stages", "teacher_outputs", "latest-", ".partial", ".lock"
 Ingredients = dict[str, str]
 
 

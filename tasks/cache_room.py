@@ -19,7 +19,6 @@ from tasks import cache, disk, lease, storage, store
 from tasks.contracts import Artifact
 from tasks.errors import DamagedArtifactError, StorageError, UnsafeFileError
 
-OUTPUTS = "teacher_outputs"
 USES = "running"
 """Folder with a file for each run that is going on."""
 KEY, PLACE = re.compile(r"[0-9a-f]{24}"), re.compile(r"[0-9a-f]{16}(-[0-9a-f]{8})?")
@@ -30,13 +29,13 @@ LEFT_SECONDS = 3600.0
 
 @dataclass(frozen=True)
 class Entry:
-    """A result, or the teacher's outputs for one recipe."""
+    """A result, or what one teacher says about one training split."""
 
     stage: str
     key: str
     path: Path
     owners: list[str]
-    """Recipes whose newest result it is."""
+    """Recipes whose newest it is."""
     size_bytes: int
     used: float
     """When it was made or last found, in seconds since 1970."""
@@ -68,9 +67,7 @@ def entries(place: Path) -> list[Entry]:
         for pointer in stage.glob(f"*/{storage.MARKER}"):
             if KEY.fullmatch(pointer.parent.name):
                 found.append(_entry(stage.name, pointer, newest.get(pointer.parent.name, []), since))
-    for manifest in (place / OUTPUTS).glob("*/manifest.json"):
-        if KEY.fullmatch(manifest.parent.name):
-            found.append(_entry(OUTPUTS, manifest, [], since))
+    found += _outputs(place, since)
     return sorted(found, key=lambda entry: entry.used)
 
 
@@ -79,7 +76,11 @@ def left_over(place: Path) -> list[Path]:
     results that another took the place of, and the locks of nobody."""
     before = min(time.time() - LEFT_SECONDS, _held_since(place))
     found = []
-    for stage in [*(path for path in (place / cache.STAGES).glob("*") if path.is_dir()), place / OUTPUTS, place / USES]:
+    for stage in [
+        *(path for path in (place / cache.STAGES).glob("*") if path.is_dir()),
+        place / cache.OUTPUTS,
+        place / USES,
+    ]:
         for path in stage.glob("*"):
             lock = path.with_name(path.name.removesuffix(cache.PARTIAL) + cache.LOCK)
             unused = _touched(path) < before
@@ -124,6 +125,23 @@ def prune(place: Path, max_bytes: int | None, dry: bool = False) -> list[tuple[s
     return gone
 
 
+def clear_outputs(place: Path) -> int:
+    """Clears away what teachers said that is no recipe's newest and that no run uses: several times the size of all
+    other results, and made again by asking once. To be called when a run's last stage that reads them has finished.
+
+    Returns:
+        Bytes that are free again.
+    """
+    freed = 0
+    for entry in _outputs(place, _held_since(place)):
+        if not entry.owners and not entry.held:
+            with lease.held(entry.path.with_name(f"{entry.key}{cache.LOCK}")):
+                if _touched(entry.path / "manifest.json") < _held_since(place):  # nobody has come to use it meanwhile
+                    disk.discard(entry.path)
+                    freed += entry.size_bytes
+    return freed
+
+
 def verify(place: Path) -> dict[str, str]:
     """Result to what is wrong with it, of all whose files are not what their digests say, or cannot be read."""
     wrong = {}
@@ -137,12 +155,12 @@ def verify(place: Path) -> dict[str, str]:
             reason = str(error)
         if reason:
             wrong[name] = reason
-    for manifest in sorted((place / OUTPUTS).glob("*/manifest.json")):
+    for manifest in sorted((place / cache.OUTPUTS).glob("*/manifest.json")):
         content, reason = disk.read_json(manifest)
         digests = (content or {}).get("digests", {})
         bad = [name for name, digest in digests.items() if not _is(manifest.parent / name, digest)]
         if reason or bad:
-            wrong[f"{OUTPUTS}/{manifest.parent.name}"] = reason or f"{', '.join(sorted(bad))} changed or absent"
+            wrong[f"{cache.OUTPUTS}/{manifest.parent.name}"] = reason or f"{', '.join(sorted(bad))} changed or absent"
     return wrong
 
 
@@ -151,6 +169,12 @@ def size_of(path: Path) -> int:
     if path.is_symlink() or not path.is_dir():
         return path.lstat().st_size
     return sum(file.lstat().st_size for file in path.rglob("*") if file.is_symlink() or file.is_file())
+
+
+def _outputs(place: Path, since: float) -> list[Entry]:
+    newest = _newest(place / cache.OUTPUTS)
+    manifests = [path for path in (place / cache.OUTPUTS).glob("*/manifest.json") if KEY.fullmatch(path.parent.name)]
+    return [_entry(cache.OUTPUTS, file, newest.get(file.parent.name, []), since) for file in manifests]
 
 
 def _entry(stage: str, pointer: Path, owners: list[str], since: float) -> Entry:

@@ -49,6 +49,7 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
             layers=layers,
             max_length=recipe.model.max_length,
             seed=workshop.seed,
+            owner=recipe.name,
             on_progress=workshop.advanced,
         )
         job = TrainingJob(

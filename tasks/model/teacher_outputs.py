@@ -7,6 +7,8 @@
         hidden-<l>.npy     fp16 [tokens, width]: output of layer l, counted from 0
         relations.npy      fp16 [tokens, 3 * width]: queries, keys and values of the last layer
         manifest.json      sha256 of each, written last
+    <storage>/teacher_outputs/latest-<recipe>.json     what the recipe's newest were made of; others' are cleared away
+                                                       after a run (see `cache_room.clear_outputs`)
 
 Only the pieces that a loss needs are there, and a later stage adds those it misses. A training run holds a batch of the
 tokens' numbers in memory, whatever the size of the data.
@@ -42,6 +44,7 @@ def prepare(
     layers: list[int],
     max_length: int,
     seed: int,
+    owner: str,
     on_progress: Progress,
 ) -> Path:
     """The folder with all outputs of the teacher that the loss needs; what is there already is not computed again.
@@ -49,6 +52,8 @@ def prepare(
     Args:
         place: folder of finished stages (`RunContext.storage`).
         layers: teacher layers whose hidden states are matched, counted from 0; unused where loss.hidden_weight is 0.
+        owner: name of the recipe.
+        on_progress: told at the end how much of the disk they take.
 
     Raises:
         ModelError: when the teacher does not have those layers.
@@ -61,15 +66,17 @@ def prepare(
         MAKER,
         ("torch", "transformers", "tokenizers"),
     )
-    folder = place / "teacher_outputs" / cache.key_of(ingredients)
+    folder = place / cache.OUTPUTS / cache.key_of(ingredients)
     new = folder / "new"
     folder.mkdir(parents=True, exist_ok=True)
     with lease.held(folder.with_name(f"{folder.name}{cache.LOCK}")):
         if not (folder / MANIFEST).is_file():
             storage.fetch(folder)
-        whole = _whole(folder)
+        whole, damage = _whole(folder)
         disk.touch(folder / MANIFEST)
         missing = [piece for piece in pieces(loss, layers) if piece not in whole]
+        if damage:
+            on_progress(0, 1, damage)
         if missing:
             shutil.rmtree(new, ignore_errors=True)
             new.mkdir()
@@ -88,7 +95,12 @@ def prepare(
             new.rmdir()
             manifest = {**facts, "digests": whole}
             store.write_text(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
-            storage.send(folder)
+        _send(folder, whole)
+    disk.write_text(
+        place / cache.OUTPUTS / f"{cache.LATEST}{owner}.json", json.dumps(ingredients, indent=1, sort_keys=True)
+    )
+    size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+    on_progress(1, 1, f"the teacher's outputs take {size / 1e6:,.0f} MB of the disk")
     return folder
 
 
@@ -130,6 +142,11 @@ class TeacherOutputs:
         self.heads: int = manifest["heads"]
         """Attention heads of the teacher's last layer."""
 
+    def close(self) -> None:
+        """Closes the files; nothing can be read afterwards but the rows and the logits."""
+        for file in self._tokens.values():
+            file.close()
+
     def rows(self) -> Rows:
         """The rows the teacher was asked about; labels are -1 for perturbed copies."""
         return read_split(self._folder, "train")
@@ -159,17 +176,39 @@ class TeacherOutputs:
         return torch.from_numpy(found).to(rows.device)
 
 
-def _whole(folder: Path) -> dict[str, str]:
-    """Digests of the files that are there and are what was written; a damaged one is computed again."""
-    manifest = folder / MANIFEST
-    if not manifest.is_file():
-        return {}
-    try:
-        digests = json.loads(manifest.read_text(encoding="utf-8"))["digests"]
-    except (ValueError, KeyError, TypeError):  # as a power cut may leave it: all of it is computed again
-        return {}
-    return {
+def _whole(folder: Path) -> tuple[dict[str, str], str]:
+    """Digests of the files that are there and are what was written, and what is wrong with the rest."""
+    digests, reason = _digests(folder / MANIFEST)
+    whole = {
         name: digest
         for name, digest in digests.items()
         if (folder / name).is_file() and store.file_digest(folder / name) == digest
     }
+    damaged = ", ".join(sorted(digests.keys() - whole.keys()))
+    return whole, reason or (f"damaged: {folder}: {damaged}; made again where needed" if damaged else "")
+
+
+def _digests(manifest: Path) -> tuple[dict[str, str], str]:
+    """File to digest, as a manifest says; of one that cannot be read, none, and why."""
+    if not manifest.is_file():
+        return {}, ""
+    content, reason = disk.read_json(manifest)
+    found = (content or {}).get("digests")
+    if not isinstance(found, dict):
+        return {}, reason or f"unreadable: {manifest} names no digests; made again"
+    return found, ""
+
+
+def _send(folder: Path, whole: dict[str, str]) -> None:
+    """Sends the files that the bucket, if there is one, lacks or has otherwise, and the manifest last."""
+    if not storage.is_mirror(folder):
+        return
+    theirs = disk.aside(folder / MANIFEST)
+    try:
+        storage.get(storage.uri_of(folder / MANIFEST), theirs)
+        sent, _reason = _digests(theirs)
+    finally:
+        theirs.unlink(missing_ok=True)
+    lacking = [name for name, digest in whole.items() if sent.get(name) != digest]
+    for name in [*lacking, *([MANIFEST] if lacking else [])]:
+        storage.send(folder / name)

@@ -40,6 +40,7 @@ def prune_student(
             layers=layers,
             max_length=recipe.model.max_length,
             seed=workshop.seed,
+            owner=recipe.name,
             on_progress=workshop.advanced,
         )
         layers = cut(

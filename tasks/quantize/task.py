@@ -59,6 +59,7 @@ def quantize_student(
                 layers=layers,
                 max_length=recipe.model.max_length,
                 seed=workshop.seed,
+                owner=recipe.name,
                 on_progress=workshop.advanced,
             )
             job = TrainingJob(

@@ -58,5 +58,6 @@ def ask_teacher(storage: Path, teacher: Path, data: Path, loss: DistillSettings,
         layers=layers,
         max_length=32,
         seed=0,
+        owner="demo",
         on_progress=lambda done, total, note: None,
     )

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from configs.model import DistillSettings
+from tasks import cache_room, storage
 from tasks.contracts import Artifact, Checkpoint
 from tasks.errors import ModelError, PreflightError
 from tasks.model import teacher_outputs
 from tasks.model.anatomy import layer_parts
 from tasks.model.checkpoint import load_model, load_tokenizer
-from tasks.model.teacher_outputs import TeacherOutputs, matched_layers
+from tasks.model.teacher_outputs import TeacherOutputs, matched_layers, prepare
 from tasks.model.text import make_batch, read_split, tokenize
 from tests.model.teaching_fixtures import artifact, ask_teacher, write_data, write_teacher
 
@@ -100,6 +101,77 @@ def test_a_damaged_file_is_computed_again_to_the_same_bytes(place, outputs, monk
     file.write_bytes(before[:-1] + b"?")
     assert asked(place, monkeypatch) == [["hidden-0.npy"]]
     assert file.read_bytes() == before
+
+
+def test_the_recipe_owns_its_newest_and_hears_what_they_take(place):
+    told = []
+
+    def asked_with(seed):
+        return prepare(
+            place / "owned",
+            teacher=artifact(place / "teacher"),
+            data=artifact(place / "data"),
+            loss=DistillSettings(hidden_weight=0),
+            layers=[],
+            max_length=32,
+            seed=seed,
+            owner="demo",
+            on_progress=lambda done, total, note: told.append(note),
+        )
+
+    first, second = asked_with(0), asked_with(1)
+    assert told[-1] == "the teacher's outputs take 0 MB of the disk"
+    owners = {entry.key: entry.owners for entry in cache_room.entries(place / "owned")}
+    assert owners == {first.name: [], second.name: ["demo"]}
+    asked_with(0)
+    owners = {entry.key: entry.owners for entry in cache_room.entries(place / "owned")}
+    assert owners == {first.name: ["demo"], second.name: []}
+
+
+@pytest.mark.parametrize("content", ["", '{"digests": {"logits', "[]", "{}"])
+def test_a_manifest_that_a_power_cut_left_is_told_and_all_is_made_again(place, outputs, tmp_path, content):
+    there = tmp_path / "storage"
+    shutil.copytree(outputs, there / "teacher_outputs" / outputs.name)
+    torn = there / "teacher_outputs" / outputs.name / "manifest.json"
+    torn.write_text(content)
+    told = []
+    loss = LOSS.model_copy(update={"relation_weight": 0.0})
+    prepare(
+        there,
+        teacher=artifact(place / "teacher"),
+        data=artifact(place / "data"),
+        loss=loss,
+        layers=[2],
+        max_length=32,
+        seed=0,
+        owner="demo",
+        on_progress=lambda done, total, note: told.append(note),
+    )
+    assert told[0].startswith(f"unreadable: {torn}")
+    assert "made again" in told[0]
+    assert set(json.loads(torn.read_text())["digests"]) == set(teacher_outputs.pieces(loss, [2]))
+    assert (torn.parent / "logits.npy").read_bytes() == (outputs / "logits.npy").read_bytes()
+
+
+def test_a_bucket_gets_what_it_lacks_and_the_manifest_last(place, bucket, monkeypatch):
+    here, sent = storage.folder_of("s3://team/x"), []
+    put = storage.put
+    monkeypatch.setattr(storage, "put", lambda source, uri: (sent.append(source.name), put(source, uri)))
+    loss = LOSS.model_copy(update={"relation_weight": 0.0})
+    first = ask_teacher(here, place / "teacher", place / "data", loss, [2])
+    whole = ["train.parquet", "offsets.npy", "logits.npy", "hidden-2.npy", "manifest.json"]
+    assert sent == whole
+    ask_teacher(here, place / "teacher", place / "data", loss, [1, 2])
+    assert sent[len(whole) :] == ["hidden-1.npy", "manifest.json"]
+    ask_teacher(here, place / "teacher", place / "data", loss, [1, 2])
+    assert len(sent) == len(whole) + 2
+    there = bucket / "x" / "teacher_outputs" / first.name
+    assert {path.name: path.read_bytes() for path in there.iterdir()} == {
+        path.name: path.read_bytes() for path in first.iterdir()
+    }
+    (there / "manifest.json").write_text("")  # as a machine that died while it sent it may leave it
+    ask_teacher(here, place / "teacher", place / "data", loss, [1, 2])
+    assert len(sent) == len(whole) + 2 + 6
 
 
 def test_an_interrupted_computation_leaves_nothing_that_counts(place, outputs):

@@ -1,5 +1,6 @@
 """What stages take is listed, checked and cleared away; what a run uses, and what nobody left behind, stays."""
 
+import json
 import os
 import time
 from io import StringIO
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from configs.recipe import RecipeError
 from flows.cache import parse_size, run_ls, run_prune, run_verify
-from tasks import cache, cache_room, lease, store
+from tasks import cache, cache_room, disk, lease, store
 
 OLD = time.time() - 10 * 86400
 
@@ -115,6 +116,37 @@ def test_verify_names_what_is_damaged_or_cannot_be_read(tmp_path: Path) -> None:
     assert run_verify(str(tmp_path), console) == "FAILED"
     assert "1 whole, 3 damaged; a run makes these again" in console.file.getvalue()
     assert whole not in console.file.getvalue()
+
+
+def outputs(place: Path, name: str, owner: str = "", at: float = OLD) -> Path:
+    """What a teacher said; with an owner, its newest."""
+    ingredients = {"input teacher": name}
+    folder = place / "teacher_outputs" / cache.key_of(ingredients)
+    folder.mkdir(parents=True)
+    (folder / "logits.npy").write_bytes(b"0" * 1000)
+    (folder / "manifest.json").write_text('{"digests": {}}')
+    os.utime(folder / "manifest.json", (at, at))
+    if owner:
+        disk.write_text(folder.parent / f"latest-{owner}.json", json.dumps(ingredients))
+    return folder
+
+
+def test_what_a_teacher_said_stays_for_each_recipes_newest_and_for_runs_that_use_it(tmp_path: Path) -> None:
+    before, newest, other = outputs(tmp_path, "1"), outputs(tmp_path, "2", "demo"), outputs(tmp_path, "3", "other")
+    made = result(tmp_path, "no recipe's")
+    console = Console(file=StringIO(), width=200)
+    assert run_ls(str(tmp_path), console) == "DONE"
+    rows = {line.split()[1]: line for line in console.file.getvalue().splitlines() if "teacher_outputs" in line}
+    assert "no recipe" in rows[before.name]
+    assert "demo" in rows[newest.name]
+    with cache_room.using(tmp_path):
+        used = outputs(tmp_path, "4", at=time.time())
+        assert cache_room.clear_outputs(tmp_path) > 1000
+        assert keys(tmp_path) == {newest.name, other.name, used.name, made}
+    with lease.held(used.with_name(f"{used.name}.lock")):
+        assert cache_room.clear_outputs(tmp_path) == 0
+    assert cache_room.clear_outputs(tmp_path) > 1000
+    assert keys(tmp_path) == {newest.name, other.name, made}
 
 
 def test_of_a_bucket_the_mirror_is_cleared_and_the_bucket_keeps_its_files(bucket: Path) -> None:
