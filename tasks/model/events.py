@@ -10,6 +10,7 @@ from tasks.model.learner import TrainingEvent
 from tasks.store import write_text
 
 EVENTS = "events.jsonl"
+TAIL_BYTES = 256
 
 
 class EventLog:
@@ -30,34 +31,45 @@ class EventLog:
 
 
 class Follower:
-    """The file, as the driver reads it while it grows. Each number of each step is told once, also when a worker
-    died and its successor says it again."""
+    """The file, as the driver reads it while it grows: only what is new, unless it was written anew. Each number of
+    each step is told once, also when a worker died and its successor says it again."""
 
     def __init__(self, path: Path, tell: Callable[[TrainingEvent], None]) -> None:
         self._path = path
         self._tell = tell
         self._told: set[tuple[int, str]] = set()
-        self._file: tuple[int, int] = (0, 0)
+        self._read = 0
+        """Bytes of whole lines behind it, and the last of them, by which the file is known again."""
+        self._tail = b""
 
     def look(self) -> None:
         """Tells what is new since the last look."""
-        if not self._path.exists():
-            return
-        status = self._path.stat()
-        if (status.st_ino, status.st_size) == self._file:
-            return
-        self._file = (status.st_ino, status.st_size)
-        for event in read_events(self._path):
+        for event in self._new():
             new = {name: value for name, value in event.values.items() if (event.step, name) not in self._told}
             self._told |= {(event.step, name) for name in new}
             if new or (not event.values and (event.step, event.note) not in self._told):
                 self._told.add((event.step, event.note))
                 self._tell(dataclasses.replace(event, values=new))
 
+    def _new(self) -> list[TrainingEvent]:
+        """A successor, or a bucket, puts another file in the place of this one, with the same beginning or not."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as stream:
+            stream.seek(self._read - len(self._tail))
+            if stream.read(len(self._tail)) != self._tail:
+                self._read, self._tail = 0, b""
+                stream.seek(0)
+            lines = stream.read()
+        whole = lines[: lines.rfind(b"\n") + 1]
+        self._read += len(whole)
+        self._tail = (self._tail + whole)[-TAIL_BYTES:]
+        return list(_events(whole.decode("utf-8")))
+
 
 def read_events(path: Path) -> list[TrainingEvent]:
     """All events of a file, in the order in which they were written; [] where there is no file."""
-    return list(_events(path)) if path.exists() else []
+    return list(_events(path.read_text(encoding="utf-8"))) if path.exists() else []
 
 
 def curves(path: Path) -> list[Curve]:
@@ -75,7 +87,7 @@ def _line(event: TrainingEvent) -> str:
     return json.dumps(dataclasses.asdict(event)) + "\n"
 
 
-def _events(path: Path) -> Iterator[TrainingEvent]:
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+def _events(lines: str) -> Iterator[TrainingEvent]:
+    for line in lines.splitlines(keepends=True):
         if line.endswith("\n"):  # a worker that is writing, or was killed while it wrote, leaves half a line
             yield TrainingEvent(**json.loads(line))

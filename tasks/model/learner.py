@@ -62,6 +62,10 @@ class Learner(Protocol):
         """Writes the model as the stage will hand it on: safetensors, config, tokenizer."""
         ...
 
+    def close(self) -> None:
+        """Closes what it has open; called once, when the job is done or has failed. Workers go on to other jobs."""
+        ...
+
 
 @dataclass(frozen=True)
 class TrainingJob:

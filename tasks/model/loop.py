@@ -58,7 +58,11 @@ def run(
     """
     if read_result(job) is not None:
         return
-    _Run(job, rank, world_size, device or torch.device("cpu"), keep).to_the_end()
+    run = _Run(job, rank, world_size, device or torch.device("cpu"), keep)
+    try:
+        run.to_the_end()
+    finally:
+        run.learner.close()
 
 
 def read_result(job: TrainingJob) -> TrainingResult | None:

@@ -45,7 +45,7 @@ class Lesson(nn.Module):
         """
         super().__init__()
         self.student = student
-        self._teacher = teacher
+        self.teacher = teacher
         self._loss = loss
         self._teacher_layers = teacher_layers
         self.projections = new_projections(student, teacher, teacher_layers if loss.hidden_weight else [], seed)
@@ -63,7 +63,7 @@ class Lesson(nn.Module):
             answer = self.student(**model_inputs(batch), output_hidden_states=bool(loss.hidden_weight))
         with torch.autocast(rows.device.type, enabled=False):
             hard = losses.hard_loss(answer.logits, batch["labels"])
-            soft = losses.soft_loss(answer.logits, self._teacher.logits(rows), loss.temperature)
+            soft = losses.soft_loss(answer.logits, self.teacher.logits(rows), loss.temperature)
             total = losses.mix(hard, soft, batch["labels"], loss.alpha)
             parts = {"hard_loss": hard, "soft_loss": soft}
             if loss.hidden_weight:
@@ -81,13 +81,13 @@ class Lesson(nn.Module):
             state = states[place].float()
             if str(place) in self.projections:
                 state = self.projections[str(place)](state)
-            total = total + losses.hidden_loss(state, self._teacher.hidden(layer, rows, mask.shape[1]), mask)
+            total = total + losses.hidden_loss(state, self.teacher.hidden(layer, rows, mask.shape[1]), mask)
         return total / len(self._teacher_layers)
 
     def _relations(self, vectors: list[Tensor], rows: Tensor, mask: Tensor) -> Tensor:
         """Sum over query-query, key-key and value-value relations of the last layers."""
-        taught = self._teacher.relations(rows, mask.shape[1])
-        heads = losses.relation_heads(vectors[0].shape[-1], taught[0].shape[-1], self._teacher.heads)
+        taught = self.teacher.relations(rows, mask.shape[1])
+        heads = losses.relation_heads(vectors[0].shape[-1], taught[0].shape[-1], self.teacher.heads)
         pairs = zip(vectors, taught, strict=True)
         return torch.stack([losses.relation_loss(own, other, mask, heads) for own, other in pairs]).sum(dim=0)
 
@@ -133,6 +133,10 @@ class TeachingLearner:
         save_model(self.student, self.tokenizer, folder)
         if self.module.trained:
             write_projections(self.module.projections.state_dict(), folder)
+
+    def close(self) -> None:
+        """Closes the files of the teacher's outputs."""
+        self.module.teacher.close()
 
 
 def lesson_arguments(

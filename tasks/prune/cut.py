@@ -82,7 +82,10 @@ def cut(
 
         return importance(cut_so_far, batches(), loss_of)
 
-    kept = TECHNIQUES[settings.method].remove(model, settings, measure)
+    try:
+        kept = TECHNIQUES[settings.method].remove(model, settings, measure)
+    finally:
+        teacher.close()
     save_model(model.cpu(), tokenizer, destination)
     write_projections(of_layers(projections, kept), destination)
     return [student_layers[place] for place in kept]

@@ -56,6 +56,9 @@ class ClassificationLearner:
         """The model with its head, its config with the label names, and the tokenizer."""
         save_model(self.module.model, self.tokenizer, folder)
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 def classification_arguments(
     model: ModelSettings, labels: list[str], data: Path, encoder: Path | None = None

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from tasks.model import events
 from tasks.model.events import EventLog, Follower, curves, read_events
 from tasks.model.learner import TrainingEvent
 
@@ -44,6 +47,29 @@ def test_a_successor_that_repeats_steps_is_not_heard_twice(tmp_path: Path) -> No
     assert [one.step for one in heard] == [1, 2, 3, 4]
     [curve] = curves(path)
     assert (curve.steps, curve.values) == ([1, 2, 3, 4], [0.1, 0.2, 0.3, 0.4])
+
+
+def test_a_follower_reads_what_is_new_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, heard, parsed = tmp_path / "events.jsonl", [], []
+    log, follower = EventLog(path), Follower(path, heard.append)
+    read = events._events
+    monkeypatch.setattr(events, "_events", lambda lines: parsed.append(len(lines.encode())) or read(lines))
+    for step in range(200):
+        log.append(event(step, train_loss=0.5))
+        follower.look()
+    assert sum(parsed) == path.stat().st_size
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write('{"step": 200, "total_steps": 300, ')
+        stream.flush()
+        follower.look()
+        stream.write('"values": {"train_loss": 0.25}, "note": "ä"}\n')
+    follower.look()
+    other = path.with_name("as a bucket brings it")
+    other.write_bytes(path.read_bytes())
+    other.replace(path)
+    follower.look()
+    assert sum(parsed) == path.stat().st_size
+    assert [one.step for one in heard] == list(range(201))
 
 
 def test_a_half_written_line_is_neither_heard_nor_kept(tmp_path: Path) -> None:

@@ -186,6 +186,14 @@ def test_predict_is_in_evaluation_mode_in_fp32_and_without_gradients(place):
     assert not logits.requires_grad
 
 
+def test_a_learner_that_is_done_leaves_no_file_open(place):
+    learner = make_learner(job(place), torch.device("cpu"))
+    learner.close()
+    learner.close()
+    with pytest.raises(ValueError, match="closed file"):
+        learner.module(batch_of(learner, [0]))
+
+
 def test_what_is_saved_loads_as_the_student_alone(place, tmp_path):
     learner = make_learner(job(place, "narrow"), torch.device("cpu"))
     learner.after_step()
