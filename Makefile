@@ -4,7 +4,10 @@ BIN := .venv/bin
 # make quickstart RECIPE=configs/quickstart.yaml OUTPUT=runs/quickstart
 OUTPUT ?= runs/quickstart
 
-.PHONY: setup quickstart test test-servers check format lock clean
+# The other Pythons that Hone is for, as far as this machine has them, each in an environment of its own.
+OTHER_PYTHONS ?= $(foreach version,3.12 3.13,$(shell command -v python$(version)))
+
+.PHONY: setup quickstart test test-servers test-pythons check format lock clean
 
 setup:
 	@$(PYTHON) infra/setup_venv.py
@@ -18,6 +21,17 @@ test: setup
 # What infra/compose.yaml wires, without containers. Says what is missing, and installs nothing itself.
 test-servers: setup
 	@$(BIN)/python -m pytest -n 0 -m servers -rs tests/servers
+
+# What Python itself decides, without Ray and servers: settings, data, statistics, files, training, export.
+test-pythons:
+	@for python in $(OTHER_PYTHONS); do \
+	  $$python -c pass 2>/dev/null || continue; \
+	  export HONE_VENV=.venv-$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	  echo "$$python in $$HONE_VENV" && $$python infra/setup_venv.py && \
+	  $$HONE_VENV/bin/python -m pytest tests/configs tests/data tests/gate tests/tasks/test_cache.py \
+	    tests/tasks/test_stage.py tests/tasks/test_output.py tests/prune tests/quantize/test_fake_quantization.py \
+	    tests/export/test_export_checkpoint.py tests/flows/test_command.py || exit 1; \
+	done
 
 check: setup
 	@$(BIN)/ruff format --check .
@@ -33,4 +47,4 @@ lock: setup
 	@infra/lock.sh
 
 clean:
-	rm -rf .venv .hone runs
+	rm -rf .venv .venv-3.* .hone runs

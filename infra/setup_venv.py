@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
+VENV = ROOT / os.environ.get("HONE_VENV", ".venv")
 LOCK = ROOT / "infra" / "requirements.lock"
 PROJECT = ROOT / "pyproject.toml"
 STAMP = VENV / "hone.stamp"

@@ -53,7 +53,7 @@ def test_the_verdict_comes_first_and_names_the_model(report):
     html = render_page(report)
     assert outline(html).texts["h1"] == ["Accepted"]
     found = text_of(html)
-    assert found.index("The model quantized meets all 13 thresholds.") < found.index("Checks")
+    assert found.index("The model quantized is accepted by all 13 checks.") < found.index("Checks")
     assert "Registered as reviews version 4 , alias challenger." in found
     assert "Compared with the champion, reviews version 3 ." in found
     assert "Promoted by alice: the champion was version 3 and is version 4 ." in found
@@ -64,7 +64,7 @@ def test_a_rejection_says_what_failed_and_what_was_asked(rejected):
     assert outline(html).texts["h1"] == ["Rejected"]
     found = text_of(html)
     for expected in (
-        "The model quantized fails 2 of 13 checks.",
+        "The model quantized is rejected by 2 of 13 checks:",
         "Accuracy against the teacher&#39;s: not measured; asked: no more than 2.00 points below. One of the two",
         "Speed-up over the best dense teacher: 1.20×, upper bound 1.30× at level 5%; asked: at least 6.00×.",
         "Not registered: the verdict is REJECTED.",
@@ -79,7 +79,7 @@ def test_an_open_verdict_says_what_would_settle_it(inconclusive):
     assert outline(html).texts["h1"] == ["Inconclusive"]
     assert '<h1 class="inconclusive">' in html
     found = text_of(html)
-    assert "The model quantized passes 12 of 13 checks and fails none." in found
+    assert "The model quantized is accepted by 12 of 13 checks and rejected by none." in found
     assert "About 2,400 rows would settle it".lower() in found[: found.index("Checks")].lower()
 
 
