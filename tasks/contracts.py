@@ -116,10 +116,14 @@ class Checkpoint(Contract):
     curves: list[Curve] = []
     notes: dict[str, Any] = {}
     """What the stage measured on the way, such as heads per layer or the sensitivity of each layer."""
+    warnings: list[str] = []
+    """What a person should know before they trust it, each in one sentence without its full stop: that it gives every
+    row the same answer."""
 
     def headline(self) -> str:
-        """Accuracy and size in a few words."""
-        return f"{self.validation_accuracy:.4f} on validation, {self.parameters / 1e6:.2f} M parameters"
+        """Accuracy and size in a few words, and what to be warned of."""
+        size = f"{self.parameters / 1e6:.2f} M parameters"
+        return "; ".join([f"{self.validation_accuracy:.4f} on validation, {size}", *self.warnings])
 
 
 class TrainedModel(StageResult):

@@ -27,7 +27,7 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
         from tasks.distill.student import write_student
         from tasks.model import teacher_outputs
         from tasks.model.checkpoint import count_parameters, load_model
-        from tasks.model.learner import TrainingJob
+        from tasks.model.learner import TrainingJob, warnings_of
         from tasks.model.teaching import lesson_arguments, make_learner
 
         student, data_folder = workshop.scratch / "student", store.open_artifact(data.artifact)
@@ -78,6 +78,7 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
                 validation_loss=result.validation_loss,
                 curves=result.curves,
                 notes={"teacher_layers": layers},
+                warnings=warnings_of("the student", result.only_label, data.labels, data.rows["validation"]),
             )
         }
 

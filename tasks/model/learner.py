@@ -92,6 +92,22 @@ class TrainingResult:
     validation_accuracy: float
     validation_loss: float
     curves: list[Curve]
+    only_label: int = -1
+    """The label it predicts for every validation row; -1 where it predicts several."""
+
+
+def warnings_of(model: str, only_label: int, labels: list[str], rows: int) -> list[str]:
+    """What to say of a model that predicts one label alone, as `Checkpoint.warnings`.
+
+    Args:
+        model: what it is called: "the teacher".
+        only_label: as `TrainingResult.only_label`.
+        labels: label names by id.
+        rows: of the validation split; of a single row nothing can be said.
+    """
+    if only_label < 0 or rows < 2:
+        return []
+    return [f"{model} predicts '{labels[only_label]}' for all {rows:,} validation rows"]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from tasks.model.events import EVENTS, EventLog, curves
 from tasks.model.failures import explained
 from tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
 from tasks.model.optimizer import arithmetic, learning_rate, make_optimizer, make_scaler
-from tasks.model.resume import point_name, read_point, write_point
+from tasks.model.resume import point_name, read_point, unreadable, write_point
 from tasks.model.text import bucketed_batches, make_batch, sequential_batches
 from tasks.storage import MARKER
 from tasks.store import replace_folder, write_text
@@ -76,6 +76,7 @@ def read_result(job: TrainingJob) -> TrainingResult | None:
         validation_accuracy=content["validation_accuracy"],
         validation_loss=content["validation_loss"],
         curves=curves(job.workdir / EVENTS),
+        only_label=content.get("only_label", -1),
     )
 
 
@@ -154,6 +155,8 @@ class _Run:
         resumed = counters.epoch > 0
         if self.log is not None:
             self.log.keep_until(counters.step if resumed else -1)
+            for reason in unreadable(self.job.workdir):
+                self._tell({}, reason)
         if resumed:
             inside = f"step {counters.step}/{self.total_steps} in " if counters.batches else ""
             self._tell({}, f"resumed after {inside}epoch {counters.epoch}/{self.settings.epochs}")
@@ -171,6 +174,7 @@ class _Run:
                 "job": counters.job,
                 "validation_accuracy": counters.best_accuracy,
                 "validation_loss": counters.best_loss,
+                "only_label": counters.best_only_label,
             }
             write_text(self.job.workdir / MARKER, json.dumps(result))
             self.keep(MARKER)
@@ -244,12 +248,8 @@ class _Run:
         self.pending = []
         for place, loss in enumerate(by_step[:, self.names.index("loss")]):
             if not np.isfinite(loss):
-                settings = self.settings
-                raise TrainingError(
-                    f"the loss is {loss} at step {first + place + 1} of {self.total_steps}: lower learning_rate "
-                    f"(now {settings.learning_rate:g}) or max_grad_norm (now {settings.max_grad_norm:g}), or set "
-                    f"precision to fp32 (now {settings.precision})"
-                )
+                step = f"{first + place + 1} of {self.total_steps}"
+                raise TrainingError(f"the loss is {loss} at step {step}: {self._way_out()}")
         means = by_step.sum(axis=0) / sum(rows)
         values = {
             ("train_loss" if name == "loss" else name): float(x) for name, x in zip(self.names, means, strict=True)
@@ -262,10 +262,16 @@ class _Run:
         on the way is done again in the same way."""
         counters = self.counters
         counters.batches = 0
-        accuracy, loss = self._validate()
+        accuracy, loss, only_label = self._validate()
+        if not np.isfinite(loss):
+            raise TrainingError(
+                f"the validation loss is {loss} after epoch {counters.epoch} of {self.settings.epochs}: "
+                + (self._way_out() if counters.epoch else "the weights it starts from are not finite")
+            )
         counters.stale_epochs = 0 if accuracy > counters.best_accuracy else counters.stale_epochs + 1
         if (accuracy, -loss) > (counters.best_accuracy, -counters.best_loss):
             counters.best_accuracy, counters.best_loss, counters.best_epoch = accuracy, loss, counters.epoch
+            counters.best_only_label = only_label
             if self.rank == 0:
                 self._save_best()
         if self.rank == 0:
@@ -280,23 +286,36 @@ class _Run:
             write_point(self.job.workdir, self.counters, self.learner.module, self.optimizer)
             self.keep(point_name(self.counters.step))
 
+    def _way_out(self) -> str:
+        settings = self.settings
+        return (
+            f"lower learning_rate (now {settings.learning_rate:g}) or max_grad_norm (now {settings.max_grad_norm:g}), "
+            f"or set precision to fp32 (now {settings.precision})"
+        )
+
     @torch.no_grad()
-    def _validate(self) -> tuple[float, float]:
-        """Accuracy and mean cross-entropy on the validation split, in fp32, as the checkpoint will be used."""
+    def _validate(self) -> tuple[float, float, int]:
+        """Accuracy and mean cross-entropy on the validation split, in fp32, as the checkpoint will be used; and the
+        label that all rows are given, or -1."""
         text = self.learner.validation
         self.module.eval()
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
+        ends = torch.full((2,), -torch.inf, dtype=torch.float64, device=self.device)  # of the labels: -lowest, highest
         size = max(EVALUATION_BATCH, self.settings.batch_size // self.world_size)
         for rows in sequential_batches(text.lengths, size)[self.rank :: self.world_size]:
             batch = make_batch(text, rows, self.pad_id, self.device)
             logits, labels = self.learner.predict(batch).double(), batch["labels"]
+            found = logits.argmax(dim=1)
             sums[0] += nn.functional.cross_entropy(logits, labels, reduction="sum")
-            sums[1] += (logits.argmax(dim=1) == labels).sum()
+            sums[1] += (found == labels).sum()
             sums[2] += len(rows)
+            ends = torch.maximum(ends, torch.stack([-found.min(), found.max()]).double())
         if self.world_size > 1:
             dist.all_reduce(sums)
+            dist.all_reduce(ends, op=dist.ReduceOp.MAX)
         loss, correct, count = sums.tolist()
-        return correct / count, loss / count
+        lowest, highest = -ends[0].item(), ends[1].item()
+        return correct / count, loss / count, int(highest) if lowest == highest else -1
 
     def _save_best(self) -> None:
         beside = self.job.workdir / f"{BEST}.new"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tasks.disk import read_json, settle
 from tasks.errors import DamagedArtifactError
-from tasks.storage import COUNTERS
+from tasks.storage import COUNTERS, MARKER
 from tasks.store import file_digest
 
 FILES = ("model.safetensors", "optimizer.safetensors")
@@ -35,6 +35,8 @@ class Counters:
     best_loss: float = float("inf")
     best_epoch: int = -1
     """0 is the model as training found it."""
+    best_only_label: int = -1
+    """The label that the best predicts for every validation row; -1 where it predicts several."""
     stale_epochs: int = 0
     """Epochs since the accuracy last rose."""
     scaler: dict[str, float] = field(default_factory=dict)
@@ -97,6 +99,12 @@ def has_point(workdir: Path, job: str) -> bool:
     """Whether the job would go on from a point in this folder."""
     point = _newest(workdir)
     return point is not None and _counters(point)["job"] == job
+
+
+def unreadable(workdir: Path) -> list[str]:
+    """What is wrong with the points and the result in a job's folder that count as not there."""
+    files = [*sorted(workdir.glob(f"{POINT}*/{COUNTERS}")), *workdir.glob(MARKER)]
+    return [reason for file in files if (reason := read_json(file)[1])]
 
 
 def _newest(workdir: Path) -> Path | None:

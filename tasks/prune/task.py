@@ -26,7 +26,7 @@ def prune_student(
         # Imported while the workers start; a run that finds this stage finished needs none of it.
         from tasks.model import teacher_outputs
         from tasks.model.checkpoint import count_parameters, load_model
-        from tasks.model.learner import TrainingJob
+        from tasks.model.learner import TrainingJob, warnings_of
         from tasks.model.teaching import lesson_arguments
         from tasks.prune.cut import counted, cut
         from tasks.prune.techniques import TECHNIQUES
@@ -81,6 +81,7 @@ def prune_student(
                 validation_loss=result.validation_loss,
                 curves=result.curves,
                 notes={"teacher_layers": layers, **counted(pruned)},
+                warnings=warnings_of("the pruned student", result.only_label, data.labels, data.rows["validation"]),
             )
         }
 

@@ -34,6 +34,12 @@ class Answers:
         return self.logits.argmax(dim=1) == self.labels
 
     @property
+    def only_label(self) -> int:
+        """The label that every row is given; -1 where they are given several."""
+        found = self.logits.argmax(dim=1).unique().tolist()
+        return int(found[0]) if len(found) == 1 else -1
+
+    @property
     def loss(self) -> float:
         """Mean cross-entropy."""
         return float(torch.nn.functional.cross_entropy(self.logits.double(), self.labels))

@@ -35,6 +35,8 @@ class Rounded:
     accuracy_all: float
     """On validation, with every layer quantised."""
     costs: list[Cost]
+    only_label: int = -1
+    """The label it predicts for every validation row; -1 where it predicts several."""
 
     def notes(self) -> dict[str, Any]:
         """What the report says of it."""
@@ -96,7 +98,7 @@ def quantize_post_training(
     plan = plan.keeping(kept)
     after = _answer_rounded(model, plan, validation, pad_id) if plan.kept else everything
     save_quantized(model, tokenizer, plan, into)
-    return Rounded(plan, after.accuracy, after.loss, before.accuracy, everything.accuracy, costs)
+    return Rounded(plan, after.accuracy, after.loss, before.accuracy, everything.accuracy, costs, after.only_label)
 
 
 def _answer_rounded(model: PreTrainedModel, plan: Plan, text: TokenizedText, pad_id: int) -> Answers:

@@ -32,7 +32,7 @@ def quantize_student(
         # Imported while the workers start; a run that finds this stage finished needs none of it.
         from tasks.model import teacher_outputs
         from tasks.model.checkpoint import count_parameters, load_model
-        from tasks.model.learner import TrainingJob
+        from tasks.model.learner import TrainingJob, warnings_of
         from tasks.model.teaching import lesson_arguments
         from tasks.quantize.learner import make_learner
         from tasks.quantize.post_training import quantize_post_training
@@ -50,6 +50,7 @@ def quantize_student(
             on_progress=workshop.advanced,
         )
         best, accuracy, mean_loss, curves = workshop.scratch / "rounded", rounded.accuracy, rounded.loss, []
+        only_label = rounded.only_label
         if trains:
             outputs = teacher_outputs.prepare(
                 Path(context.storage),
@@ -81,7 +82,7 @@ def quantize_student(
             )
             result = cluster.train(job, recipe.compute, workshop.on_event)
             best, accuracy, mean_loss = result.best, result.validation_accuracy, result.validation_loss
-            curves = result.curves
+            curves, only_label = result.curves, result.only_label
         store.copy_folder(best, workshop.folder / "checkpoint")
         parameters, nonzero = count_parameters(load_model(workshop.folder / "checkpoint"))
         return {
@@ -93,6 +94,7 @@ def quantize_student(
                 validation_loss=mean_loss,
                 curves=curves,
                 notes={"teacher_layers": layers, **rounded.notes()},
+                warnings=warnings_of("the quantised student", only_label, data.labels, data.rows["validation"]),
             ),
             "scheme": scheme,
             "layers_kept": list(rounded.plan.kept),

@@ -97,6 +97,7 @@ def build_report(
         "machine": evaluation.machine,
         "evidence": _plain(evaluation.artifact),
         "notes": {name: notes for name, model in made.items() if (notes := _notes(model))},
+        "warnings": [warning for model in made.values() for warning in model.checkpoint.warnings],
         "curves": {name: curves for name, model in made.items() if (curves := _plain(model.checkpoint)["curves"])},
         "recipe": context.recipe.model_dump(mode="json"),
     }

@@ -81,7 +81,8 @@ def summary_markdown(report: dict[str, Any]) -> str:
 
 
 def _lines(report: dict[str, Any]) -> list[Line]:
-    return [*told(report["checks"]), *told_slices(report["slices"])]
+    warnings = [Line("", warning) for warning in report.get("warnings", [])]
+    return [*told(report["checks"]), *told_slices(report["slices"]), *warnings]
 
 
 def _note(line: Line, report: dict[str, Any]) -> str:

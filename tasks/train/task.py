@@ -23,7 +23,7 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
         cluster.start(recipe.compute)
         # Imported while the workers start; a run that finds this stage finished needs none of it.
         from tasks.model.checkpoint import count_parameters, load_model
-        from tasks.model.learner import TrainingJob
+        from tasks.model.learner import TrainingJob, warnings_of
         from tasks.train.classify import classification_arguments, make_learner
 
         # No worker looks it up by its name: a hub's branch may have moved, and a package be another version.
@@ -46,6 +46,7 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
                 validation_accuracy=result.validation_accuracy,
                 validation_loss=result.validation_loss,
                 curves=result.curves,
+                warnings=warnings_of("the teacher", result.only_label, data.labels, data.rows["validation"]),
             )
         }
 

@@ -21,7 +21,8 @@ from tasks.errors import DamagedArtifactError, HoneError, ModelError, TrainingEr
 from tasks.model import loop
 from tasks.model.checkpoint import load_model
 from tasks.model.events import read_events
-from tasks.model.learner import TrainingJob, TrainingResult
+from tasks.model.learner import TrainingJob, TrainingResult, warnings_of
+from tasks.model.resume import has_point, read_point, unreadable
 from tasks.model.text import bucketed_batches, make_batch, model_inputs
 from tasks.train.classify import ClassificationLearner, make_learner
 from tests.model.training_fixtures import make_interrupted, make_job
@@ -353,6 +354,75 @@ def test_a_loss_that_is_not_finite_is_an_error_with_its_step_and_a_way_out(folde
     assert loop.read_result(job) is None
 
 
+@pytest.mark.parametrize(
+    ("epochs", "told"), [(0, "the weights it starts from are not finite"), (1, "lower learning_r")]
+)
+def test_weights_that_are_not_finite_are_an_error_where_they_are_validated(
+    folder: Path, epochs: int, told: str
+) -> None:
+    """The last step of an epoch may spoil them after its loss was finite."""
+
+    def make(job: TrainingJob, device: torch.device) -> ClassificationLearner:
+        learner = Spoilt(**vars(make_learner(job, device)))
+        learner.left = epochs
+        return learner
+
+    class Spoilt(ClassificationLearner):
+        left: int
+
+        def predict(self, batch: dict[str, Tensor]) -> Tensor:
+            self.left -= 1
+            return super().predict(batch) * (float("nan") if self.left < 0 else 1)
+
+    job = dataclasses.replace(make_job(folder, f"spoilt-{epochs}", epochs=1), make_learner=make)
+    with pytest.raises(TrainingError, match=rf"the validation loss is nan after epoch {epochs} of 1: {told}"):
+        loop.run(job)
+    assert not epochs or loop.read_result(job) is None
+
+
+def test_one_answer_to_every_row_is_told(folder: Path) -> None:
+    class Stubborn(ClassificationLearner):
+        def predict(self, batch: dict[str, Tensor]) -> Tensor:
+            return torch.tensor([[0.0, 1.0]]).repeat(len(batch["labels"]), 1)
+
+    job = make_job(folder, "stubborn", epochs=0)
+    stubborn = dataclasses.replace(job, make_learner=lambda job, device: Stubborn(**vars(make_learner(job, device))))
+    assert finish(stubborn).only_label == 1
+    varied, _ = scripted(folder, "varied", [(30, 1.0)])
+    assert varied.only_label == -1
+    [warning] = warnings_of("the teacher", 1, ["negative", "positive"], 90)
+    assert warning == "the teacher predicts 'positive' for all 90 validation rows"
+    assert warnings_of("the teacher", -1, ["negative", "positive"], 90) == []
+
+
+@pytest.mark.parametrize("content", ["", '{"job": "', "[]"])
+def test_a_torn_result_or_point_is_not_there_and_training_ends_as_it_should(
+    folder: Path, undisturbed: TrainingResult, content: str
+) -> None:
+    """As a power cut leaves the counters of a point, or the result: empty, or half of it."""
+    job = make_job(folder, "torn")
+    if not job.workdir.exists():
+        shutil.copytree(folder / "undisturbed", job.workdir)
+    (job.workdir / "result.json").write_text(content)
+    [counters] = job.workdir.glob("resume-*/counters.json")
+    whole = counters.read_text()
+    counters.write_text(content)
+    assert loop.read_result(job) is None
+    module = make_learner(job, torch.device("cpu")).module
+    found = read_point(job.workdir, loop.job_digest(job), module, torch.optim.AdamW(module.parameters()))
+    assert (found.epoch, found.step) == (0, 0)
+    assert not has_point(job.workdir, loop.job_digest(job))
+    for file, reason in zip([counters, job.workdir / "result.json"], unreadable(job.workdir), strict=True):
+        assert reason.startswith(f"unreadable: {file}")
+    counters.write_text(whole)
+    assert files(finish(job).best) == files(undisturbed.best)
+    assert finish(job).curves == undisturbed.curves
+    assert any(
+        event.note.startswith(f"unreadable: {job.workdir / 'result.json'}")
+        for event in read_events(job.workdir / "events.jsonl")
+    )
+
+
 def test_data_without_rows_is_an_error(folder: Path) -> None:
     def make(job: TrainingJob, device: torch.device) -> ClassificationLearner:
         learner = make_learner(job, device)
@@ -432,4 +502,4 @@ def test_a_point_that_is_damaged_for_one_worker_alone_is_refused_by_all(folder: 
 
 def test_the_result_is_plain_json(folder: Path, undisturbed: TrainingResult) -> None:
     content = json.loads((folder / "undisturbed" / "result.json").read_text())
-    assert set(content) == {"job", "validation_accuracy", "validation_loss"}
+    assert set(content) == {"job", "validation_accuracy", "validation_loss", "only_label"}
