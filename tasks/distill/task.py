@@ -7,6 +7,7 @@ from prefect import task
 
 from tasks import cluster, store
 from tasks.contracts import Checkpoint, DistilledModel, PreparedData, TrainedModel
+from tasks.device import driver_device
 from tasks.model.source import content_digest, resolve_source
 from tasks.stage import RunContext, Workshop, run_stage, skip_stage
 
@@ -91,6 +92,7 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
             "distill": settings.model_dump(mode="json", exclude={"student", "student_revision"}),
             "model.max_length": recipe.model.max_length,
             "compute": cluster.shaping_settings(recipe.compute),
+            "driver": driver_device(),
         },
         inputs={
             "data": data.artifact.digest,

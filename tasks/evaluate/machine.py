@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from tasks.cores import allowed_processors, tightest_quota, usable_cores
+from tasks.device import driver_device
 
 LIBRARIES = ("onnxruntime-gpu", "onnxruntime", "torch", "transformers", "tokenizers", "numpy", "scikit-learn")
 
@@ -124,8 +125,7 @@ def _children_seconds() -> float:
 
 
 def _gpu_names() -> list[str]:
-    """Torch takes seconds to import, so it is asked only where the system has the device of a GPU."""
-    if not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/dxg").exists():
+    if driver_device() == "cpu":
         return []
     import torch
 

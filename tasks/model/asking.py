@@ -14,6 +14,7 @@ from pyarrow import parquet
 from torch import Tensor, nn
 
 from configs.section import Precision
+from tasks.device import driver_device
 from tasks.errors import ModelError, PreflightError
 from tasks.model.anatomy import SUPPORTED, LayerParts, layer_parts
 from tasks.model.augment import Neighbours, augment, word_neighbours
@@ -56,7 +57,7 @@ def ask(question: Question, wanted: list[str], into: Path, on_progress: Progress
         ModelError: when a layer is wanted that the teacher does not have.
         PreflightError: when the disk has no room for them.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(driver_device())
     tokenizer = load_tokenizer(question.teacher)
     teacher = load_model(question.teacher)
     teacher.to(device)  # type: ignore[arg-type]  # transformers hides the signature

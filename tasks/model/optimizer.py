@@ -38,8 +38,9 @@ def learning_rate(settings: TrainingSection, step: int, total_steps: int) -> flo
 
 
 def arithmetic(precision: Precision, device: torch.device) -> Any:
-    """The context of a forward pass: autocast for bf16 and fp16, nothing for fp32."""
-    if precision == "fp32":
+    """The context of a forward pass: autocast for bf16 and fp16, nothing for fp32, and nothing for fp16 on a CPU: a
+    driver without a GPU asks the teacher and weighs the parts in fp32, though the workers train in fp16."""
+    if precision == "fp32" or (precision == "fp16" and device.type == "cpu"):
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)
 

@@ -27,6 +27,7 @@ from transformers import AutoConfig
 from configs.model import DistillSettings
 from tasks import cache, disk, lease, storage, store
 from tasks.contracts import Artifact, Checkpoint
+from tasks.device import driver_device
 from tasks.model.asking import Progress, Question, ask
 from tasks.model.text import Rows, read_split
 from tasks.model.token_file import TokenFile
@@ -59,7 +60,13 @@ def prepare(
         ModelError: when the teacher does not have those layers.
         PreflightError: when the disk has no room for its outputs.
     """
-    settings = {"augment": loss.augment, "precision": loss.precision, "max_length": max_length, "seed": seed}
+    settings = {
+        "augment": loss.augment,
+        "precision": loss.precision,
+        "driver": driver_device(),
+        "max_length": max_length,
+        "seed": seed,
+    }
     ingredients = cache.gather(
         settings,
         {"teacher": teacher.digest, "data": data.digest},

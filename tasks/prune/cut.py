@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from configs.model import DistillSettings, PruneSettings
+from tasks.device import driver_device
 from tasks.model.anatomy import SUPPORTED, layer_parts
 from tasks.model.asking import Progress
 from tasks.model.checkpoint import load_model, load_tokenizer, save_model
@@ -54,7 +54,7 @@ def cut(
         ModelError: when the encoder's anatomy, or its tokenizer, is not of a known kind.
     """
     model, tokenizer = load_model(student), load_tokenizer(student)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")  # type: ignore[arg-type]
+    model.to(driver_device())  # type: ignore[arg-type]
     teacher, projections = TeacherOutputs(outputs), read_projections(student)
     rows = teacher.rows()
     if settings.vocabulary == "seen":

@@ -7,6 +7,7 @@ from prefect import task
 
 from tasks import cluster, store
 from tasks.contracts import Checkpoint, DistilledModel, PreparedData, PrunedModel, TrainedModel
+from tasks.device import driver_device
 from tasks.stage import RunContext, Workshop, run_stage, skip_stage
 
 
@@ -95,6 +96,7 @@ def prune_student(
             "distill": loss.loss_settings(),
             "model.max_length": recipe.model.max_length,
             "compute": cluster.shaping_settings(recipe.compute),
+            "driver": driver_device(),
         },
         inputs=dict(zip(("student", "teacher", "data"), made_from, strict=True)),
         libraries=("torch", "transformers", "tokenizers"),

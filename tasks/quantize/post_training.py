@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from configs.model import QuantizeSettings
+from tasks.device import driver_device
 from tasks.model.checkpoint import load_model, load_tokenizer
 from tasks.model.fake_quantization import Plan, Scheme, attach, detach, plan_for
 from tasks.model.text import TokenizedText, read_split, tokenize
@@ -73,7 +74,7 @@ def quantize_post_training(
     Raises:
         TrainingError: when what a layer reads is not finite.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(driver_device())
     model, tokenizer = load_model(student), load_tokenizer(student)
     model.to(device)  # type: ignore[arg-type]  # transformers wraps it so that mypy takes the device for the model
     pad_id = int(tokenizer.pad_token_id)

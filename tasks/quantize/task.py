@@ -7,6 +7,7 @@ from prefect import task
 
 from tasks import cluster, store
 from tasks.contracts import Checkpoint, PreparedData, PrunedModel, QuantizedModel, TrainedModel
+from tasks.device import driver_device
 from tasks.stage import RunContext, Workshop, run_stage, skip_stage
 
 
@@ -111,6 +112,7 @@ def quantize_student(
             **({"distill": loss.loss_settings()} if trains else {}),
             "model.max_length": recipe.model.max_length,
             "compute": cluster.shaping_settings(recipe.compute),
+            "driver": driver_device(),
         },
         inputs=inputs,
         libraries=("torch", "transformers", "tokenizers"),

@@ -6,7 +6,7 @@ from torch import nn
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
 from configs.section import TrainingSection
-from tasks.model.optimizer import learning_rate, make_optimizer, make_scaler
+from tasks.model.optimizer import arithmetic, learning_rate, make_optimizer, make_scaler
 
 SCHEDULES = {"linear": get_linear_schedule_with_warmup, "cosine": get_cosine_schedule_with_warmup}
 
@@ -68,6 +68,14 @@ def test_a_step_is_that_of_plain_adamw() -> None:
             module(data).square().sum().backward()
             optimizer.step()
     assert torch.allclose(ours.weight, theirs.weight, atol=1e-6)  # measured: 4e-9
+
+
+def test_a_driver_without_a_gpu_computes_in_fp32_what_workers_compute_in_fp16() -> None:
+    linear, values = nn.Linear(3, 2), torch.ones(1, 3)
+    with arithmetic("fp16", torch.device("cpu")):
+        assert linear(values).dtype == torch.float32
+    with arithmetic("bf16", torch.device("cpu")):
+        assert linear(values).dtype == torch.bfloat16
 
 
 def test_only_fp16_scales_the_loss() -> None:

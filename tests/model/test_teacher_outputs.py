@@ -128,6 +128,11 @@ def test_the_recipe_owns_its_newest_and_hears_what_they_take(place):
     assert owners == {first.name: ["demo"], second.name: []}
 
 
+def test_outputs_of_another_device_are_others(place, outputs, monkeypatch):
+    monkeypatch.setattr(teacher_outputs, "driver_device", lambda: "cuda")
+    assert ask_teacher(place / "storage", place / "teacher", place / "data", LOSS, [0]) != outputs
+
+
 @pytest.mark.parametrize("content", ["", '{"digests": {"logits', "[]", "{}"])
 def test_a_manifest_that_a_power_cut_left_is_told_and_all_is_made_again(place, outputs, tmp_path, content):
     there = tmp_path / "storage"
