@@ -53,7 +53,7 @@ def test_a_follower_reads_what_is_new_alone(tmp_path: Path, monkeypatch: pytest.
     path, heard, parsed = tmp_path / "events.jsonl", [], []
     log, follower = EventLog(path), Follower(path, heard.append)
     read = events._events
-    monkeypatch.setattr(events, "_events", lambda lines: parsed.append(len(lines.encode())) or read(lines))
+    monkeypatch.setattr(events, "_events", lambda lines: (parsed.append(len(lines.encode())), read(lines))[1])
     for step in range(200):
         log.append(event(step, train_loss=0.5))
         follower.look()

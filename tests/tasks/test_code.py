@@ -13,9 +13,9 @@ TRAINING = {
 }  # fmt: skip
 TEACHING = TRAINING | {
     "tasks/model/teaching.py", "tasks/model/losses.py", "tasks/model/teacher_outputs.py", "tasks/model/asking.py",
-    "tasks/model/augment.py",
+    "tasks/model/augment.py", "tasks/model/projections.py",
 }  # fmt: skip
-ASKING = {"tasks/model/predict.py", "tasks/model/text.py", "tasks/model/sessions.py"}
+ASKING = {"tasks/model/predict.py", "tasks/model/text.py", "tasks/model/runtime.py"}
 STAGES: dict[str, tuple[set[str], set[str]]] = {
     "data": ({"tasks/data/prepare.py", "tasks/data/split.py", "tasks/data/readers.py"}, TRAINING),
     "train": (TRAINING | {"tasks/train/classify.py"}, (TEACHING - TRAINING) | ASKING - {"tasks/model/text.py"}),
@@ -29,7 +29,10 @@ STAGES: dict[str, tuple[set[str], set[str]]] = {
         {"tasks/prune/cut.py"},
     ),
     "export": ({"tasks/export/lean.py", "tasks/model/checkpoint.py"}, {"tasks/model/loop.py", "tasks/cluster.py"}),
-    "evaluate": (ASKING | {"tasks/evaluate/timing_worker.py", "tasks/probe/worker.py"}, {"tasks/model/losses.py"}),
+    "evaluate": (
+        ASKING | {"tasks/model/sessions.py", "tasks/evaluate/timing_worker.py", "tasks/probe/worker.py"},
+        {"tasks/model/losses.py"},
+    ),
     "champion": (ASKING | {"tasks/evidence.py"}, {"tasks/model/loop.py"}),
     "gate": ({"tasks/gate/checks.py", "tasks/evidence.py", "tasks/model/text.py"}, {"tasks/model/checkpoint.py"}),
     "drift": (ASKING | {"tasks/drift/embed.py", "tasks/model/checkpoint.py"}, {"tasks/model/loop.py"}),
