@@ -73,9 +73,17 @@ def _entries(name: str) -> dict[int, dict[str, str]]:
 
 
 def mark_change(name: str, number: int, tags: dict[str, str]) -> None:
-    """Adds tags to an entry."""
+    """Adds tags to an entry; others may be adding the same ones."""
+    from mlflow.exceptions import MlflowException
+
     for tag, value in tags.items():
-        server.client().set_model_version_tag(name + HISTORY, str(number), tag, value)
+        try:
+            server.client().set_model_version_tag(name + HISTORY, str(number), tag, value)
+        except MlflowException as error:
+            if error.error_code != "BAD_REQUEST":
+                raise
+            # Two wrote a tag that neither had found: it is there now, and is written over.
+            server.client().set_model_version_tag(name + HISTORY, str(number), tag, value)
 
 
 def _open_log(name: str) -> None:
