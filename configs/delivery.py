@@ -12,8 +12,9 @@ QualityMetric = Literal["accuracy", "macro_f1", "precision", "recall"]
 Perturbation = Literal["typos", "case", "punctuation"]
 STORAGE_PATTERN = r"^(s3://[a-z0-9][a-z0-9.-]+(/[^/?#]+)*/?|file:///.+|[^:]+(:[^/:][^:]*)*)$"
 """A bucket and a prefix in it, or a folder; no other scheme."""
-MODEL_NAME_PATTERN = r"^([^/:']*|[^/:\"]*)$"
-"""MLflow refuses / and : in a name, and cannot search for one that holds both kinds of quotes."""
+MODEL_NAME_PATTERN = r"^([^/:@?\x00-\x1f']*|[^/:@?\x00-\x1f\"]*)$"
+"""MLflow refuses / and : in a name, registers one with @, ? or a tab that it cannot load, and cannot search for one
+that holds both kinds of quotes."""
 Texts = Literal["shown", "hashed", "none"]
 Cell = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*x[1-9]\d*$")]
 
@@ -137,7 +138,7 @@ class RegisterSettings(Section):
     enabled: bool = True
     """Make an accepted model a version in MLflow's registry."""
     model_name: str = Field("", max_length=256, json_schema_extra={"pattern": MODEL_NAME_PATTERN})
-    """Name in the registry, without / and : and without both kinds of quotes; empty: the recipe's name."""
+    """Name in the registry, without / : @ ? and without both kinds of quotes; empty: the recipe's name."""
     promote: Literal["never", "approval", "auto"] = "never"
     """auto makes an accepted version the champion at once; approval asks a person in the deployment's run, and where
     there is no server leaves it to `hone promote`."""
@@ -150,7 +151,9 @@ class RegisterSettings(Section):
     @field_validator("model_name")
     @classmethod
     def _name_that_mlflow_takes(cls, value: str) -> str:
-        wrong = [f"'{letter}'" for letter in "/:" if letter in value]
+        wrong = [f"'{letter}'" for letter in "/:@?" if letter in value]
+        if any(letter < " " for letter in value):
+            wrong.append("a tab or a line break")
         if "'" in value and '"' in value:
             wrong.append("both kinds of quotes")
         if value and not value.strip(" ."):

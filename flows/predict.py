@@ -53,10 +53,9 @@ def _open(model: str, storage: Path, room: Path) -> Any:
     if (folder / "model.onnx").is_file():
         return _classifier(runtime, folder)
     name, at, alias = model.partition("@")
-    slash = ""
     if not at:
-        name, slash, alias = model.rpartition("/")
-    if not (name and alias and (at or slash)):
+        name, _slash, alias = model.rpartition("/")
+    if not (name and alias):
         raise PreflightError(
             f"'{model}' is neither a folder with a model.onnx nor NAME@ALIAS or NAME/VERSION, such as tickets@champion"
         )

@@ -141,8 +141,10 @@ def test_the_scheme_follows_the_preferred_provider(recipe_file: Path, providers:
 def test_the_form_and_the_recipe_take_the_same_names_of_a_model(name: str) -> None:
     assert parse_recipe(minimal(register={"model_name": name})).register_.model_name == name
     assert re.search(MODEL_NAME_PATTERN, name)
-    for refused in ("a/b", "a:b", f"{name}'\""):
+    for refused in ("a/b", "a:b", "a@b", "a?", "a\tb", f"{name}'\""):
         assert not re.search(MODEL_NAME_PATTERN, refused)
+        with pytest.raises(RecipeError, match="which MLflow's registry does not take"):
+            parse_recipe(minimal(register={"model_name": refused}))
 
 
 def test_all_offenders_are_listed_not_the_first(recipe_file: Path) -> None:
