@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.decomposition import PCA
 
+from configs.delivery import Texts
 from tasks.contracts import DriftPart
 from tasks.drift.compare import (
     LEVEL,
@@ -18,6 +19,7 @@ from tasks.drift.compare import (
     holm,
 )
 from tasks.drift.features import frequent, unseen_shares, word_counts, words
+from tasks.texts import shown
 
 SHOWN = 4
 COMPONENTS = 8
@@ -47,7 +49,9 @@ class _Found:
     now: str
 
 
-def measure(before: Sample, now: Sample, known: set[str], index: float, seed: int) -> list[DriftPart]:
+def measure(
+    before: Sample, now: Sample, known: set[str], index: float, seed: int, texts: Texts = "shown"
+) -> list[DriftPart]:
     """Labels, lengths, words, unseen words, what the champion makes of a text and what it answers, each compared. The
     last three need rows that the champion has not learned from, and are left out where there are none.
 
@@ -56,13 +60,14 @@ def measure(before: Sample, now: Sample, known: set[str], index: float, seed: in
         known: every word of the champion's training rows. How often a row that it has not learned from has a word that
             is not among them is held against the same of the champion's own test rows, which have some too.
         index: stability index from which on a part that the test finds different as well has drifted.
+        texts: how words of the data may be told.
     """
     rows = [[words(text) for text in side.texts] for side in (before, now)]
     lengths = [np.array([len(row) for row in side], dtype=np.float64) for side in rows]
     found = [
         _labels(before.labels, now.labels),
         _Found("length", compare_numbers(*lengths), *(f"{np.median(side):g} words" for side in lengths)),
-        _vocabulary(rows[0], rows[1], seed),
+        _vocabulary(rows[0], rows[1], seed, texts),
     ]
     if before.held_out and now.held_out:
         found.append(_unseen_words(before.held_out, now.held_out, known))
@@ -95,15 +100,17 @@ def _labels(before: Sequence[str], now: Sequence[str]) -> _Found:
     return _Found("labels", compare_categories(*counts), *told)
 
 
-def _vocabulary(before: list[list[str]], now: list[list[str]], seed: int) -> _Found:
+def _vocabulary(before: list[list[str]], now: list[list[str]], seed: int, texts: Texts) -> _Found:
     chosen = frequent([*before, *now])
     counts = [word_counts(side, chosen) for side in (before, now)]
     shares = [side.sum(axis=0) / max(side.sum(), 1) for side in counts]
     change = shares[1][:-1] - shares[0][:-1]
-    told = [
-        ", ".join(f"{chosen[place]} {side[place]:.1%}" for place in np.argsort(-np.abs(change), kind="stable")[:SHOWN])
-        for side in shares
-    ]
+    most = np.argsort(-np.abs(change), kind="stable")[:SHOWN]
+
+    def name(place: int) -> str:
+        return shown(chosen[place], texts) or "a word"
+
+    told = [", ".join(f"{name(place)} {side[place]:.1%}" for place in most) for side in shares]
     return _Found("vocabulary", compare_words(counts[0], counts[1], seed), *told)
 
 

@@ -67,7 +67,7 @@ def _measured(context: RunContext, data: PreparedData) -> DriftReport:
         learned = _sample(context, before, folders[0], [], model, embedder)
         now = _sample(context, data, folders[1], seen, model, embedder)
         known = {word for text in texts_of(seen[0]) for word in words(text)}
-        parts = measure(learned, now, known, recipe.retrain.drift_index, workshop.seed)
+        parts = measure(learned, now, known, recipe.retrain.drift_index, workshop.seed, recipe.report.texts)
         return {
             "name": name,
             "version": version.version,
@@ -85,6 +85,7 @@ def _measured(context: RunContext, data: PreparedData) -> DriftReport:
             "evaluate.batch_size": recipe.evaluate.batch_size,
             "evaluate.threads": recipe.evaluate.threads,
             "export.providers": recipe.export.providers,
+            "report.texts": recipe.report.texts,
             "retrain.drift_index": recipe.retrain.drift_index,
             "version": version.version,
         },

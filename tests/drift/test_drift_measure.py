@@ -9,6 +9,7 @@ from tasks.contracts import DriftPart
 from tasks.drift.features import frequent, unseen_shares, word_counts, words
 from tasks.drift.measure import Sample, measure
 from tasks.drift.table import drift_markdown
+from tasks.texts import shown
 from tests import tiny
 
 INDEX = 0.2
@@ -48,6 +49,20 @@ def test_two_draws_of_the_same_texts_have_not_drifted_and_every_side_is_told() -
     assert list(found) == ["labels", "length", "vocabulary", "unseen_words", "embeddings", "answers"]
     assert not any(part.drifted for part in found.values())
     assert all(part.index < INDEX for part in found.values())
+
+
+def test_words_of_the_data_are_told_only_as_the_recipe_allows_it() -> None:
+    before, now = sample(1), sample(2, add=" quillonbrax")
+    told = {
+        how: next(part for part in measure(before, now, set(), INDEX, 0, how) if part.name == "vocabulary")
+        for how in ("shown", "hashed", "none")
+    }
+    assert "quillonbrax 0.0%" in told["shown"].before
+    assert f"{shown('quillonbrax', 'hashed')} 0.0%" in told["hashed"].before
+    assert told["none"].before.startswith("a word 0.0%, a word ")
+    for how in ("hashed", "none"):
+        assert not {*tiny.FILLER, *tiny.GOOD, *tiny.BAD, "quillonbrax"} & {*words(told[how].now)} - {"a"}
+        assert told[how].index == told["shown"].index
 
 
 def test_other_shares_of_the_labels_are_found() -> None:
