@@ -5,18 +5,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
+from prefect.settings import Settings
 
 from configs.recipe import Recipe
+from flows.database import server_address
 from flows.outcome import served
 from flows.preflight import preflight
 from tasks import cache_room, cluster, progress, storage, tracking, version
 from tasks import output as outputs
 from tasks.contracts import StageRecord
-from tasks.redact import mask_logs
+from tasks.redact import mask_logs, plain_uri
 from tasks.stage import RunContext
 
 LOG_SECONDS = 30.0
@@ -48,8 +51,12 @@ def pipeline(recipe: Recipe, output: str, fresh: bool) -> Iterator[RunContext]:
     tracking.configure(place)
     flow_run = FlowRunContext.get()
     tags = {"hone.recipe": recipe.name, "hone.code_version": version.code_version()}
+    page = ""
     if flow_run is not None and flow_run.flow_run is not None:
         tags["prefect.flow_run_id"] = str(flow_run.flow_run.id)
+        page = flow_run_page(flow_run.flow_run.id)
+    if page:
+        tags["hone.prefect_run"] = page
     try:
         cache_room.prune(place, None)
         with (
@@ -67,9 +74,17 @@ def pipeline(recipe: Recipe, output: str, fresh: bool) -> Iterator[RunContext]:
                 storage=str(place),
                 fresh=fresh,
                 mlflow_run_id=run_id,
+                prefect_page=page,
             )
     finally:
         cluster.shutdown()
+
+
+def flow_run_page(flow_run_id: UUID) -> str:
+    """Where Prefect's server shows a flow run, without a user and a password; empty where no server is named, as one
+    that Prefect starts for a single run ends with it."""
+    base = str(Settings().ui_url or "") if server_address() else ""  # Prefect infers it from the API's address
+    return f"{plain_uri(base).rstrip('/')}/runs/flow-run/{flow_run_id}" if base else ""
 
 
 class RunLog:

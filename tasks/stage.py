@@ -37,6 +37,8 @@ class RunContext(Contract):
     """Ignore finished stages."""
     mlflow_run_id: str = ""
     """The pipeline run's own MLflow run; stages are nested in it."""
+    prefect_page: str = ""
+    """Where Prefect's server shows this run; empty where there is none."""
 
 
 @dataclass

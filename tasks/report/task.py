@@ -64,13 +64,15 @@ def publish_report(
     with tracking.pipeline_log(context.mlflow_run_id) as log:
         for name in ("report.html", "report.json", "model"):
             log.file(folder / name, "model" if name == "model" else "")
-        log.tags(
-            {
-                "hone.verdict": verdict.verdict,
-                "hone.selected": verdict.selected,
-                "hone.evidence": evaluation.artifact.digest,
-            }
-        )
+        version = f"{registered.name}/{registered.version}" if registered.version else ""
+        tags = {
+            "hone.verdict": verdict.verdict,
+            "hone.selected": verdict.selected,
+            "hone.evidence": evaluation.artifact.digest,
+            "hone.registered": version,
+            "mlflow.note.content": note(verdict, version, context.prefect_page),
+        }
+        log.tags({name: value for name, value in tags.items() if value})
         candidate = evaluation.candidate(evaluation.selected)
         log.metrics(
             {
@@ -82,6 +84,21 @@ def publish_report(
         )
     _show(report, registered)
     return report
+
+
+def note(verdict: Verdict, version: str, prefect_page: str) -> str:
+    """What MLflow shows above a run, in Markdown: the verdict, the version it became, and the way to Prefect.
+
+    Args:
+        version: NAME/VERSION; empty where nothing was registered.
+        prefect_page: empty where no server has the run.
+    """
+    lines = [
+        f"**{verdict.headline()}**",
+        f"Registered as `{version}`." if version else "Not registered.",
+        f"[The run in Prefect]({prefect_page})" if prefect_page else "",
+    ]
+    return "\n\n".join(line for line in lines if line)
 
 
 def _show(report: dict[str, Any], registered: RegisteredVersion) -> None:
