@@ -159,7 +159,9 @@ def test_what_was_registered_without_its_evidence_cannot_be_promoted(model: Mode
 def test_files_that_are_gone_are_told(model: Model, logged: Logged) -> None:
     name = model(1, logged=logged)
     logged.place.rename(logged.place.with_name("elsewhere"))
-    with pytest.raises(PromotionError, match=f"{name} version 1: the files at models:/m-.* judged: MLmodel, .* missing"):
+    with pytest.raises(
+        PromotionError, match=f"{name} version 1: the files at models:/m-.* judged: MLmodel, .* missing"
+    ):
         promote(name, "1", "alice")
 
 
