@@ -49,7 +49,7 @@ def run(folder: Path, recipe: Path, *arguments: str, output: str = "out") -> Run
         hone("optimize", str(recipe), "--output", str(folder / output), *arguments),
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=900,
         check=False,
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -117,7 +117,7 @@ def test_the_registered_champion_answers_sentences(first: Run) -> None:
         "print(mlflow.pyfunc.load_model('models:/tiny@champion').predict(['the film is superb', 'a dull story']))"
     )
     uri = f"sqlite:///{first.folder / 'storage' / 'mlflow.db'}"
-    done = subprocess.run([sys.executable, "-c", script, uri], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", script, uri], capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.index("good") < done.stdout.index("bad")
 

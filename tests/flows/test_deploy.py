@@ -29,10 +29,10 @@ from flows.triggers import end_orphans
 from tests import tiny
 from tests.flows import chromium
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = [name for name in Recipe.model_json_schema()["properties"] if name not in ("name", "seed")]
-RUN_SECONDS = 300.0
+RUN_SECONDS = 900.0
 ENDED = ("COMPLETED", "FAILED", "CRASHED")
 
 
@@ -48,7 +48,7 @@ class Here:
         command = [sys.executable, "-m", "flows", *arguments]
         environment |= {"PYTHONPATH": str(ROOT), "HOME": str(self.folder)}
         return subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=900, check=False
         )
 
     def up(self) -> subprocess.CompletedProcess[str]:

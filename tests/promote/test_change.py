@@ -228,7 +228,7 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(model: Model, 
         version: subprocess.Popen([*command, version], stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
         for version in ("2", "3")
     }
-    said = {version: racer.communicate(timeout=120)[1] for version, racer in racers.items()}
+    said = {version: racer.communicate(timeout=400)[1] for version, racer in racers.items()}
     codes = {version: racer.returncode for version, racer in racers.items()}
     assert sorted(codes.values()) == [0, 1], said
     winner, loser = sorted(codes, key=lambda version: codes[version])

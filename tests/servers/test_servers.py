@@ -26,7 +26,7 @@ from tests.servers.services import SECRET, Services, missing
 WANTED = missing()
 pytestmark = [
     pytest.mark.servers,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(2400),
     pytest.mark.skipif(bool(WANTED), reason="to install: " + "; ".join(WANTED)),
 ]
 COMPUTE = "compute: {workers: 2, cpus_per_worker: 1, memory_per_worker: 0.25, storage: s3://hone/stages}"
@@ -72,7 +72,7 @@ def done(services: Services) -> Done:
     found = Done(services, recipe.parent, None)
     with client(services) as prefect:
         flow_run = prefect.create_flow_run_from_deployment(prefect.read_deployment_by_name("optimize/tiny").id)
-        deadline = time.monotonic() + 540
+        deadline = time.monotonic() + 1500
         while not (flow_run.state and flow_run.state.is_final()):
             assert time.monotonic() < deadline, services.log("prefect-worker")
             found.trained_on |= {
@@ -95,7 +95,7 @@ def client(services: Services) -> Any:
 def deploy(services: Services, recipe: Path) -> None:
     command = [sys.executable, "-m", "flows", "deploy", str(recipe), "--directory", str(recipe.parent)]
     environment = services.environment("prefect-worker")
-    made = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    made = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
     assert made.returncode == 0, made.stdout + made.stderr
 
 
@@ -207,7 +207,7 @@ def test_another_worker_finds_every_stage_finished(done: Done) -> None:
         flow_run = prefect.create_flow_run_from_deployment(prefect.read_deployment_by_name("optimize/tiny").id)
         begun = time.monotonic()
         while not (flow_run.state and flow_run.state.is_final()):
-            assert time.monotonic() - begun < 240, done.services.log("prefect-worker")
+            assert time.monotonic() - begun < 900, done.services.log("prefect-worker")
             time.sleep(0.5)
             flow_run = prefect.read_flow_run(flow_run.id)
     assert flow_run.state_name == "ACCEPTED", done.services.log("prefect-worker")
@@ -224,7 +224,7 @@ def test_the_champion_is_served_through_mlflow_to_whoever_has_no_key_of_the_stor
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment["MLFLOW_TRACKING_URI"] = done.services.address("mlflow")
     answer = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=400, check=True
     )
     assert answer.stdout.index("good") < answer.stdout.index("bad")
 

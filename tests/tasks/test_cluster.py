@@ -23,7 +23,7 @@ from tasks.model import loop
 from tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
 from tests.model.training_fixtures import make_clumsy, make_job, make_mortal
 
-pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(2400)]
 TWO = ComputeSettings(workers=2, max_failures=1, memory_per_worker=0.25)
 
 
@@ -221,7 +221,7 @@ def test_a_cluster_that_is_there_is_used_through_ray_address(head: str) -> None:
     )
     environment = os.environ | {"RAY_ADDRESS": head}
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=300, check=True
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=900, check=True
     )
     found = ast.literal_eval(done.stdout)
     assert (found["address"], found["cpus"], found["cpus_per_worker"]) == (head, 7.0, 2.0)

@@ -129,7 +129,7 @@ def test_two_runs_at_a_time_make_a_result_once_and_neither_loses_it_to_fresh(tmp
         )
         for text, fresh in (("a", ""), ("a", ""), ("b", "yes"))
     ]  # fmt: skip
-    told = [run.communicate(timeout=200) for run in runs]
+    told = [run.communicate(timeout=600) for run in runs]
     assert [run.returncode for run in runs] == [0, 0, 0], told
     statuses = [out.split() for out, _err in told]
     assert (statuses[0] + statuses[1]).count("ran") <= 1

@@ -71,7 +71,7 @@ with tracking.pipeline_run("race", {{}}, {{}}):
     killed.wait()
     assert not (tmp_path / "mlflow.db").exists()
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    errors = [process.communicate(timeout=200)[1] for process in both]
+    errors = [process.communicate(timeout=600)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], errors
     assert tracking.check(tmp_path) == f"SQLite, {tmp_path}/mlflow.db (2 runs)"
     assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", "mlflow.db.lock"}

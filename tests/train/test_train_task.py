@@ -39,7 +39,7 @@ def context(folder: Path, source: str, **model: object) -> RunContext:
 
 
 @pytest.mark.xdist_group("ray")
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 def test_the_stage_hands_on_the_best_checkpoint_and_does_its_work_once(tmp_path: Path) -> None:
     data, run = prepared(tmp_path / "data"), context(tmp_path, str(write_encoder(tmp_path / "encoder", layers=2)))
     try:
