@@ -30,14 +30,16 @@ class Texts:
             for batch, length in map(parse_cell, settings.cells)
         ]
         """[cells][batch]."""
-        self._known: dict[bytes, list[float]] = {}
+        self._known: dict[str, list[float]] = {}
 
     def tokenizing_ms(self, folder: Path) -> list[float]:
         """Median milliseconds by cell that the tokenizer in a model's folder takes, cutting each text to the cell's
         length. Models with the same tokenizer have the same figures."""
-        content = (folder / "tokenizer.json").read_bytes()
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer.no_truncation()  # an exported one carries the length that it is served with
+        tokenizer.no_padding()
+        content = tokenizer.to_str()
         if content not in self._known:
-            tokenizer = Tokenizer.from_buffer(content)
             found = []
             for texts, length in zip(self.cells, self._lengths, strict=True):
                 tokenizer.enable_truncation(max_length=length)

@@ -1,5 +1,6 @@
 """Answers come in the order of the rows, whatever the batches, from each form of a model."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from tasks.contracts import OnnxModel
 from tasks.model.checkpoint import load_model, load_tokenizer
 from tasks.model.fake_quantization import FakeQuantLinear, attach, read_plan
 from tasks.model.predict import Form, answer, load_as, predict, read
+from tasks.model.runtime import SERVING
 from tasks.model.subject import Subject
 from tasks.model.text import Rows, sequential_batches
 from tests.evaluate.exported_models import ROWS, subject_of, write_models
@@ -47,9 +49,10 @@ def test_batches_answer_as_one_row_at_a_time_does_and_in_the_order_of_the_rows(
 ) -> None:
     checkpoint = store.open_artifact(models["teacher"].source)
     folder = checkpoint if form == "pytorch" else store.open_artifact(models["teacher"].artifact)
+    length = 10 if form == "pytorch" else json.loads((folder / SERVING).read_text())["max_length"]
     logits = answers(folder, form, ROWS, 10, batch_size)
     assert logits.dtype == np.float32
-    assert logits == pytest.approx(one_by_one(checkpoint, ROWS, 10), abs=1e-4)  # measured here: 2e-6
+    assert logits == pytest.approx(one_by_one(checkpoint, ROWS, length), abs=1e-4)  # measured here: 2e-6
 
 
 def test_a_subject_answers_in_its_runtime(models: dict[str, OnnxModel]) -> None:

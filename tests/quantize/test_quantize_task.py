@@ -51,7 +51,9 @@ def quantize(
     )
     return quantize_student.fn(
         context,
-        PreparedData(record=RECORD, artifact=data, content_digest=data.digest, labels=["bad", "good"], rows={}),
+        PreparedData(
+            record=RECORD, artifact=data, content_digest=data.digest, labels=["bad", "good"], rows={"validation": 30}
+        ),
         TrainedModel(record=RECORD, checkpoint=checkpoint),
         PrunedModel(record=RECORD, checkpoint=checkpoint),
     )
