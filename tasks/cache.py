@@ -50,7 +50,8 @@ def explain(before: Ingredients | None, now: Ingredients) -> str:
     if before is None:
         return "first run of this stage"
     changes = []
-    for name in sorted(before.keys() | now.keys()):
+    # What a person changed has a value before and after; what came or went with it is told after that.
+    for name in sorted(before.keys() | now.keys(), key=lambda name: (not (name in before and name in now), name)):
         old, new = before.get(name), now.get(name)
         if old == new:
             continue
