@@ -31,7 +31,6 @@ def check_data_and_model(recipe: Recipe) -> str:
     seen = preview(recipe.data, seed=recipe.seed)
     facts = dry_run(recipe, Rows(seen.texts, seen.pairs, np.array(seen.label_ids, np.int64)), list(seen.labels))
     _check_cells(recipe, facts.max_positions)
-    store.write_text(_passed(recipe), "")
     bad = ", ".join(f"{kind.count:,} {kind.kind.replace('_', ' ')}" for kind in seen.bad_rows)
     rows = ", ".join(f"{count:,} {split}" for split, count in seen.rows.items())
     return (
@@ -118,9 +117,11 @@ def preflight(recipe: Recipe, output: str) -> None:
     """
     outputs.check(recipe.name, output)
     check_storage(recipe)
-    passed = _passed(recipe).is_file()
-    for name in ("Prefect", "MLflow", *(() if passed else ("data and model",)), "providers"):
+    passed = _passed(recipe)
+    for name in ("Prefect", "MLflow", *(() if passed.is_file() else ("data and model",)), "providers"):
         CHECKS[name](recipe)
+    if not passed.is_file():
+        store.write_text(passed, "")
 
 
 def run_check(recipe: Recipe, output: str, console: Console) -> str:

@@ -157,13 +157,12 @@ def test_the_terminal_shows_a_line_for_each_stage_the_table_and_the_verdict_and_
     assert "Warning" not in first.text
 
 
-def test_an_unchanged_run_reuses_every_stage_and_takes_little(first: Run) -> None:
+def test_an_unchanged_run_reuses_every_stage_and_ends_in_20_seconds(first: Run) -> None:
     again = run(first.folder, first.folder / "recipe.yaml", output="again")
     assert again.code == 0, again.text
     assert {stage["name"] for stage in again.report["stages"] if stage["status"] == "cached"} == {*COMPUTED, "register"}
     assert again.report["candidates"] == first.report["candidates"]
-    # The champion is new since the first run, and is asked in this one, which takes torch.
-    assert again.cpu_seconds < first.cpu_seconds / 2
+    assert again.cpu_seconds < 20
 
 
 def test_a_changed_setting_reruns_what_depends_on_it_and_is_named(first: Run) -> None:
