@@ -4,14 +4,14 @@ The index says how much and the test says how sure. Few rows make a large index 
 the smallest difference. So what has drifted is what both say.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2_contingency, ks_2samp
-from statsmodels.stats.multitest import multipletests
+
+from tasks.holm import holm
 
 Numbers = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -96,14 +96,6 @@ def compare_words(before: Counts, now: Counts, seed: int) -> Difference:
             return Difference(observed, "permutation", ENOUGH / last)
         tried, reached = tried + several, reached + len(far)
     return Difference(observed, "permutation", (reached + 1) / (tried + 1))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p values such that of all those below a level the chance of a single false one is at most that level.
-
-    Source: Holm 1979.
-    """
-    return [float(value) for value in multipletests(list(p_values), method="holm")[1]]
 
 
 def _indices(before: npt.NDArray[Any], now: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -16,9 +16,9 @@ from tasks.drift.compare import (
     compare_columns,
     compare_numbers,
     compare_words,
-    holm,
 )
 from tasks.drift.features import frequent, unseen_shares, word_counts, words
+from tasks.holm import holm
 from tasks.texts import shown
 
 SHOWN = 4

@@ -94,7 +94,7 @@ def _measured(context: RunContext, data: PreparedData) -> DriftReport:
             "old data": before.artifact.digest,
             "champion": version.tags.get("hone.model_digest", "") or version.source,
         },
-        libraries=("scipy", "statsmodels", "scikit-learn", "numpy", "onnxruntime", "onnxruntime-gpu"),
+        libraries=("scipy", "scikit-learn", "numpy", "onnxruntime", "onnxruntime-gpu"),
     )
     with tracking.pipeline_log(report.record.mlflow_run_id) as log:
         log.text(drift_markdown(report.model_dump()), "drift.md")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.contracts import Check, VerdictName
+from tasks.holm import holm
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,6 @@ def verdict_of(checks: Sequence[Check]) -> VerdictName:
     """REJECTED when any deciding check is, else INCONCLUSIVE when any is."""
     found = {check.verdict for check in checks if check.decides}
     return "REJECTED" if "REJECTED" in found else "INCONCLUSIVE" if "INCONCLUSIVE" in found else "ACCEPTED"
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p values corrected for their number, in their order."""
-    order = np.argsort(p_values, kind="stable")
-    corrected = np.empty(len(p_values))
-    steps = [(len(order) - place) * p_values[index] for place, index in enumerate(order)]
-    corrected[order] = np.minimum(1.0, np.maximum.accumulate(steps)) if steps else []
-    return corrected.tolist()
 
 
 def _refusals(p_values: Sequence[float], level: float) -> list[tuple[bool, float]]:

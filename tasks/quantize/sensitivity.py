@@ -10,6 +10,7 @@ from scipy.stats import binom
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from tasks.holm import holm
 from tasks.model.fake_quantization import Plan, attach, detach
 from tasks.model.text import TokenizedText
 from tasks.quantize.measure import Answers, answer
@@ -78,12 +79,10 @@ def too_sensitive(costs: list[Cost], allowed: float, level: float, most: int) ->
     Args:
         level: chance that any layer at all is among them where none costs anything (Holm's correction over all layers).
     """
-    shown = set[str]()
-    for tested, cost in enumerate(sorted(costs, key=lambda cost: cost.p_value)):
-        if cost.p_value * (len(costs) - tested) > level:
-            break
-        shown.add(cost.layer)
-    return [cost.layer for cost in costs if cost.layer in shown and cost.accuracy > allowed][:most]
+    corrected = holm([cost.p_value for cost in costs])
+    return [cost.layer for cost, p in zip(costs, corrected, strict=True) if p <= level and cost.accuracy > allowed][
+        :most
+    ]
 
 
 def _divergence(reference: Tensor, found: Tensor) -> float:

@@ -11,7 +11,6 @@ from tasks.drift.compare import (
     compare_columns,
     compare_numbers,
     compare_words,
-    holm,
     stability_index,
 )
 
@@ -61,11 +60,6 @@ def test_larger_alone_is_asked_for_where_smaller_is_no_harm() -> None:
     low, high = np.linspace(0, 1, 200), np.linspace(0.5, 1.5, 200)
     assert compare_numbers(low, high, only_larger=True).p_value < 1e-9
     assert compare_numbers(high, low, only_larger=True).p_value > 0.9
-
-
-def test_the_correction_is_holms() -> None:
-    """By hand: 3 * 0.01, then max(0.03, 2 * 0.02), then max(0.04, 0.5)."""
-    assert holm([0.5, 0.01, 0.02]) == pytest.approx([0.5, 0.03, 0.04])
 
 
 def test_without_drift_a_test_is_below_a_level_as_often_as_the_level_says() -> None:

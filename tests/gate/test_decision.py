@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from statsmodels.stats.multitest import multipletests
 
 from tasks.contracts import Check
-from tasks.gate.decision import Claim, decide, holm, verdict_of
+from tasks.gate.decision import Claim, decide, verdict_of
 from tasks.gate.exact import exact_p
 
 ROWS, MARGIN = 300, 0.04
@@ -31,14 +30,6 @@ def test_one_refusal_refuses_and_one_open_question_leaves_the_verdict_open() -> 
     assert verdict_of([check("ACCEPTED"), check("INCONCLUSIVE")]) == "INCONCLUSIVE"
     assert verdict_of([check("INCONCLUSIVE"), check("REJECTED")]) == "REJECTED"
     assert verdict_of([check("ACCEPTED"), check("REJECTED", decides=False)]) == "ACCEPTED"
-
-
-def test_holm_is_worked_by_hand_and_is_statsmodels() -> None:
-    # Sorted 0.01, 0.02, 0.04: 3 * 0.01, 2 * 0.02, 1 * 0.04, none below the one before.
-    assert holm([0.04, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
-    drawn = np.random.default_rng(0).random(9).tolist()
-    assert holm(drawn) == pytest.approx(multipletests(drawn, method="holm")[1].tolist())
-    assert holm([]) == []
 
 
 def test_each_demand_is_accepted_at_the_level_itself_however_many_there_are() -> None:
