@@ -36,6 +36,8 @@ class _Module:
     """Statements that do something when the module is imported, whoever imports it."""
     texts: dict[int, str] = field(default_factory=dict)
     """Line to a statement as text."""
+    references: dict[int, set[tuple[str, str]]] = field(default_factory=dict)
+    """Line to what a statement refers to: most stages share most of their code."""
 
     def text(self, statement: ast.stmt) -> str:
         """A statement without comments and line breaks."""
@@ -131,6 +133,8 @@ def _statements(module: _Module, wanted: str) -> tuple[list[ast.stmt], list[tupl
 
 
 def _references(statement: ast.stmt, module: _Module, root: Path) -> set[tuple[str, str]]:
+    if statement.lineno in module.references:
+        return module.references[statement.lineno]
     found: set[tuple[str, str]] = set()
     for node in ast.walk(statement):
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -142,6 +146,7 @@ def _references(statement: ast.stmt, module: _Module, root: Path) -> set[tuple[s
                 found.add((module.name, node.id))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found |= _started(node.value, module, root)
+    module.references[statement.lineno] = found
     return found
 
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from pyarrow import parquet
-from torch import Tensor
 
 from tasks.text_key import text_key
 from tasks.words import words
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a run that finds everything finished reads the test split, and needs no torch for it
+    import torch
+    from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
-Batch = dict[str, Tensor]
+Batch = dict[str, "Tensor"]
 """`input_ids`, `attention_mask` [batch, length] int64, `token_type_ids` where the model takes them, `labels` [batch]
 int64 (-1 where only the teacher knows), `rows` [batch] int64: the rows' places in the split."""
 
@@ -134,12 +134,14 @@ def tokenize(tokenizer: "PreTrainedTokenizerBase", rows: Rows, max_length: int) 
     )
 
 
-def make_batch(text: TokenizedText, rows: npt.NDArray[np.int64], pad_id: int, device: torch.device | str) -> Batch:
+def make_batch(text: TokenizedText, rows: npt.NDArray[np.int64], pad_id: int, device: "torch.device | str") -> Batch:
     """The given rows, padded on the right to the longest of them.
 
     Args:
         rows: places in the split [batch], in the order the batch is to have.
     """
+    import torch
+
     starts, ends = text.offsets[rows], text.offsets[rows + 1]
     places = starts[:, None] + np.arange(int((ends - starts).max()))
     present = places < ends[:, None]

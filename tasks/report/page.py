@@ -18,8 +18,13 @@ MOST_CONFUSIONS = 10
 Report = dict[str, Any]
 
 
-def render_page(report: Report) -> str:
-    """The whole page as HTML."""
+def render_page(report: Report, drawn: plots.Drawn | None = None) -> str:
+    """The whole page as HTML.
+
+    Args:
+        drawn: its plots, where they are drawn already.
+    """
+    drawn = drawn or plots.draw(report)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -47,9 +52,9 @@ def render_page(report: Report) -> str:
         grid=[(latency["batch"], latency["length"]) for latency in baseline["latency"]],
         configurations=configurations(baseline),
         confusion=confusion(candidates[report["selected"]]["confusion"], report["data"]["labels"]),
-        scatter=plots.accuracy_against_latency(report),
+        scatter=drawn.scatter,
         waterfall=waterfall(report),
-        curves=plots.learning_curves(report),
+        curves=drawn.curves,
         recipe=yaml.safe_dump(report["recipe"], sort_keys=False, allow_unicode=True),
     )
     return label_cells(page)

@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -108,6 +108,20 @@ def accuracy_against_latency(report: Report) -> str:
             )
         _label_points(figure, axes, [(wording.model(name), x, y) for name, x, y in points])
         return as_svg(figure, "Test accuracy against latency of every model")
+
+
+class Drawn(NamedTuple):
+    """The plots of a report that stand on its page and beside it, drawn once for both."""
+
+    scatter: str
+    """Accuracy against latency; empty where there is nothing to draw."""
+    curves: dict[str, str]
+    """Learning curves, by stage."""
+
+
+def draw(report: Report) -> Drawn:
+    """The plots as SVG."""
+    return Drawn(accuracy_against_latency(report), learning_curves(report))
 
 
 def learning_curves(report: Report) -> dict[str, str]:

@@ -23,7 +23,7 @@ from tasks.contracts import (
 from tasks.model.delivered import default_session, deliver
 from tasks.report.build import StageModel, build_report
 from tasks.report.examples import lost_and_won
-from tasks.report.plots import accuracy_against_latency, learning_curves, standalone
+from tasks.report.plots import Drawn, draw, standalone
 from tasks.report.summary import summary_markdown
 from tasks.report.write import write_report
 from tasks.stage import RunContext
@@ -58,7 +58,8 @@ def publish_report(
     with output.writing(folder) as room:
         session = evaluation.session or default_session(context.recipe)
         deliver(store.open_artifact(selected.artifact), room / "model", session)
-        write_report(room, report)
+        drawn = draw(report)
+        write_report(room, report, drawn)
     if context.latest:
         output.point(Path(context.latest), folder)
     with tracking.pipeline_log(context.mlflow_run_id) as log:
@@ -82,7 +83,7 @@ def publish_report(
                 "size_bytes": float(candidate.size_bytes),
             }
         )
-    _show(report, registered)
+    _show(report, registered, drawn)
     return report
 
 
@@ -101,15 +102,15 @@ def note(verdict: Verdict, version: str, prefect_page: str) -> str:
     return "\n\n".join(line for line in lines if line)
 
 
-def _show(report: dict[str, Any], registered: RegisteredVersion) -> None:
+def _show(report: dict[str, Any], registered: RegisteredVersion, drawn: Drawn) -> None:
     """The table with the way to the report, the plots and the ways to MLflow, as artifacts of the flow run."""
     prefix = re.sub(r"[^a-z0-9]+", "-", report["name"].lower())
     page = pages.artifact_page(report["mlflow_run_id"], "report.html")
     where = f"[the whole report]({page})" if page else f"the whole report is {report['folder']}/report.html"
     about = f"{report['verdict']}: {where}"
     create_markdown_artifact(summary_markdown(report), key=f"{prefix}-report", description=about)
-    plots = {"accuracy-against-latency": ("test accuracy against latency", accuracy_against_latency(report))}
-    for stage, svg in learning_curves(report).items():
+    plots = {"accuracy-against-latency": ("test accuracy against latency", drawn.scatter)}
+    for stage, svg in drawn.curves.items():
         plots[f"curves-{stage}"] = (f"learning curves of {stage}", svg)
     for name, (text, svg) in plots.items():
         if svg:
