@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tasks.disk import closed_parent
 from tasks.errors import PreflightError
 from tasks.redact import without_credentials
 from tasks.schema import Schema, read_schema
@@ -32,8 +33,7 @@ def check_prefect() -> str:
     if database.exists():
         _read(database)
         return f"no server: SQLite, {database}"
-    parent = next(folder for folder in database.parents if folder.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+    if parent := closed_parent(database):
         raise PreflightError(
             f"{database}: cannot be created, as {parent} is not a writable folder: set PREFECT_HOME to one that is"
         )

@@ -25,24 +25,14 @@ def flush(path: Path) -> None:
     if path.is_dir():
         for child in path.iterdir():
             flush(child)
-    with contextlib.suppress(OSError):  # a folder cannot be flushed everywhere, and not all file systems flush at all
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    _sync(path)
 
 
 def settle(new: Path, place: Path) -> None:
     """Renames a file, or a folder where there is none yet, into its place, once the disk holds all of it."""
     flush(new)
     new.replace(place)
-    with contextlib.suppress(OSError):
-        handle = os.open(place.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    _sync(place.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -96,7 +86,23 @@ def discard(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def closed_parent(path: Path) -> Path | None:
+    """The nearest parent of a path that is there, if nothing can be made in it; None where the path can be made."""
+    parent = next(folder for folder in path.parents if folder.exists())
+    return None if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK) else parent
+
+
 def touch(path: Path) -> None:
     """Notes that a file was used just now; where that may not be written, it is not noted."""
     with contextlib.suppress(OSError):
         os.utime(path)
+
+
+def _sync(path: Path) -> None:
+    """Flushes one file, or a folder's list of names."""
+    with contextlib.suppress(OSError):  # a folder cannot be flushed everywhere, and not all file systems flush at all
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

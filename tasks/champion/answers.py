@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tasks.errors import HoneError, RegistryError
 from tasks.label_value import one_spelling
 from tasks.model.predict import predict
-from tasks.model.runtime import SERVING, clean
+from tasks.model.runtime import SERVING
 from tasks.model.subject import registered
 from tasks.model.text import Rows
 
@@ -66,21 +66,17 @@ def answer(
     """Logits [rows, labels] of the exported model in `folder`, its labels matched to this run's by their names.
 
     Args:
-        served: how it reads text: max_length, lowercase, strip_punctuation.
+        served: how it reads text. An exported model cleans and cuts its texts itself, as its `serving.json` says.
 
     Raises:
         RegistryError: when it does not answer.
 
     A label that is new to it is never its answer; one that this run does not have any more is left out.
     """
-    rules = {rule: served[rule] for rule in RULES}
-    texts = [clean(text, **rules) for text in rows.texts]
-    pairs = None if rows.pairs is None else [clean(text, **rules) for text in rows.pairs]
-    asked = Rows(texts, pairs, rows.labels, rows.slices)
     try:
         own = predict(
             registered(folder),
-            asked,
+            rows,
             max_length=served["max_length"],
             batch_size=batch_size,
             providers=providers,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from tasks.disk import closed_parent
 from tasks.errors import PreflightError, RegistryError
 from tasks.redact import without_credentials
 from tasks.schema import Schema, read_schema
@@ -191,8 +192,7 @@ def _check_sqlite(uri: str) -> str:
         if not os.access(database, os.W_OK):
             raise PreflightError(f"{database}: not writable: change its permissions, or set compute.storage")
         return f"SQLite, {database} ({runs} runs)"
-    parent = next(folder for folder in database.parents if folder.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+    if parent := closed_parent(database):
         raise PreflightError(
             f"{database}: cannot be created, as {parent} is not a writable folder: set compute.storage to one that is"
         )
