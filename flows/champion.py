@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.database import prepare_prefect_database
+from flows.local_server import prefect_api
 from flows.shell import complain, no_heartbeat, quieten
 from tasks import tracking
 from tasks.contracts import PromotionRecord
@@ -95,8 +95,7 @@ def history_table(records: list[PromotionRecord]) -> Table:
 
 def _embedded(flow: Any, *arguments: str, storage: str) -> PromotionRecord:
     quieten()
-    prepare_prefect_database()
-    with no_heartbeat():
+    with prefect_api(), no_heartbeat():
         made: PromotionRecord = flow(*arguments, storage=storage, return_state=True).result()
     return made
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from configs.recipe import Recipe, RecipeError
-from flows.database import prepare_prefect_database
+from flows.local_server import prefect_api
 from flows.preflight import preflight
 from flows.shell import complain, no_heartbeat, quieten
 from flows.terminal import Terminal
@@ -42,8 +42,7 @@ def _run(flow: Any, recipe: Recipe, output: str, anew: bool, console: Console) -
     quieten()
     try:
         preflight(recipe, output)
-        prepare_prefect_database()
-        with Terminal(console) as terminal, progress.listening(terminal), no_heartbeat():
+        with prefect_api(), Terminal(console) as terminal, progress.listening(terminal), no_heartbeat():
             state = flow(recipe, output, anew, return_state=True)
         report = _report(state)
     except (HoneError, RecipeError) as error:

@@ -16,8 +16,12 @@ LONG = {"test_chain", "test_deploy", "test_retrain", "test_quickstart", "test_cl
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take minutes come first, so that none of them is left to one process at the end."""
+    """The files that take minutes come first, so that none of them is left to one process at the end. A file stays in
+    one process, and so do all files of a group: they share what takes long to make."""
     items.sort(key=lambda item: Path(item.path).stem not in LONG)
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(Path(item.path).stem))
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +37,15 @@ def _own_homes(session_folder: Path) -> None:
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     os.environ.pop("PREFECT_API_URL", None)
     os.environ.pop("RAY_ADDRESS", None)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(_own_homes: None) -> Iterator[None]:
+    """One Prefect for all flows that this process runs itself."""
+    from flows.local_server import prefect_api
+
+    with prefect_api():
+        yield
 
 
 @pytest.fixture

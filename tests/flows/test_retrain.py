@@ -17,6 +17,7 @@ from tasks import tracking
 from tasks.promote import change
 from tests import tiny
 
+pytestmark = pytest.mark.usefixtures("prefect_server")
 ENDED = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 TEACHER_ALONE = [
     "distill.method=none", "prune.method=none", "quantize.method=none", "evaluate.cells=[1x8]", "evaluate.rounds=1",
@@ -46,7 +47,7 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+def story(tmp_path_factory: pytest.TempPathFactory, prefect_server: None) -> Story:
     folder = tmp_path_factory.mktemp("retrain")
     path = tiny.write_recipe(folder)
     clean = load_recipe(path, TEACHER_ALONE)
