@@ -15,6 +15,7 @@ prepare_environment()
 LONG = {"test_chain", "test_deploy", "test_retrain", "test_quickstart", "test_cluster"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take minutes come first, so that none of them is left to one process at the end. A file stays in
     one process, and so do all files of a group: they share what takes long to make."""
