@@ -36,7 +36,8 @@ def check_data_and_model(recipe: Recipe) -> str:
     return (
         f"{rows} rows{'' if seen.complete else ' looked at'}{f' ({bad} left out)' if bad else ''}, "
         f"{len(seen.labels)} labels; {facts.model_type} of {facts.layers} layers, "
-        f"{facts.parameters / 1e6:.1f} M parameters; one batch was answered and learned from"
+        f"{facts.parameters / 1e6:.1f} M parameters; one batch was answered and learned from, "
+        "and one layer exported and served"
     )
 
 

@@ -1,7 +1,8 @@
 """One batch of the recipe's own data through the encoder, before anything is trained.
 
 What depends on the architecture, the tokenizer and the data together fails here, in seconds, and not after hours: the
-real encoder answers one batch, as it is and rounded to 8 bits, and learns from it once.
+real encoder answers one batch, as it is and rounded to 8 bits, and learns from it once, and one layer of it is exported
+and served.
 """
 
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from tasks.model.checkpoint import load_pretrained
 from tasks.model.fake_quantization import attach, detach, plan_for
 from tasks.model.source import resolve_source
 from tasks.model.text import Batch, Rows, TokenizedText, make_batch, model_inputs, texts_of, tokenize
+from tasks.rehearsal import rehearse
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,13 @@ def dry_run(recipe: Recipe, rows: Rows, labels: list[str]) -> Facts:
     if recipe.distill.method != "none" and other is None:
         layers_kept(recipe.distill, model.config.num_hidden_layers)
     one_step(recipe.model.source, model, tokenizer, rows, recipe.model.max_length)
+    with _step(recipe.model.source, "one layer, exported and served,"):
+        rehearse(recipe, recipe.model.source, model, tokenizer, rows)
     if other is not None:
         check_tokens(recipe.distill, tokenizer, other[1], texts_of(rows))
         one_step(recipe.distill.student, *other, rows, recipe.model.max_length)
+        with _step(recipe.distill.student, "one layer, exported and served,"):
+            rehearse(recipe, recipe.distill.student, *other, rows)
     return Facts(facts["model_type"], facts["layers"], facts["parameters"], facts["max_positions"])
 
 

@@ -3,8 +3,10 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from flows.environment import prepare_environment
 from tasks.tracking import server
@@ -15,14 +17,35 @@ prepare_environment()
 LONG = {"test_chain", "test_deploy", "test_retrain", "test_quickstart", "test_cluster"}
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
+TOGETHER = {
+    "tests/export/": "exports",
+    "tests/evaluate/": "models",
+    "tests/model/test_predict.py": "models",
+    "tests/register/": "registry",
+    "tests/promote/": "registry",
+    "tests/flows/test_approval.py": "registry",
+}
+"""Files and folders whose tests share what takes long to make, and so a process."""
+
+
+class Grouped(LoadScopeScheduling):
+    """A file's tests, and those of what belongs together, go to one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next(
+            (group for place, group in TOGETHER.items() if nodeid.startswith(place)), nodeid.split("::", maxsplit=1)[0]
+        )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """By group, which pytest 9 no longer hears from marks."""
+    return Grouped(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take minutes come first, so that none of them is left to one process at the end. A file stays in
-    one process, and so do all files of a group: they share what takes long to make."""
+    """The files that take minutes come first, so that none of them is left to one process at the end."""
     items.sort(key=lambda item: Path(item.path).stem not in LONG)
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(Path(item.path).stem))
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from typing import Any
 
 from prefect import task
 
+from configs.recipe import Recipe
 from tasks import store
 from tasks.contracts import (
     Checkpoint,
@@ -27,15 +28,7 @@ def export_models(
 ) -> ExportedModels:
     """Exports each distinct model of the chain, in its order: what a skipped stage passed on is there already."""
     recipe, settings = context.recipe, context.recipe.export
-    data = recipe.data
-    texts: dict[str, Any] = {
-        "max_length": recipe.model.max_length,
-        "pairs": bool(data.pair_column),
-        "lowercase": data.lowercase,
-        "strip_punctuation": data.strip_punctuation,
-        "text_column": data.text_column,
-        "pair_column": data.pair_column,
-    }
+    texts = text_settings(recipe)
     chain = distinct(
         {
             ("teacher", "train"): teacher.checkpoint,
@@ -87,6 +80,19 @@ def export_models(
         libraries=("torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime-gpu", "onnxruntime"),
         draws=False,
     )
+
+
+def text_settings(recipe: Recipe) -> dict[str, Any]:
+    """What becomes of a text before the model sees it, as the fields of `runtime.TextSettings`."""
+    data = recipe.data
+    return {
+        "max_length": recipe.model.max_length,
+        "pairs": bool(data.pair_column),
+        "lowercase": data.lowercase,
+        "strip_punctuation": data.strip_punctuation,
+        "text_column": data.text_column,
+        "pair_column": data.pair_column,
+    }
 
 
 def distinct(chain: dict[tuple[str, str], Checkpoint]) -> dict[tuple[str, str], Checkpoint]:

@@ -62,7 +62,7 @@ def load_model(folder: Path) -> PreTrainedModel:
             )
         return model.eval()
     with torch.random.fork_rng(devices=[]):  # the weights drawn here are overwritten, and nobody else notices
-        model = _drawn(folder, config)
+        model = drawn(folder, config)
     apply_shape(model, record)
     try:
         files = [load_file(file) for file in sorted(folder.glob("*.safetensors"))]
@@ -135,7 +135,7 @@ def load_pretrained(
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if settings.weights == "random":
-            model = _drawn(folder, config)
+            model = drawn(folder, config)
         else:
             model, missing = _from_pretrained(folder, config)
             encoder = [
@@ -182,8 +182,12 @@ def quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _drawn(folder: Path, config: PretrainedConfig) -> PreTrainedModel:
-    """A model of this config in fp32, with weights drawn at random."""
+def drawn(folder: Path, config: PretrainedConfig) -> PreTrainedModel:
+    """A model of this config in fp32, with weights drawn at random.
+
+    Args:
+        folder: of the config, as errors name it.
+    """
     try:
         with quiet():
             model: PreTrainedModel = AutoModelForSequenceClassification.from_config(

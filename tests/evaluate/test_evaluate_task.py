@@ -24,7 +24,6 @@ from tasks.gate.task import decide
 from tasks.stage import RunContext
 
 # One worker runs them all, as they share one evaluation.
-pytestmark = pytest.mark.xdist_group("evaluate")
 CELLS = ["1x4", "2x8"]
 
 

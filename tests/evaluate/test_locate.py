@@ -22,7 +22,6 @@ from tasks.model.fake_quantization import attach
 from tests.export.conftest import Export, export, plan_of, tokens
 from tests.tiny import write_encoder
 
-pytestmark = pytest.mark.xdist_group("exported_models")
 LAYER = "bert.encoder.layer"
 Change = Callable[[np.ndarray], np.ndarray]
 

@@ -32,7 +32,6 @@ from tests.evaluate.exported_models import (
     write_models,
 )
 
-pytestmark = pytest.mark.xdist_group("exported_models")
 BOUNDS = GateSettings()
 Damage = Callable[[Path], None]
 

@@ -13,7 +13,6 @@ from tasks.evaluate.placement import place, read_profile
 from tasks.model.sessions import create_session
 from tests.evaluate.exported_models import subject_of, write_models
 
-pytestmark = pytest.mark.xdist_group("exported_models")
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="tells what happens without a GPU")
 
 

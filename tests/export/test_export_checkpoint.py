@@ -19,7 +19,6 @@ from tests.export import optimum_environment
 from tests.model.teaching_fixtures import write_teacher
 from tests.tiny import sentences
 
-pytestmark = pytest.mark.xdist_group("export")
 TEXTS = [text for text, _label in sentences(90, seed=3)]
 
 

@@ -25,7 +25,6 @@ from tasks.stage import RunContext
 from tests.export.kernels import count_kernels
 from tests.model.teaching_fixtures import write_teacher
 
-pytestmark = pytest.mark.xdist_group("export")
 RECORD = StageRecord(name="any", status="ran", reason="first run of this stage", seconds=1.0)
 KEPT = "bert.encoder.layer.0.output.dense"
 

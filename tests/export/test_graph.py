@@ -18,8 +18,6 @@ from tests.export.conftest import SHAPES, Export, answers, expected, tokens
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.xdist_group("export")
-
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_graph_answers_as_pytorch_at_every_batch_and_length(every: Export, shape: tuple[int, int]) -> None:

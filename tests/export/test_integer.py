@@ -17,7 +17,6 @@ from tasks.model.fake_quantization import Plan, attach, weight_grid
 from tests.export.conftest import SHAPES, Export, answers, expected, plan_of, tokens
 from tests.export.kernels import count_kernels
 
-pytestmark = pytest.mark.xdist_group("export")
 SCHEMES = ["dynamic", "static"]
 
 

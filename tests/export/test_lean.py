@@ -13,8 +13,6 @@ from tasks.export.lean import copy_axes, lean, narrow, sums_before_norms
 from tasks.model.anatomy import use_of
 from tests.export.conftest import SHAPES, Export, answers, expected, tokens
 
-pytestmark = pytest.mark.xdist_group("export")
-
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_rewritten_graph_answers_as_pytorch(every: Export, shape: tuple[int, int]) -> None:

@@ -27,7 +27,7 @@ from tests.report.conftest import recipe, report, results
 
 __all__ = ["model", "recipe", "report", "results", "shared", "storage"]
 
-pytestmark = [pytest.mark.xdist_group("mlflow"), pytest.mark.usefixtures("prefect_server")]
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 Model = Callable[..., str]
 RECORD = StageRecord(name="promote", status="skipped", reason="register.promote is approval", seconds=0.0)

@@ -17,8 +17,6 @@ from tasks.model.subject import Subject
 from tasks.model.text import Rows, sequential_batches
 from tests.evaluate.exported_models import ROWS, subject_of, write_models
 
-pytestmark = pytest.mark.xdist_group("exported_models")
-
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, OnnxModel]:

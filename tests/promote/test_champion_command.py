@@ -16,7 +16,7 @@ from tasks.contracts import PromotionRecord
 from tasks.promote.change import promote
 from tests.promote.conftest import champion
 
-pytestmark = [pytest.mark.xdist_group("mlflow"), pytest.mark.usefixtures("prefect_server")]
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 Model = Callable[..., str]
 ROOT = Path(__file__).resolve().parents[2]

@@ -20,8 +20,6 @@ from tasks.promote.change import promote, records, roll_back
 from tasks.tracking import files, server
 from tests.promote.conftest import Logged, champion
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 Model = Callable[..., str]
 
 

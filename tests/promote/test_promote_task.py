@@ -14,8 +14,6 @@ from tasks.tracking import server
 from tests.promote.conftest import champion
 from tests.register.conftest import Chain
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 MakeChain = Callable[..., Chain]
 AUTO = {"register": {"promote": "auto"}}
 

@@ -16,8 +16,6 @@ from tasks.tracking import server
 from tests.register.conftest import TEXTS, Chain
 from tests.register.test_register_task import register
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 
 def test_a_version_answers_a_file_by_its_alias_and_by_its_number(
     chain: Callable[..., Chain], storage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

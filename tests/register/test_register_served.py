@@ -23,8 +23,6 @@ from tasks.tracking import server
 from tests.register.conftest import TEXTS, Chain
 from tests.register.test_register_task import register
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 
 @contextlib.contextmanager
 def mlflow(*arguments: str, folder: Path, health: str, **environment: str) -> Iterator[str]:

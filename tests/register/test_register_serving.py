@@ -16,8 +16,6 @@ from tasks.probe.probe import RUNTIME
 from tasks.register import serving
 from tests.register.conftest import LABELS, PAIRS, TEXTS, write_model
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 
 def classifier(folder: Path, kind: str = "TextClassifier", **session: Any) -> Any:
     """`predict` of the served class, loaded as MLflow loads it."""

@@ -21,8 +21,6 @@ from tasks.register.task import register_model
 from tasks.tracking import server
 from tests.register.conftest import LABELS, TEXTS, Chain, write_model
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 MakeChain = Callable[..., Chain]
 AUTO = {"register": {"promote": "auto"}}
 

@@ -23,7 +23,7 @@ from tasks.model import loop
 from tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
 from tests.model.training_fixtures import make_clumsy, make_job, make_mortal
 
-pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(2400)]
+pytestmark = pytest.mark.timeout(2400)
 TWO = ComputeSettings(workers=2, max_failures=1, memory_per_worker=0.25)
 
 

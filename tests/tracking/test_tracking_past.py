@@ -9,8 +9,6 @@ from tasks import lineage, store, tracking
 from tasks.contracts import PreparedData, StageRecord
 from tasks.tracking import Version, server
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 RECORD = StageRecord(name="data", status="ran", reason="first run of this stage", seconds=1.0)
 
 

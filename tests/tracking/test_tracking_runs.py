@@ -24,8 +24,6 @@ from tasks.contracts import (
 )
 from tasks.tracking import numbers, server
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 RECORD = StageRecord(name="data", status="ran", reason="first run of this stage", seconds=1.0)
 DATA = PreparedData(
     record=RECORD,

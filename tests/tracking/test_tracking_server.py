@@ -17,8 +17,6 @@ from tasks.errors import PreflightError
 from tasks.storage import folder_of
 from tasks.tracking import server
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 
 @pytest.fixture(autouse=True)
 def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,6 @@ def context(folder: Path, source: str, **model: object) -> RunContext:
     return RunContext(recipe=recipe, output=str(folder / "output"), storage=str(folder / "storage"))
 
 
-@pytest.mark.xdist_group("ray")
 @pytest.mark.timeout(2400)
 def test_the_stage_hands_on_the_best_checkpoint_and_does_its_work_once(tmp_path: Path) -> None:
     data, run = prepared(tmp_path / "data"), context(tmp_path, str(write_encoder(tmp_path / "encoder", layers=2)))

@@ -1,0 +1,75 @@
+"""One layer of the recipe's encoder goes the way of the model that ships, before anything is trained.
+
+Saved, exported, rewritten, rounded where the recipe rounds, written with its tokenizer and asked by the file that
+serves: what one of these cannot do with an architecture or a tokenizer fails here, in seconds.
+"""
+
+import copy
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+
+from configs.recipe import Recipe
+from tasks.errors import ModelError
+from tasks.export.export import export_checkpoint
+from tasks.export.task import text_settings
+from tasks.model.checkpoint import drawn, save_model
+from tasks.model.delivered import default_session, deliver
+from tasks.model.fake_quantization import bake, plan_for
+from tasks.model.runtime import Classifier, TextSettings
+from tasks.model.text import Rows
+
+SCALE = 0.03
+"""In place of the static ranges that calibration would find."""
+
+
+def rehearse(
+    recipe: Recipe, source: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, rows: Rows
+) -> None:
+    """Exports and serves one layer of a model, with weights drawn at random.
+
+    Args:
+        source: what the recipe calls the model.
+        rows: what it is asked.
+
+    Raises:
+        HoneError: of the step that does not work.
+        ModelError: when what it answers is not one finite number for each label.
+    """
+    with tempfile.TemporaryDirectory(prefix="hone-rehearsal-") as name:
+        room = Path(name)
+        small = drawn(room, one_layer(model))
+        if recipe.quantize.method != "none":
+            plan = plan_for(small, recipe.quantization_scheme, tables=True)
+            if plan.scheme == "static":
+                plan = plan.scaled(dict.fromkeys(plan.linears, SCALE))
+            small = bake(small, plan)
+        save_model(small, tokenizer, room / "checkpoint")
+        if recipe.quantize.method != "none":
+            plan.write(room / "checkpoint")
+        export_checkpoint(
+            source,
+            room / "checkpoint",
+            room / "exported",
+            opset=recipe.export.opset,
+            for_cpu=recipe.export.providers[0] == "cpu",
+            texts=TextSettings(**text_settings(recipe)),
+        )
+        served = Classifier(deliver(room / "exported", room / "model", default_session(recipe)))
+        logits = served.logits(rows.texts, rows.pairs)
+    if logits.shape != (len(rows.texts), model.config.num_labels) or not np.isfinite(logits).all():
+        raise ModelError(
+            f"model.source = '{source}': one of its layers, exported, answers {len(rows.texts)} texts with "
+            f"{logits.shape} numbers, of which {int((~np.isfinite(logits)).sum())} are not finite: take another encoder"
+        )
+
+
+def one_layer(model: PreTrainedModel) -> PretrainedConfig:
+    """The model's configuration with its first layer alone."""
+    config = copy.deepcopy(model.config)
+    config.num_hidden_layers = 1
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[:1]
+    return config
