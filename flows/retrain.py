@@ -17,6 +17,7 @@ from tasks import lineage, storage, tracking
 from tasks.data.source import source_digests
 from tasks.data.task import prepare_data
 from tasks.drift.task import report_drift
+from tasks.model.source import content_digest, resolve_source
 from tasks.promote.task import reconcile_champion
 
 UNCHANGED, COOLING_DOWN = "UNCHANGED", "COOLING DOWN"
@@ -83,6 +84,7 @@ def look(recipe: Recipe) -> Look:
 
     Raises:
         DataError: when the data source is not there.
+        ModelError: when the encoder is not there.
     """
     digests = source_digests(recipe.data)
     last = tracking.last_run(recipe.name)
@@ -93,7 +95,7 @@ def look(recipe: Recipe) -> Look:
     return decide(
         sorted(digests.values()),
         data.artifact.made_from if data else [],
-        recipe_changes(last.settings, recipe),
+        [*recipe_changes(last.settings, recipe), *encoder_changes(last.run_id, recipe)],
         serving is not None,
         last.ended,
         datetime.now(UTC),
@@ -112,6 +114,13 @@ def recipe_changes(before: dict[str, str], recipe: Recipe) -> list[str]:
     now = tracking.as_params({part: tree[part] for part in DECIDING})
     changed = [key for key in sorted(now.keys() & before.keys()) if now[key] != before[key]]
     return [f"{key} {before[key]} -> {now[key]}" for key in changed]
+
+
+def encoder_changes(run_id: str, recipe: Recipe) -> list[str]:
+    """Whether the recipe's encoder, under the same name, is another one than a run began with."""
+    encoder = content_digest(resolve_source(recipe.model.source, recipe.model.revision))
+    before = lineage.sources_of_teacher(run_id)
+    return ["the files of model.source"] if before and encoder not in before else []
 
 
 def decide(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from tasks import store, tracking
-from tasks.contracts import PreparedData
+from tasks.contracts import PreparedData, TrainedModel
 from tasks.errors import DamagedArtifactError, StorageError, UnsafeFileError
 from tasks.tracking import Version
 
@@ -27,6 +27,16 @@ def data_of_run(run_id: str) -> PreparedData | None:
         return PreparedData.model_validate_json(found) if found else None
     except ValidationError:  # written by a version of Hone with other contracts
         return None
+
+
+def sources_of_teacher(run_id: str) -> list[str]:
+    """Digests of the data and of the encoder that a pipeline run's teacher was trained from; empty where MLflow does
+    not know."""
+    found = tracking.stage_result(run_id, "train") if run_id else ""
+    try:
+        return TrainedModel.model_validate_json(found).checkpoint.artifact.made_from if found else []
+    except ValidationError:  # written by a version of Hone with other contracts
+        return []
 
 
 def data_of_version(version: Version) -> OldData:

@@ -3,10 +3,12 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,8 +27,10 @@ COMPUTED = ["data", "train", "distill", "prune", "quantize", "export", "evaluate
 STAGES = [*COMPUTED[:-1], "champion", "gate", "register", "promote"]
 TEACHER_ALONE = [
     "--set", "distill.method=none", "--set", "prune.method=none", "--set", "quantize.method=none",
-    "--set", "export.providers=[cuda, cpu]",
+    "--set", "export.providers=[cuda, cpu]", "--set", "report.texts=none",
 ]  # fmt: skip
+SECRET = "pLanTed-5eCreT"
+CREDENTIALS = ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "MLFLOW_TRACKING_PASSWORD", "PREFECT_API_KEY")
 MODELS = ["teacher-pytorch", "teacher", "distilled", "pruned", "quantized", "floor"]
 
 
@@ -72,9 +76,19 @@ def outward() -> Iterator[Outward]:
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory, outward: Outward) -> Run:
+def temporary() -> Iterator[Path]:
+    """Where the first run's engines keep what they need for a while; Ray takes no long name."""
+    folder = Path(tempfile.mkdtemp(prefix="hone-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, outward: Outward, temporary: Path) -> Run:
     folder = tmp_path_factory.mktemp("chain")
-    done = run(folder, tiny.write_recipe(folder), environment=outward.environment)
+    behind = {name: url.replace("http://", f"http://somebody:{SECRET}@") for name, url in outward.environment.items()}
+    environment = {**behind, **dict.fromkeys(CREDENTIALS, SECRET), "TMPDIR": str(temporary)}
+    done = run(folder, tiny.write_recipe(folder), environment=environment)
     assert done.code == 0, done.text
     return done
 
@@ -102,6 +116,17 @@ def test_the_report_holds_what_others_build_on(first: Run) -> None:
         assert set(cell) >= {"batch", "length", "p50_ms", "p95_ms", "p99_ms", "samples"}
     for check in report["checks"]:
         assert set(check) >= {"name", "verdict", "value", "threshold"}
+
+
+def test_no_credential_of_its_environment_is_in_anything_that_a_run_wrote(first: Run, temporary: Path) -> None:
+    assert SECRET not in first.text
+    written = [*files(first.folder), *files(temporary), *files(Path(os.environ["PREFECT_HOME"]))]
+    assert len(written) > 100
+    assert [path for path in written if SECRET.encode() in path.read_bytes()] == []
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
 
 
 def test_each_stage_makes_the_model_smaller_and_it_still_knows_the_task(first: Run) -> None:
@@ -275,6 +300,12 @@ def test_stages_that_are_switched_off_leave_the_chain_whole(first: Run) -> None:
     skipped = [stage["name"] for stage in off.report["stages"] if stage["status"] == "skipped"]
     assert skipped[:3] == ["distill", "prune", "quantize"]
     assert off.report["selected"] == "teacher"
+    texts = [text.encode() for text, _ in tiny.sentences(600, seed=1) if len(text) > 40]
+    runs = [stage["mlflow_run_id"] for stage in off.report["stages"] if stage["mlflow_run_id"]]
+    records = [path for one in runs for path in (first.folder / "storage" / "mlflow-artifacts").rglob(f"{one}/**/*")]
+    shown = [path for path in [*files(off.output), *filter(Path.is_file, records)] if path.suffix != ".safetensors"]
+    assert len(shown) > 10
+    assert [path for path in shown if any(text in path.read_bytes() for text in texts)] == []  # report.texts is none
     assert off.report["champion"] == {"name": "tiny", "version": "1"}
     assert any(check["subject"] == "champion" for check in off.report["checks"])
 

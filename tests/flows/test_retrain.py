@@ -12,8 +12,9 @@ from rich.console import Console
 
 from configs.recipe import Recipe, load_recipe
 from flows.embedded import run_retrain
-from flows.retrain import COOLING_DOWN, UNCHANGED, decide, recipe_changes
+from flows.retrain import COOLING_DOWN, UNCHANGED, decide, encoder_changes, recipe_changes
 from tasks import tracking
+from tasks.errors import ModelError
 from tasks.promote import change
 from tests import tiny
 
@@ -113,6 +114,24 @@ def test_another_model_is_looked_for_before_anybody_says_that_nothing_has_change
     missing = story.recipe.model_copy(update={"model": story.recipe.model.model_copy(update={"source": "missing"})})
     assert run_retrain(missing, "", False, Console(file=io.StringIO())) == "INVALID"
     assert "missing" in capsys.readouterr().err
+
+
+def test_an_encoder_whose_files_are_others_is_a_change_and_one_that_is_gone_is_told(story: Story) -> None:
+    last = tracking.last_run("tiny")
+    assert last is not None
+    encoder = Path(story.recipe.model.source)
+    assert encoder_changes(last.run_id, story.recipe) == []
+    config, aside = encoder / "config.json", encoder.with_name("aside")
+    before = config.read_text()
+    try:
+        config.write_text(before.replace('"hidden_size": 32', '"hidden_size": 64'))
+        assert encoder_changes(last.run_id, story.recipe) == ["the files of model.source"]
+        encoder.rename(aside)
+        with pytest.raises(ModelError, match="there is no such folder"):
+            encoder_changes(last.run_id, story.recipe)
+    finally:
+        aside.rename(encoder)
+        config.write_text(before)
 
 
 def test_data_that_were_refused_once_are_not_tried_again(story: Story) -> None:
