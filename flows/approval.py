@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field
 
 from configs.recipe import Recipe
 from flows.outcome import TAG, ended, mark, served, state_of, tag_of, this_run
+from flows.triggers import tell_that_it_waits
 from tasks import storage, tracking
 from tasks.contracts import Promotion, PromotionRecord, RegisteredVersion, Verdict
 from tasks.drift.table import drift_markdown
@@ -97,6 +98,7 @@ def ask_person(
         client.create_flow_run_input(run.id, KEY, question.model_dump_json())
         mark(client, run, "WAITING", verdict.verdict)
     get_run_logger().info("%s; %s", question.headline, _waits(question))
+    tell_that_it_waits(run)
     form = Approval.with_initial_data(description=evidence(question, report))
     suspend_flow_run(wait_for_input=form, timeout=_seconds(question), key=KEY)
     return ""  # not reached: a run that is suspended ends here

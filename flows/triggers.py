@@ -3,7 +3,7 @@ and the notification blocks that hear of what needs a person. All of it knows Ho
 
 import os
 from datetime import timedelta
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 from uuid import UUID
 
 from configs.recipe import Recipe
@@ -11,10 +11,16 @@ from configs.retrain import Event
 from flows.services.plan import HEARTBEAT_SECONDS, POOL
 from tasks.errors import PreflightError
 
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
+
 TAG = "hone"
 HEARTBEAT = "prefect.flow-run.heartbeat"
 ENDS = ["Completed", "Failed", "Cancelled", "Crashed", "Suspended", "Paused"]
 """Names of the states after which a run gives no sign any more."""
+WAITS = "hone.run.waits"
+"""Sent by a run just before it is suspended. Prefect holds the event of a state back until it has seen that of the
+state before, for up to 15 minutes where that was lost; this one follows nothing."""
 MISSED_HEARTBEATS = 3
 NEEDS_A_PERSON = ["Failed", "Crashed", "Suspended"]
 """Of a run of Hone: not accepted or not finished, without its process, waiting for an approval."""
@@ -80,7 +86,7 @@ def set_death_watch(client: Any) -> None:
         description=f"A flow run of Hone that was alive and gives no sign for {silent} s has lost its process.",
         trigger=EventTrigger(
             after={HEARTBEAT},
-            expect={HEARTBEAT, *(f"prefect.flow-run.{end}" for end in ENDS)},
+            expect={HEARTBEAT, WAITS, *(f"prefect.flow-run.{end}" for end in ENDS)},
             match={"prefect.resource.id": "prefect.flow-run.*"},
             match_related={"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"},
             for_each={"prefect.resource.id"},
@@ -91,6 +97,17 @@ def set_death_watch(client: Any) -> None:
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message=f"no sign of its process for {silent} s")],
     )
     _set(client, wanted, True)
+
+
+def tell_that_it_waits(run: "FlowRun") -> None:
+    """Lets the death watch know that this run gives no sign from now on, and is well."""
+    from prefect import events
+
+    events.emit_event(
+        event=WAITS,
+        resource={"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name},
+        related=[{"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"}],
+    )
 
 
 def set_notifications(client: Any, recipe: Recipe, deployments: list[str], also: list[str]) -> None:

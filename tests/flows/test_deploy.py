@@ -25,7 +25,7 @@ from configs.recipe import Recipe, RecipeError, load_recipe
 from flows.deploy import connected, load_recipes
 from flows.services.plan import Ports, Site
 from flows.services.records import left_behind, read_records
-from flows.triggers import end_orphans
+from flows.triggers import WAITS, end_orphans
 from tests import tiny
 from tests.flows import chromium
 
@@ -262,7 +262,7 @@ def test_the_schedule_and_the_events_of_a_recipe_are_those_of_its_retrain_deploy
     assert sorted(found) == ["hone: crashed where silent", "hone: retrain/tiny on hone.data.arrived"]
     watch = found["hone: crashed where silent"]["trigger"]
     assert watch["match_related"] == {"prefect.resource.id": "prefect.tag.hone", "prefect.resource.role": "tag"}
-    assert (watch["within"], {"prefect.flow-run.Completed", "prefect.flow-run.Failed"} <= set(watch["expect"])) == (
+    assert (watch["within"], {"prefect.flow-run.Completed", "prefect.flow-run.Failed", WAITS} <= set(watch["expect"])) == (
         90, True,
     )  # fmt: skip
 
@@ -496,7 +496,7 @@ def test_what_is_not_accepted_is_a_failed_run_with_its_own_tag_its_own_name_and_
         assert "hone:error" in run["tags"]
         assert not any("Traceback" in line for line in here.logs(wrong))
 
-        asked = here.deployment("optimize/tiny")["parameters"]
+        asked = here.ask("GET", f"/flow_runs/{finished}")[1]["parameters"]
         asked["recipe"]["gate"]["max_size_bytes"] = 1
         body = {"parameters": asked, "name": "before-the-fair"}
         rejected = here.ask("POST", f"/deployments/{deployment['id']}/create_flow_run", body)[1]["id"]
