@@ -83,14 +83,15 @@ def _check_server(api: str) -> str:
     import httpx
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY
 
-    headers, login = {}, PREFECT_API_AUTH_STRING.value()
+    headers, login = {}, str(PREFECT_API_AUTH_STRING.value() or "")
+    user, _, password = login.partition(":")
     if PREFECT_API_KEY.value():
         headers["Authorization"] = f"Bearer {PREFECT_API_KEY.value()}"
     try:
         answer = httpx.get(
             f"{api.rstrip('/')}/health",
             headers=headers,
-            auth=tuple(login.get_secret_value().split(":", 1)) if login else None,
+            auth=(user, password) if login else None,
             timeout=ANSWER_SECONDS,
         )
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:

@@ -40,7 +40,7 @@ def _make() -> None:
     install = [uv, "pip", "install", "--quiet", "--no-deps", "--python", PLACE / "bin" / "python"]
     subprocess.run([*install, *DIFFERENT], check=True, env=environment)
     (own,) = (PLACE / "lib").glob("python*/site-packages")
-    (own / "hone.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    (own / "hone.pth").write_text(f"{Path(sysconfig.get_paths()['purelib']).resolve()}\n")
 
 
 def _setup_venv() -> ModuleType:

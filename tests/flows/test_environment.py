@@ -4,10 +4,14 @@ import codecs
 import os
 import sqlite3
 import tempfile
+from base64 import b64encode
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
+from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
 
 from flows.__main__ import unforeseen
 from flows.database import check_prefect
@@ -72,6 +76,32 @@ def test_a_server_that_is_down_is_found_at_once(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("PREFECT_API_URL", "http://ana:hunter22@127.0.0.1:9/api")
     with pytest.raises(PreflightError, match=r"PREFECT_API_URL is 'http://\*\*\*@127.0.0.1:9/api', where no Prefect"):
         check_prefect()
+
+
+def test_a_server_behind_a_password_is_asked_with_it_and_one_that_refuses_it_says_what_to_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    right = b64encode(b"ana:hunter22:x").decode()
+
+    class Guarded(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.headers["Authorization"] == f"Basic {right}" else 401)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing on the terminal."""
+
+    server = HTTPServer(("127.0.0.1", 0), Guarded)
+    Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{server.server_address[1]}/api")
+    try:
+        with temporary_settings({PREFECT_API_AUTH_STRING: "ana:hunter22:x"}):
+            assert check_prefect().startswith("server, http://127.0.0.1:")
+        with pytest.raises(PreflightError, match=r"refuses to be asked \(HTTP 401\): set PREFECT_API_KEY") as refused:
+            check_prefect()
+        assert "hunter22" not in str(refused.value)
+    finally:
+        server.shutdown()
 
 
 def test_a_database_of_a_newer_prefect_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
