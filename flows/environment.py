@@ -16,7 +16,7 @@ QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",  # Ray reports even that it does not report
+    "RAY_USAGE_STATS_REPORT_URL": "none",  # Ray would report even that it does not report
     # No engine imports what lies in the folder that Hone is called in: a project may have a tasks.py of its own.
     "PYTHONSAFEPATH": "1",
     "ORT_DISABLE_TELEMETRY": "1",
