@@ -30,7 +30,7 @@ from tasks.cores import usable_cores
 from tasks.desk import Desk
 from tasks.errors import HoneError, PreflightError, StorageError, TrainingError
 from tasks.ray_folder import short_folder
-from tasks.ray_start import leave_dashboard_out
+from tasks.ray_start import keep_to_this_machine
 from tasks.share import share_of, worker_resources
 
 if TYPE_CHECKING:  # torch and ray take seconds to import, and a run that finds everything finished needs neither
@@ -418,7 +418,7 @@ def _start_local() -> None:
     global _short_folder
     import ray
 
-    leave_dashboard_out()
+    keep_to_this_machine()
     _short_folder = _short_folder or short_folder()
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
