@@ -121,7 +121,7 @@ def start(compute: ComputeSettings) -> "_Crew":
     """Lets the workers come up in the background, unless they are there already. `train` does it too."""
     global _crew
     if _crew is not None and not _crew.serves(compute):
-        _crew.end()
+        _crew.end(ray_stays=True)
         _crew = None
     if _crew is None:
         _crew = _Crew(compute)
@@ -219,16 +219,17 @@ class _Crew:
             kind, message = error
             raise getattr(errors, kind)(message)
 
-    def end(self, at_once: bool = False) -> None:
-        """Kills the foreman, and with him all that he started. On a cluster that stays, he first sends the workers home
-        unless it has to be at once: Ray Train ends a helper of 200 MB that way, and leaves it there when it is killed.
+    def end(self, at_once: bool = False, ray_stays: bool = False) -> None:
+        """Kills the foreman, and with him all that he started. Of a Ray that stays, he first sends the workers home
+        unless it has to be at once: Ray Train ends a helper of 200 MB that way, and leaves it there when it is killed,
+        and with it the workers' cores taken where another Ray runs beside this one, which that helper then asks.
         """
         import ray
 
         if self._opened.exception() is None:
             foreman, fit = self._opened.result()
             with contextlib.suppress(ray.exceptions.RayError):
-                if os.environ.get("RAY_ADDRESS") and not at_once:
+                if (ray_stays or os.environ.get("RAY_ADDRESS")) and not at_once:
                     ray.get(foreman.close.remote())
                     ray.wait([fit], timeout=FAREWELL_SECONDS)
                 ray.kill(foreman)
