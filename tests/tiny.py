@@ -88,9 +88,9 @@ train: {{epochs: 6, learning_rate: 5.0e-3}}
 distill: {{epochs: 2, learning_rate: 2.0e-3, layers: [0, 2], augment: 1}}
 prune: {{epochs: 2, learning_rate: 2.0e-3, vocabulary: seen, neuron_multiple: 8}}
 quantize: {{epochs: 1, learning_rate: 1.0e-3, calibration_rows: 64}}
-evaluate: {{cells: [1x8, 4x16], rounds: 2, samples: 10, cell_seconds: 0.5, golden_requests: 8, robustness: [case],
+evaluate: {{cells: [1x8, 4x16], rounds: 3, samples: 10, cell_seconds: 0.5, golden_requests: 8, robustness: [case],
   quiet_seconds: 0, torch_compile_seconds: 0}}
-gate: {{margin: 0.2, slice_margin: 0.4, min_slice_rows: 20, resamples: 1000, min_speedup: 1.0e-6,
+gate: {{margin: 0.2, slice_margin: 0.4, min_slice_rows: 20, resamples: 1000, min_speedup: 0.01,
   max_size_fraction: 1.0, beat_baseline: false, max_background_load: 1}}
 register: {{promote: auto}}
 compute: {{storage: {folder / "storage"}}}
