@@ -16,7 +16,7 @@ from configs.recipe import Recipe
 from flows.database import server_address
 from flows.outcome import served
 from flows.preflight import preflight
-from tasks import cache_room, cluster, progress, storage, tracking, version
+from tasks import cache_room, cluster, code, progress, storage, tracking, version
 from tasks import output as outputs
 from tasks.contracts import StageRecord
 from tasks.redact import mask_logs, plain_uri
@@ -44,6 +44,7 @@ def pipeline(recipe: Recipe, output: str, fresh: bool) -> Iterator[RunContext]:
         OutputError: before anything else, when the report and the model could not be written.
     """
     mask_logs()
+    code.read_stages()
     place = storage.folder_of(recipe.compute.storage)
     outputs.check(recipe.name, output)
     folder = outputs.folder_of(recipe.name, output).resolve()

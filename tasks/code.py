@@ -21,6 +21,8 @@ MACHINERY = (
 )  # fmt: skip
 """Modules, and packages, that carry results about and tell of them, and shape none. What was written under other
 contracts is not read, whatever its key (see `cache.Shelf.find`), and settings count by their values."""
+DISTURBED_AT_MOST = 20
+"""Another thread has to begin and end within one parsing to disturb it."""
 
 
 @dataclass
@@ -75,9 +77,34 @@ def digests(start: str, root: Path = ROOT) -> dict[str, str]:
     }
 
 
+def read_stages(root: Path = ROOT) -> None:
+    """Reads the code of every stage ahead, so that none is parsed once a run has threads (see `syntax_tree`): the one
+    that starts Ray imports torch, which parses too, and fails as well if it is the one that is disturbed."""
+    for path in sorted((root / "tasks").glob("*/task.py")):
+        digests(f"tasks.{path.parent.name}.task", root)
+
+
+def syntax_tree(source: str | bytes) -> ast.Module:
+    """What Python code says, whatever other threads parse meanwhile.
+
+    Before 3.11.8 and 3.12.2, CPython counts the depth of all threads' trees in one place and takes what another one
+    left there for a fault of this one (python/cpython#106905).
+
+    Raises:
+        SyntaxError, ValueError, RecursionError: as `ast.parse`.
+    """
+    for _attempt in range(DISTURBED_AT_MOST):
+        try:
+            return ast.parse(source)
+        except SystemError as error:
+            if "depth mismatch" not in str(error):
+                raise
+    return ast.parse(source)
+
+
 def code_digest(source: str) -> str:
     """Digest of what Python code says: comments, line breaks and docstrings aside."""
-    return _digest([ast.unparse(_bare(ast.parse(source)))])
+    return _digest([ast.unparse(_bare(syntax_tree(source)))])
 
 
 def _module(name: str, wanted: str, root: Path) -> _Module | None:
@@ -100,7 +127,7 @@ def _file(name: str, root: Path) -> Path | None:
 @functools.lru_cache(maxsize=512)
 def _parse(name: str, path: Path, _changed: int) -> _Module:
     module = _Module(name, path)
-    for statement in _bare(ast.parse(path.read_text(encoding="utf-8"))).body:
+    for statement in _bare(syntax_tree(path.read_text(encoding="utf-8"))).body:
         if isinstance(statement, ast.Import | ast.ImportFrom):
             module.imported |= _bindings(statement, module)
         elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from configs.data import DataSettings
+from tasks.code import syntax_tree
 from tasks.data.rows import BadRowLog, RawRow
 from tasks.errors import DataError
 
@@ -125,7 +126,7 @@ def _docstrings(files: dict[str, Path], bad: BadRowLog, read: dict[str, str]) ->
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what others write in their code is not ours to warn of
-                tree = ast.parse(content)
+                tree = syntax_tree(content)
         except (SyntaxError, ValueError, RecursionError):  # newer grammar, null bytes, generated code
             bad.add_file("unreadable_file", name)
             continue

@@ -1,6 +1,11 @@
 """The code in a stage's key is what it imports, found by reading; docstrings and comments do not count."""
 
+import ast
+import gc
 import shutil
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -135,3 +140,43 @@ def test_ingredients_hold_settings_inputs_code_and_libraries() -> None:
 def test_a_module_that_is_not_there_is_an_error() -> None:
     with pytest.raises(FileNotFoundError, match="no_such_stage: imported by a stage's code, and absent"):
         code.digests("tasks.no_such_stage")
+
+
+def test_threads_that_parse_at_the_same_time_do_not_disturb_each_other() -> None:
+    source = "\n".join(f"def f{number}(a):\n    return [a + {number}, {{'x': a}}]" for number in range(200))
+    trees: list[ast.Module] = []
+    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
+
+    def parse() -> None:
+        trees.extend(code.syntax_tree(source) for _ in range(30))
+
+    def give_way(*_phase: object) -> None:  # garbage collection runs other threads in the middle of parsing
+        time.sleep(0)
+
+    gc.callbacks.append(give_way)
+    sys.setswitchinterval(1e-6)
+    gc.set_threshold(50)
+    try:
+        threads = [threading.Thread(target=parse) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        gc.callbacks.remove(give_way)
+        sys.setswitchinterval(interval)
+        gc.set_threshold(*thresholds)
+    assert len(trees) == 90
+
+
+def test_what_is_no_python_is_an_error_at_once() -> None:
+    with pytest.raises(SyntaxError):
+        code.syntax_tree("def")
+
+
+def test_nothing_is_left_to_parse_once_the_stages_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    code.read_stages()
+    monkeypatch.setattr(code, "syntax_tree", lambda source: pytest.fail("parsed again"))
+    for stage in STAGES:
+        code.digests(f"tasks.{stage}.task")
+    code.digests("tasks.model.teacher_outputs")
