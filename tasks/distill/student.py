@@ -9,7 +9,7 @@ from configs.model import DistillSettings, ModelSettings
 from tasks.errors import ModelError
 from tasks.model.anatomy import encoder_layers, set_encoder_layers
 from tasks.model.checkpoint import load_model, load_pretrained, load_tokenizer, save_model
-from tasks.model.text import read_split
+from tasks.model.text import read_split, token_names
 
 PROBE_ROWS = 2000  # training texts on which two tokenizers are compared before anything long starts
 
@@ -134,8 +134,10 @@ def check_tokens(
     if not (settings.hidden_weight or settings.relation_weight):
         return
     texts = texts[:PROBE_ROWS]
-    pairs = zip(_tokens(student, texts), _tokens(teacher, texts), strict=True)
-    differing = sum(own != theirs for own, theirs in pairs)
+    own, theirs = (
+        [token_names(tokenizer, ids) for ids in tokenizer(texts)["input_ids"]] for tokenizer in (student, teacher)
+    )
+    differing = sum(one != other for one, other in zip(own, theirs, strict=True))
     if differing:
         raise ModelError(
             f"distill.student is '{settings.student}', which cuts {differing} of {len(texts)} texts into other tokens "
@@ -143,12 +145,3 @@ def check_tokens(
             f"distill.relation_weight is {settings.relation_weight:g}: those match the two token by token. Set both to "
             "0, which leaves the teacher's predictions, or take a student with the teacher's tokenizer"
         )
-
-
-def _tokens(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[list[str]]:
-    """The tokens of each text as they are written, as two vocabularies number the same ones differently; special tokens
-    by what they are for, as they have other names."""
-    roles = ("cls_token", "sep_token", "pad_token", "mask_token", "unk_token")
-    names = {getattr(tokenizer, f"{role}_id"): role for role in roles}
-    rows = tokenizer(texts, add_special_tokens=True)["input_ids"]
-    return [[names.get(index) or str(tokenizer.convert_ids_to_tokens(index)) for index in ids] for ids in rows]

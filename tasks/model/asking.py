@@ -20,7 +20,7 @@ from tasks.model.anatomy import SUPPORTED, LayerParts, layer_parts
 from tasks.model.augment import Neighbours, augment, word_neighbours
 from tasks.model.checkpoint import load_model, load_tokenizer
 from tasks.model.optimizer import arithmetic
-from tasks.model.text import Rows, make_batch, model_inputs, read_split, sequential_batches, tokenize
+from tasks.model.text import Rows, make_batch, model_inputs, read_split, sequential_batches, token_marks, tokenize
 from tasks.model.token_file import TokenFile
 
 BATCH_SIZE = 64
@@ -74,6 +74,8 @@ def ask(question: Question, wanted: list[str], into: Path, on_progress: Progress
         _write_rows(rows, into / "train.parquet")
     if "offsets.npy" in wanted:
         np.save(into / "offsets.npy", text.offsets)
+    if "tokens.npy" in wanted:
+        np.save(into / "tokens.npy", token_marks(tokenizer, text))
     widths = dict.fromkeys(layers, teacher.config.hidden_size)
     if last is not None and relations:
         widths["relations.npy"] = 3 * last.query.out_features

@@ -3,6 +3,7 @@
     <storage>/teacher_outputs/<key>/
         train.parquet      the rows it was asked about: the training split, then its perturbed copies (label -1)
         offsets.npy        int64 [rows + 1]: row i owns tokens offsets[i] to offsets[i + 1]
+        tokens.npy         uint32 [tokens]: checksum of how each token is written
         logits.npy         fp32 [rows, labels]
         hidden-<l>.npy     fp16 [tokens, width]: output of layer l, counted from 0
         relations.npy      fp16 [tokens, 3 * width]: queries, keys and values of the last layer
@@ -29,7 +30,7 @@ from tasks import cache, disk, lease, storage, store
 from tasks.contracts import Artifact, Checkpoint
 from tasks.device import driver_device
 from tasks.model.asking import Progress, Question, ask
-from tasks.model.text import Rows, read_split
+from tasks.model.text import Rows, TokenizedText, read_split
 from tasks.model.token_file import TokenFile
 
 MANIFEST = "manifest.json"
@@ -114,6 +115,8 @@ def prepare(
 def pieces(loss: DistillSettings, layers: list[int]) -> list[str]:
     """The files that a loss needs."""
     found = ["train.parquet", "offsets.npy", "logits.npy"]
+    if loss.hidden_weight or loss.relation_weight:
+        found.append("tokens.npy")
     if loss.hidden_weight:
         found += [f"hidden-{layer}.npy" for layer in sorted(set(layers))]
     if loss.relation_weight:
@@ -153,6 +156,24 @@ class TeacherOutputs:
         """Closes the files; nothing can be read afterwards but the rows and the logits."""
         for file in self._tokens.values():
             file.close()
+
+    def other_tokens(self, text: TokenizedText, marks: npt.NDArray[np.uint32]) -> int:
+        """How many rows a student cuts into other tokens than the teacher did.
+
+        Args:
+            marks: `token_marks` of the student's text.
+        """
+        theirs = np.load(self._folder / "tokens.npy")
+        lengths = np.diff(self.offsets)
+        other = text.lengths != lengths
+        same = np.flatnonzero(~other & (lengths > 0))
+        if len(same):
+            own_places = np.repeat(~other, text.lengths)
+            their_places = np.repeat(~other, lengths)
+            differ = marks[own_places] != theirs[their_places]
+            starts = np.concatenate([[0], np.cumsum(lengths[same])[:-1]])
+            other[same] = np.logical_or.reduceat(differ, starts)
+        return int(other.sum())
 
     def rows(self) -> Rows:
         """The rows the teacher was asked about; labels are -1 for perturbed copies."""

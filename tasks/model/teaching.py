@@ -23,7 +23,7 @@ from tasks.model.checkpoint import load_model, load_tokenizer, save_model
 from tasks.model.learner import TrainingJob
 from tasks.model.projections import Weights, fit, new_projections, read_projections, write_projections
 from tasks.model.teacher_outputs import TeacherOutputs
-from tasks.model.text import Batch, Rows, TokenizedText, model_inputs, read_split, tokenize
+from tasks.model.text import Batch, Rows, TokenizedText, model_inputs, read_split, token_marks, tokenize
 
 
 class Lesson(nn.Module):
@@ -180,7 +180,7 @@ def make_learner(job: TrainingJob, device: torch.device) -> TeachingLearner:
     train = tokenize(tokenizer, _with_own_mask(teacher.rows(), teacher.mask_token, tokenizer.mask_token), max_length)
     validation = tokenize(tokenizer, read_split(job.arguments["data"], "validation"), max_length)
     if loss.hidden_weight or loss.relation_weight:
-        differing = int((train.offsets[1:] - train.offsets[:-1] != teacher.offsets[1:] - teacher.offsets[:-1]).sum())
+        differing = teacher.other_tokens(train, token_marks(tokenizer, train))
         if differing:
             raise ModelError(
                 f"{differing} of {len(train)} texts have other tokens for the student than for the teacher, so hidden "

@@ -1,5 +1,6 @@
 """Text as token ids, and token ids as batches: ragged rows kept flat, padded only batch by batch."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ Batch = dict[str, "Tensor"]
 """`input_ids`, `attention_mask` [batch, length] int64, `token_type_ids` where the model takes them, `labels` [batch]
 int64 (-1 where only the teacher knows), `rows` [batch] int64: the rows' places in the split."""
 
+SPECIAL = ("cls_token", "sep_token", "pad_token", "mask_token", "unk_token")
 MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 ROWS_AT_ONCE = 10_000  # tokenized at once: the lists of Python integers in between stay small
 BATCHES_IN_A_BUCKET = 32  # sorted by length together: padding shrinks, and every epoch still mixes differently
@@ -132,6 +134,20 @@ def tokenize(tokenizer: "PreTrainedTokenizerBase", rows: Rows, max_length: int) 
         type_ids=(np.concatenate(types) if types else np.zeros(0, np.int8)) if with_types else None,
         labels=rows.labels,
     )
+
+
+def token_names(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int]) -> list[str]:
+    """How each token is written, as two vocabularies number the same ones differently; special tokens by what they are
+    for, as they have other names."""
+    roles = {getattr(tokenizer, f"{role}_id"): role for role in SPECIAL}
+    return [roles.get(index) or str(tokenizer.convert_ids_to_tokens(index)) for index in ids]
+
+
+def token_marks(tokenizer: "PreTrainedTokenizerBase", text: TokenizedText) -> npt.NDArray[np.uint32]:
+    """A checksum of each token's name [tokens], by which the tokens of two vocabularies are compared."""
+    used, places = np.unique(text.ids, return_inverse=True)
+    names = token_names(tokenizer, used.tolist())
+    return np.array([zlib.crc32(name.encode()) for name in names], np.uint32)[places]
 
 
 def make_batch(text: TokenizedText, rows: npt.NDArray[np.int64], pad_id: int, device: "torch.device | str") -> Batch:

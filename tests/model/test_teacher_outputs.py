@@ -90,7 +90,7 @@ def test_outputs_are_computed_once(place, outputs, monkeypatch):
 def test_a_later_stage_adds_only_the_layers_it_misses(place, monkeypatch):
     loss = LOSS.model_copy(update={"relation_weight": 0.0})
     first = asked(place, monkeypatch, loss, [2], storage="growing")
-    assert first == [["train.parquet", "offsets.npy", "logits.npy", "hidden-2.npy"]]
+    assert first == [["train.parquet", "offsets.npy", "logits.npy", "tokens.npy", "hidden-2.npy"]]
     assert asked(place, monkeypatch, LOSS, [1, 2], storage="growing") == [["hidden-1.npy", "relations.npy"]]
     assert asked(place, monkeypatch, LOSS, [1, 2], storage="growing") == []
 
@@ -164,7 +164,7 @@ def test_a_bucket_gets_what_it_lacks_and_the_manifest_last(place, bucket, monkey
     monkeypatch.setattr(storage, "put", lambda source, uri: (sent.append(source.name), put(source, uri)))
     loss = LOSS.model_copy(update={"relation_weight": 0.0})
     first = ask_teacher(here, place / "teacher", place / "data", loss, [2])
-    whole = ["train.parquet", "offsets.npy", "logits.npy", "hidden-2.npy", "manifest.json"]
+    whole = ["train.parquet", "offsets.npy", "logits.npy", "tokens.npy", "hidden-2.npy", "manifest.json"]
     assert sent == whole
     ask_teacher(here, place / "teacher", place / "data", loss, [1, 2])
     assert sent[len(whole) :] == ["hidden-1.npy", "manifest.json"]
@@ -176,7 +176,7 @@ def test_a_bucket_gets_what_it_lacks_and_the_manifest_last(place, bucket, monkey
     }
     (there / "manifest.json").write_text("")  # as a machine that died while it sent it may leave it
     ask_teacher(here, place / "teacher", place / "data", loss, [1, 2])
-    assert len(sent) == len(whole) + 2 + 6
+    assert len(sent) == len(whole) + 2 + 7
 
 
 def test_an_interrupted_computation_leaves_nothing_that_counts(place, outputs):

@@ -257,6 +257,24 @@ def test_a_student_with_other_tokens_cannot_match_hidden_states(place):
     assert learner.module(batch_of(learner, [0, 41]))["loss"].isfinite()
 
 
+def test_as_many_tokens_that_are_others_cannot_be_matched(place):
+    """One word is read as another: as many tokens in each text, and in those that have the word other ones."""
+    encoder = write_encoder(place / "reader-encoder")
+    tokenizer = load_tokenizer(encoder)
+    from tokenizers import normalizers
+
+    tokenizer.backend_tokenizer.normalizer = normalizers.Sequence(
+        [tokenizer.backend_tokenizer.normalizer, normalizers.Replace("film", "cast")]
+    )
+    model, _ = load_pretrained(ModelSettings(source=str(encoder), weights="random", max_length=32), ["bad", "good"], 0)
+    save_model(model, tokenizer, place / "reader")
+    rows = TeacherOutputs(job(place).arguments["teacher_outputs"]).rows()
+    changed = sum("film" in text for text in rows.texts)
+    assert 0 < changed < len(rows)
+    with pytest.raises(ModelError, match=rf"{changed} of {len(rows)} texts have other tokens"):
+        make_learner(job(place, "reader", layers=(0, 1, 2)), torch.device("cpu"))
+
+
 def test_as_many_teacher_layers_as_the_student_has_are_needed(place):
     with pytest.raises(ModelError, match=r"3 teacher layers \[0, 1, 2\] .* student of 2 layers: name one for each"):
         make_learner(job(place, layers=(0, 1, 2)), torch.device("cpu"))
