@@ -52,6 +52,9 @@ class Workshop:
     log: tracking.StageLog
     stage: str
     seed: int
+    previous: Callable[[], StageResult | None]
+    """The recipe's result before this one, where it was made of other inputs in the same way: what came of an input
+    that is in both need not be made again. None where there is none, or it is damaged."""
 
     def artifact(self, name: str, made_from: list[str]) -> Artifact:
         """Describes the finished sub-folder `name`."""
@@ -123,6 +126,7 @@ def run_stage(
             with tracking.stage_run(context.mlflow_run_id, name) as log:
                 log.params(flatten(settings))
                 workshop = _open_workshop(context, shelf, key, name, log)
+                workshop.previous = lambda: _previous(context, shelf, ingredients, result_type)
                 made = body(workshop)
                 place = shelf.settle(key, workshop.folder)
                 fields = {name: _moved(value, workshop.folder, place) for name, value in made.items()}
@@ -191,6 +195,19 @@ def _reuse(
     return "nothing it depends on has changed", result
 
 
+def _previous(
+    context: RunContext, shelf: cache.Shelf, ingredients: cache.Ingredients, result_type: type[Result]
+) -> Result | None:
+    before = None if context.fresh else shelf.previous()
+    if before is None or _without_inputs(before) != _without_inputs(ingredients):
+        return None
+    return _reuse(context, shelf, cache.key_of(before), before, result_type, lambda _result: "")[1]
+
+
+def _without_inputs(ingredients: cache.Ingredients) -> cache.Ingredients:
+    return {name: value for name, value in ingredients.items() if not name.startswith("input ")}
+
+
 def _open_workshop(context: RunContext, shelf: cache.Shelf, key: str, name: str, log: tracking.StageLog) -> Workshop:
     room = shelf.workshop(key)
     if context.fresh:
@@ -200,7 +217,7 @@ def _open_workshop(context: RunContext, shelf: cache.Shelf, key: str, name: str,
     folder, scratch = room / f"result-{uuid.uuid4().hex}", room / "scratch"
     folder.mkdir(parents=True)
     scratch.mkdir(exist_ok=True)
-    return Workshop(folder, scratch, log, name, context.recipe.seed)
+    return Workshop(folder, scratch, log, name, context.recipe.seed, previous=lambda: None)
 
 
 def _moved(value: Any, old: Path, new: Path) -> Any:

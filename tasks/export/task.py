@@ -26,7 +26,8 @@ def export_models(
     pruned: PrunedModel,
     quantized: QuantizedModel,
 ) -> ExportedModels:
-    """Exports each distinct model of the chain, in its order: what a skipped stage passed on is there already."""
+    """Exports each distinct model of the chain, in its order: what a skipped stage passed on is there already, and what
+    the recipe's run before this one exported is taken over."""
     recipe, settings = context.recipe, context.recipe.export
     texts = text_settings(recipe)
     chain = distinct(
@@ -42,8 +43,20 @@ def export_models(
         from tasks.export.export import export_checkpoint
         from tasks.model.runtime import TextSettings
 
+        previous = workshop.previous()
+        exported = {model.source.digest: model for model in previous.models} if isinstance(previous, ExportedModels) else {}
         models = []
         for done, ((name, stage), checkpoint) in enumerate(chain.items()):
+            same = exported.get(checkpoint.artifact.digest)
+            if same is not None:
+                store.copy_folder(store.open_artifact(same.artifact), workshop.folder / name)
+                artifact = workshop.artifact(name, [checkpoint.artifact.digest])
+                models.append(
+                    same.model_copy(
+                        update={"name": name, "stage": stage, "artifact": artifact, "source": checkpoint.artifact}
+                    )
+                )
+                continue
             workshop.advanced(done, len(chain), f"exporting {name}")
             made = export_checkpoint(
                 name,

@@ -1,5 +1,6 @@
 """The stage: every distinct model of a chain, from contract to contract."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tasks.contracts import (
     StageRecord,
     TrainedModel,
 )
+from tasks.export import export as export_module
 from tasks.export.task import export_models
 from tasks.model.anatomy import linear_names
 from tasks.model.checkpoint import count_parameters, load_model, load_tokenizer
@@ -51,8 +53,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def export(folder: Path, storage: str = "storage") -> ExportedModels:
-    """A chain in which distil and prune were switched off."""
+def export(folder: Path, storage: str = "storage", last: str = "quantized") -> ExportedModels:
+    """A chain in which distil and prune were switched off.
+
+    Args:
+        last: folder of the quantized model; "teacher" for a chain without one.
+    """
     recipe = parse_recipe({"data": {"train": "unused.csv"}, "model": {"source": "unused", "max_length": 32}})
     teacher = checkpoint(folder / "teacher")
     return export_models.fn(
@@ -60,9 +66,7 @@ def export(folder: Path, storage: str = "storage") -> ExportedModels:
         TrainedModel(record=RECORD, checkpoint=teacher),
         DistilledModel(record=RECORD, checkpoint=teacher),
         PrunedModel(record=RECORD, checkpoint=teacher),
-        QuantizedModel(
-            record=RECORD, checkpoint=checkpoint(folder / "quantized"), scheme="dynamic", layers_kept=[KEPT]
-        ),
+        QuantizedModel(record=RECORD, checkpoint=checkpoint(folder / last), scheme="dynamic", layers_kept=[KEPT]),
     )
 
 
@@ -109,3 +113,25 @@ def test_another_storage_gets_the_same_digests(exported: ExportedModels, folder:
     assert other.record.status == "ran"
     assert [model.artifact.digest for model in other.models] == [model.artifact.digest for model in exported.models]
     assert other.record.digest == exported.record.digest
+
+
+def test_a_model_that_the_run_before_exported_is_taken_over_unless_it_is_damaged(
+    exported: ExportedModels, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    real = export_module.export_checkpoint
+    monkeypatch.setattr(
+        export_module,
+        "export_checkpoint",
+        lambda name, *args, **named: (made.append(name), real(name, *args, **named))[1],
+    )
+    shutil.copytree(folder / "storage", folder / "rerun")
+    alone = export(folder, "rerun", last="teacher")
+    assert (alone.record.status, made) == ("ran", [])
+    assert [model.artifact.digest for model in alone.models] == [exported.models[0].artifact.digest]
+    both = export(folder, "rerun")
+    assert (both.record.status, made) == ("cached", [])
+    store.local_path(both.models[0].artifact).joinpath("model.onnx").write_bytes(b"damaged")
+    again = export(folder, "rerun")
+    assert (again.record.status, made) == ("ran", ["teacher", "quantized"])
+    assert [model.artifact.digest for model in again.models] == [model.artifact.digest for model in exported.models]
