@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "auto", "bf16", "fp16"]
 
 
 class Section(BaseModel):
@@ -40,7 +40,8 @@ class TrainingSection(Section):
     accumulate: int = Field(1, ge=1, le=1024)
     """Micro-batches whose gradients are summed into one optimiser step."""
     precision: Precision = "fp32"
-    """Arithmetic of the forward pass; weights stay fp32. fp16 uses loss scaling and needs a GPU."""
+    """Arithmetic of the forward pass; weights stay fp32. auto is bf16 where the hardware computes it and fp32 where it
+    would be imitated, which is many times slower. fp16 uses loss scaling and needs a GPU."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
     checkpoint_steps: int = Field(500, ge=1)

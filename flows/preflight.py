@@ -41,6 +41,22 @@ def check_data_and_model(recipe: Recipe) -> str:
     )
 
 
+def check_precision(recipe: Recipe) -> str:
+    """What the recipe's arithmetic comes to on this machine's own device."""
+    from tasks.device import computes_bf16, driver_device
+
+    device = driver_device()
+    sections = {"train": recipe.train, "distill": recipe.distill, "prune": recipe.prune, "quantize": recipe.quantize}
+    imitated = [f"{name}.precision" for name, section in sections.items() if section.precision == "bf16"]
+    if imitated and not computes_bf16(device):
+        return (
+            f"{', '.join(imitated)} is bf16, which the {device} of this machine imitates, many times slower than fp32: "
+            "unless the workers have other hardware, set it to auto"
+        )
+    used = sorted({section.precision for section in sections.values()})
+    return ", ".join(used) + (f"; auto is {'bf16' if computes_bf16(device) else 'fp32'} here" if "auto" in used else "")
+
+
 def check_providers(recipe: Recipe) -> str:
     """What a session on this machine really gets of the providers that the recipe prefers."""
     from tasks.model import sessions
@@ -101,6 +117,7 @@ def check_storage(recipe: Recipe) -> str:
 
 CHECKS: dict[str, Callable[[Recipe], str]] = {
     "data and model": check_data_and_model,
+    "precision": check_precision,
     "providers": check_providers,
     "Prefect": check_prefect,
     "MLflow": check_tracking,

@@ -13,6 +13,7 @@ from statistics import median
 from configs.delivery import EvaluateSettings
 from configs.recipe import Recipe
 from tasks.cores import usable_cores
+from tasks.device import computes_bf16, driver_device
 from tasks.evaluate import configurations
 from tasks.evaluate.configurations import Configuration, configuration_name
 from tasks.evaluate.contenders import Medians, Rounds, Timed, go_on
@@ -131,7 +132,8 @@ def time_all(
 
 
 def _torch_trial(subject: Subject, settings: EvaluateSettings, threads: int, folder: Path) -> Turn:
-    """Both precisions, and the better of them compiled where the recipe gives time for it."""
+    """Both precisions, unless the hardware would only imitate bf16, and the better of them compiled where the recipe
+    gives time for it."""
     return Turn(
         name=subject.name,
         subject=subject,
@@ -139,7 +141,7 @@ def _torch_trial(subject: Subject, settings: EvaluateSettings, threads: int, fol
         cells=tuple(settings.cells),
         samples=TRIAL_SAMPLES,
         seconds=TRIAL_SECONDS,
-        variants=TORCH_PRECISIONS,
+        variants=tuple(name for name in TORCH_PRECISIONS if name == "fp32" or computes_bf16(driver_device())),
         compile_seconds=settings.torch_compile_seconds,
         compiled_folder=str(folder),
     )

@@ -44,7 +44,9 @@ def export_models(
         from tasks.model.runtime import TextSettings
 
         previous = workshop.previous()
-        exported = {model.source.digest: model for model in previous.models} if isinstance(previous, ExportedModels) else {}
+        exported = (
+            {model.source.digest: model for model in previous.models} if isinstance(previous, ExportedModels) else {}
+        )
         models = []
         for done, ((name, stage), checkpoint) in enumerate(chain.items()):
             same = exported.get(checkpoint.artifact.digest)

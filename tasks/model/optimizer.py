@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from configs.section import Precision, TrainingSection
+from tasks.device import computes_bf16
 
 
 def make_optimizer(module: nn.Module, settings: TrainingSection) -> torch.optim.AdamW:
@@ -39,7 +40,10 @@ def learning_rate(settings: TrainingSection, step: int, total_steps: int) -> flo
 
 def arithmetic(precision: Precision, device: torch.device) -> Any:
     """The context of a forward pass: autocast for bf16 and fp16, nothing for fp32, and nothing for fp16 on a CPU: a
-    driver without a GPU asks the teacher and weighs the parts in fp32, though the workers train in fp16."""
+    driver without a GPU asks the teacher and weighs the parts in fp32, though the workers train in fp16. auto is
+    settled by each worker for its own device."""
+    if precision == "auto":
+        precision = "bf16" if computes_bf16(device.type) else "fp32"
     if precision == "fp32" or (precision == "fp16" and device.type == "cpu"):
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)

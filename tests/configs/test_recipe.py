@@ -97,7 +97,7 @@ def test_overrides_are_yaml_and_win_over_the_file(recipe_file: Path) -> None:
         ("train.epoch=2", r"train\.epoch = 2: unknown key; allowed here: .*epochs"),
         ("bogus.x=1", r"bogus = \{'x': 1\}: unknown key; allowed here: compute, data"),
         ("train.epochs=-1", r"train\.epochs = -1: input should be greater than or equal to 0"),
-        ("train.precision=int4", r"train\.precision = 'int4': input should be 'fp32', 'bf16' or 'fp16'"),
+        ("train.precision=int4", r"train\.precision = 'int4': input should be 'fp32', 'auto', 'bf16' or 'fp16'"),
         ("evaluate.cells=[1-16]", r"evaluate\.cells\.0 = '1-16'"),
         (
             "compute.storage=gs://team/hone",

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from configs.recipe import load_recipe
 from flows.__main__ import app
 from flows.environment import QUIET
+from flows.preflight import check_precision
+from tasks import device
 from tests import tiny
 
 
@@ -77,7 +80,7 @@ def test_check_shows_every_part_and_writes_nothing(recipe: Path) -> None:
     before = {path for path in recipe.parent.rglob("*") if ".ray" not in path.parts}
     done = hone(recipe.parent, "check", str(recipe))
     assert done.returncode == 0, done.stdout + done.stderr
-    for part in ("data and model", "providers", "MLflow", "Ray", "storage"):
+    for part in ("data and model", "precision", "providers", "MLflow", "Ray", "storage"):
         assert f"✓ {part}" in done.stdout
     assert not (recipe.parent / "storage").exists()
     assert {path for path in before if path.suffix == ".db"} == set()
@@ -88,6 +91,23 @@ def test_check_says_what_a_cluster_lacks(recipe: Path) -> None:
     assert done.returncode == 2
     assert "✗ Ray" in done.stdout
     assert "512" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("precision", "there", "said"),
+    [
+        ("bf16", True, "bf16, fp32"),
+        ("bf16", False, "train.precision is bf16, which the cpu of this machine imitates, many times slower than fp32"),
+        ("auto", True, "auto, fp32; auto is bf16 here"),
+        ("auto", False, "auto, fp32; auto is fp32 here"),
+    ],
+)
+def test_check_says_what_the_arithmetic_comes_to(
+    recipe: Path, precision: str, there: bool, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "computes_bf16", lambda _device: there)
+    monkeypatch.setattr(device, "driver_device", lambda: "cpu")
+    assert check_precision(load_recipe(recipe, [f"train.precision={precision}"])).startswith(said)
 
 
 def test_the_help_names_both_commands() -> None:

@@ -6,6 +6,7 @@ from torch import nn
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
 from configs.section import TrainingSection
+from tasks.device import computes_bf16
 from tasks.model.optimizer import arithmetic, learning_rate, make_optimizer, make_scaler
 
 SCHEDULES = {"linear": get_linear_schedule_with_warmup, "cosine": get_cosine_schedule_with_warmup}
@@ -78,7 +79,27 @@ def test_a_driver_without_a_gpu_computes_in_fp32_what_workers_compute_in_fp16() 
         assert linear(values).dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "dtype"),
+    [
+        ({"avx2": True, "avx512_bf16": False, "amx_bf16": False}, torch.float32),
+        ({"avx2": True, "avx512_bf16": True, "amx_bf16": False}, torch.bfloat16),
+        ({"avx2": True, "avx512_bf16": False, "amx_bf16": True}, torch.bfloat16),
+    ],
+)
+def test_auto_is_bf16_where_the_processor_computes_it(
+    capabilities: dict[str, bool], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    computes_bf16.cache_clear()
+    try:
+        with arithmetic("auto", torch.device("cpu")):
+            assert nn.Linear(3, 2)(torch.ones(1, 3)).dtype == dtype
+    finally:
+        computes_bf16.cache_clear()
+
+
 def test_only_fp16_scales_the_loss() -> None:
     device = torch.device("cpu")
-    enabled = [make_scaler(precision, device).is_enabled() for precision in ("fp32", "bf16", "fp16")]
-    assert enabled == [False, False, True]
+    enabled = [make_scaler(precision, device).is_enabled() for precision in ("fp32", "auto", "bf16", "fp16")]
+    assert enabled == [False, False, False, True]
