@@ -33,7 +33,7 @@ def check_abilities(recipe: Recipe, teacher: str, student: str | None) -> None:
 
 
 def table() -> str:
-    """The table of the README: for each architecture what it can do, in Markdown."""
+    """The table of tasks/README.md: for each architecture what it can do, in Markdown."""
     rows = ["| model type | " + " | ".join(SETTINGS.values()) + " |", "| --- |" + " --- |" * len(SETTINGS)]
     for kind, known in ARCHITECTURES.items():
         cells = [f"no: {known.cannot[ability]}" if ability in known.cannot else "yes" for ability in SETTINGS]

@@ -127,7 +127,7 @@ ARCHITECTURES = {
         },
     ),
 }
-"""By model type, what is tried by the tests. The table in the README is made of it."""
+"""By model type, what is tried by the tests. The table in tasks/README.md is made of it."""
 _NOT_KNOWN = "where its layers lie is not known"
 _OTHER = Architecture(cannot=dict.fromkeys(get_args(Ability), _NOT_KNOWN))
 SUPPORTED = tuple(sorted(kind for kind, known in ARCHITECTURES.items() if known.layers))

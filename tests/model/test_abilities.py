@@ -1,4 +1,4 @@
-"""What an architecture cannot do is known before anything is trained, and stands in the README."""
+"""What an architecture cannot do is known before anything is trained, and stands in tasks/README.md."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tasks.model.text import TokenizedText
 from tests.prune.encoders import tiny
 from tests.tiny import write_recipe
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[2] / "tasks" / "README.md"
 
 
 def recipe(tmp_path: Path, *settings: str) -> Recipe:

@@ -1,0 +1,144 @@
+"""Makes the recipe reference of the typed settings: `python -m configs.reference > configs/README.md`.
+
+A row is a setting; its values and bounds are those that the run form shows and that a wrong value is refused by.
+"""
+
+import re
+from typing import Any
+
+from configs.recipe import Recipe
+from configs.section import TrainingSection
+
+COMMAND = "python -m configs.reference > configs/README.md"
+LONGEST_PATTERN = 40
+"""A longer pattern explains nothing to a reader, and the description says what it asks for."""
+HEAD = f"""\
+# Recipes
+
+A recipe is a YAML file. It names an encoder and labelled text, and beyond that only what differs from the defaults
+below. The settings are typed in this folder, load without any ML library, and are the run form in Prefect too.
+
+```yaml
+name: reviews                        # names the run and the model in the registry
+data:
+  source: hub                        # a Hugging Face dataset; files by default
+  dataset: stanfordnlp/imdb
+model:
+  source: google-bert/bert-base-uncased
+  max_length: 256
+prune:
+  head_fraction: 0.33
+quantize:
+  method: ptq                        # rounds, and does not train again
+gate:
+  metrics: [accuracy, macro_f1]
+  max_p95_ms: 5
+  beat_baseline: false               # false or null switches a demand off
+```
+
+[`quickstart.yaml`](quickstart.yaml) is for text that every installation has, [`sst2.yaml`](sst2.yaml) made the
+measurements in the [main README](../README.md).
+
+`--set` overrides one setting and can be repeated. The value is YAML; quote it where the shell would split it.
+
+```
+hone check configs/quickstart.yaml --set train.epochs=2
+hone optimize configs/sst2.yaml --set data.train=train.tsv --set 'data.columns=[text, label]'
+```
+
+An unknown key, a value out of its bounds and settings that exclude each other are refused before anything starts, with
+the value and what is allowed. Unknown keys and wrong values are all named at once. Unusable rows of the data are
+counted by kind with their line numbers, and above `data.max_bad_fraction` the run stops with that list.
+
+Structured pruning, and a student made of the teacher's layers, are not for every architecture:
+[tasks/README.md](../tasks/README.md#architectures) has the table.
+
+## Settings
+
+Sections stand in the order of the chain. What follows is generated: `{COMMAND}`.
+"""
+
+
+def reference() -> str:
+    """The whole file, in Markdown."""
+    schema = Recipe.model_json_schema()
+    types, fields = schema["$defs"], schema["properties"]
+    sections = {name: types[field["$ref"].rpartition("/")[2]] for name, field in fields.items() if "$ref" in field}
+    top = {name: field for name, field in fields.items() if name not in sections}
+    parts = [HEAD, "### Top level\n", _table(top, schema)]
+    shared = TrainingSection.model_json_schema()["properties"]
+    for name, section in sections.items():
+        changed = {key: field for key, field in section["properties"].items() if shared.get(key) != field}
+        own = dict(sorted(changed.items(), key=lambda item: item[0] in shared))
+        parts += [f"### {name}\n", _line(section["description"]) + "\n"]
+        if not own:  # the first of the sections that train shows what all of them share
+            own = section["properties"]
+        elif set(shared) <= set(section["properties"]):
+            parts.append(
+                "And the settings of [train](#train), with the defaults given there unless they are listed here.\n"
+            )
+        parts.append(_table(own, section))
+    return "\n".join(parts)
+
+
+def _table(fields: dict[str, dict[str, Any]], section: dict[str, Any]) -> str:
+    rows = ["| setting | values | default | meaning |", "| --- | --- | --- | --- |"]
+    for key, field in fields.items():
+        default = "required" if key in section.get("required", ()) else _code(field["default"])
+        cells = (f"`{key}`", _values(field), default, _line(field["description"]))
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+def _values(field: dict[str, Any]) -> str:
+    """What may be given, in words: the choices, or the type with its bounds."""
+    if "anyOf" in field:
+        return "; or ".join(_values(one) for one in field["anyOf"])
+    if "enum" in field:
+        return ", ".join(_code(one) for one in field["enum"])
+    kind = field["type"]
+    if kind == "array":
+        least = f", at least {field['minItems']}" if "minItems" in field else ""
+        return f"list of {_values(field['items'])}{least}"
+    if kind == "string":
+        return _text(field)
+    return ", ".join([{"boolean": "`true`, `false`", "null": "`null`"}.get(kind, kind), *_bounds(field)])
+
+
+def _text(field: dict[str, Any]) -> str:
+    pattern = field.get("pattern", "")
+    parts = [f"text like `{pattern}`" if pattern and len(pattern) <= LONGEST_PATTERN else "text"]
+    if field.get("minLength"):
+        parts.append("not empty")
+    if "maxLength" in field:
+        parts.append(f"at most {field['maxLength']} characters")
+    return ", ".join(parts)
+
+
+def _bounds(field: dict[str, Any]) -> list[str]:
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    return [f"{sign} {_number(field[key])}" for key, sign in signs.items() if key in field]
+
+
+def _number(value: float) -> str:
+    """As one would write it in a recipe: neither `1e-05` nor `4294967296.0`."""
+    return str(int(value)) if value == int(value) else f"{value:.12f}".rstrip("0")
+
+
+def _code(value: Any) -> str:
+    """A value as YAML, in Markdown."""
+    if isinstance(value, bool) or value is None:
+        return {True: "`true`", False: "`false`", None: "`null`"}[value]
+    if isinstance(value, list):
+        return f"`[{', '.join(str(one) for one in value)}]`"
+    if isinstance(value, str):
+        return f"`{value}`" if value else "empty"
+    return f"`{_number(value)}`"
+
+
+def _line(description: str) -> str:
+    return re.sub(r"\s+", " ", description).strip()
+
+
+if __name__ == "__main__":
+    print(reference(), end="")
