@@ -1,0 +1,66 @@
+"""The nouns that travel between stages: frozen, small, JSON-able. URIs, digests and measured numbers, never a tensor.
+
+One type per state of the model, so that an illegal order of stages is a type error. A stage that is switched off still
+returns its type, with the artifact and the numbers passed on, so the chain never forks.
+"""
+
+from tasks.contracts.base import VERSION, Artifact, Contract, StageRecord, StageResult
+from tasks.contracts.champion import ChampionAnswers, DriftPart, DriftReport
+from tasks.contracts.data import BadRows, PreparedData
+from tasks.contracts.evaluation import (
+    Candidate,
+    ConfigurationTiming,
+    EvaluationReport,
+    Handoff,
+    Latency,
+    Placement,
+    Serving,
+    SessionSettings,
+)
+from tasks.contracts.model import (
+    Checkpoint,
+    Curve,
+    DistilledModel,
+    ExportedModels,
+    OnnxModel,
+    PrunedModel,
+    QuantizedModel,
+    TrainedModel,
+)
+from tasks.contracts.release import Promotion, PromotionRecord, RegisteredVersion
+from tasks.contracts.verdict import Check, Verdict, VerdictName
+
+__all__ = [
+    "VERSION",
+    "Artifact",
+    "BadRows",
+    "Candidate",
+    "ChampionAnswers",
+    "Check",
+    "Checkpoint",
+    "ConfigurationTiming",
+    "Contract",
+    "Curve",
+    "DistilledModel",
+    "DriftPart",
+    "DriftReport",
+    "EvaluationReport",
+    "ExportedModels",
+    "Handoff",
+    "Latency",
+    "OnnxModel",
+    "Placement",
+    "PreparedData",
+    "Promotion",
+    "PromotionRecord",
+    "PrunedModel",
+    "QuantizedModel",
+    "RegisteredVersion",
+    "Serving",
+    "SessionSettings",
+    "StageRecord",
+    "StageResult",
+    "TrainedModel",
+    "Verdict",
+    "VerdictName",
+]

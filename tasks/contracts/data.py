@@ -1,0 +1,36 @@
+"""What the data stage returns: three clean splits, and what had to be left out of them."""
+
+from tasks.contracts.base import Artifact, Contract, StageResult
+
+
+class BadRows(Contract):
+    """Unusable rows of one kind."""
+
+    kind: str
+    """empty_text, missing_label, unknown_label, undecodable, wrong_field_count, split_overlap or another of those that
+    `tasks/data/rows.py` explains."""
+    count: int
+    lines: list[str]
+    """The first ten, as `split:line`, counted from 1."""
+    detail: str = ""
+    """What else helps to mend them: the label values that training lacks, or the encoding that a file seems to have."""
+
+
+class PreparedData(StageResult):
+    """Three clean splits, Parquet files `train`, `validation`, `test`: text, pair (null where none), label (int32), and
+    the values of data.slice_columns."""
+
+    artifact: Artifact
+    content_digest: str
+    """Digest of the rows themselves: same rows, same digest, wherever and in whatever format they lie."""
+    labels: list[str]
+    """Label names by id."""
+    rows: dict[str, int]
+    """Rows by split."""
+    bad_rows: list[BadRows] = []
+    has_pairs: bool = False
+
+    def headline(self) -> str:
+        left_out = ", ".join(f"{bad.count:,} {bad.kind.replace('_', ' ')}" for bad in self.bad_rows)
+        splits = ", ".join(f"{count:,} {split}" for split, count in self.rows.items())
+        return f"{splits}; {len(self.labels)} labels; left out: {left_out or 'nothing'}"
