@@ -1,0 +1,130 @@
+"""Quality is judged by the bounds of a difference: against the teacher, the champion and the baseline."""
+
+import numpy as np
+import pytest
+
+from tasks.contracts import Check
+from tasks.gate.advice import RowSource
+from tasks.gate.baseline import baseline_checks
+from tasks.gate.decision import decide
+from tasks.gate.quality import champion_predictions, predictions, quality_checks
+from tests.gate.report_fixtures import NOTHING
+
+LABELS = np.arange(4000) % 2
+
+
+def wrong_on(rows: slice) -> np.ndarray:
+    answers = LABELS.copy()
+    answers[rows] = 1 - answers[rows]
+    return answers
+
+
+def judge(candidate: np.ndarray, other: np.ndarray, rows: RowSource | None = None, **settings) -> Check:
+    asked = NOTHING.model_copy(update=settings)
+    labels = LABELS[: len(candidate)]
+    return decide(quality_checks(labels, candidate, {"teacher": other}, asked, 0, rows), asked.level)[0]
+
+
+def test_quality_passes_fails_or_stays_open_by_the_bound():
+    teacher = wrong_on(slice(0, 200))
+    good, bad, unsure = wrong_on(slice(10, 220)), wrong_on(slice(0, 500)), wrong_on(slice(0, 275))
+    verdicts = [judge(one, teacher) for one in (good, bad, unsure)]
+    assert [one.verdict for one in verdicts] == ["ACCEPTED", "REJECTED", "INCONCLUSIVE"]
+    assert verdicts[2].rows == 4000
+
+
+def test_what_is_open_says_what_to_set_and_asks_for_more_rows_than_there_are():
+    split_off = RowSource(rows=400, total=4000, fraction=0.1)
+    open_ = judge(wrong_on(slice(0, 6))[:400], LABELS[:400], split_off)
+    assert open_.verdict == "INCONCLUSIVE"
+    needed = int(open_.detail.split("about ")[1].split(" would")[0].replace(",", ""))
+    assert needed > 400
+    assert "400 rows can show a margin of" in open_.detail
+    assert f"label more: {10 * needed:,} rows in all" in open_.detail or "set data.test_fraction: 0." in open_.detail
+    assert "or set gate.margin: 0.0" in open_.detail
+    given = judge(wrong_on(slice(0, 6))[:400], LABELS[:400], RowSource(rows=400, total=4000, fraction=None))
+    assert f"give a test split of {needed:,} rows" in given.detail
+    worse = judge(wrong_on(slice(0, 10))[:400], LABELS[:400], split_off)
+    assert "measured beyond the margin" in worse.detail
+    assert "test_fraction" not in worse.detail  # more rows do not make it a better model
+    assert "more epochs" in worse.detail
+    at_margin = judge(wrong_on(slice(0, 8))[:400], LABELS[:400], split_off)
+    assert "measured on the margin itself" in at_margin.detail
+
+
+def test_two_models_that_agree_on_a_few_rows_are_not_said_to_lie_on_the_margin():
+    few = judge(LABELS[:20], LABELS[:20], RowSource(rows=20, total=130, fraction=0.15), margin=0.1)
+    assert (few.verdict, few.value) == ("INCONCLUSIVE", 0.0)
+    assert few.low < -0.1
+    assert few.detail == (
+        "20 rows can show a margin of 13.91 points at best; about 29 would show 10 with 80% chance: set "
+        "data.test_fraction: 0.23, which is 0.15 now, or set gate.margin: 0.14, if so much may be lost"
+    )
+
+
+def test_every_metric_is_asked_against_every_other_model():
+    asked = NOTHING.model_copy(update={"metrics": ["accuracy", "macro_f1"]})
+    found = decide(quality_checks(LABELS, LABELS, {"teacher": LABELS, "champion": LABELS}, asked, 0), 0.05)
+    assert [(one.name, one.subject) for one in found] == [
+        ("accuracy_difference", "teacher"),
+        ("macro_f1_difference", "teacher"),
+        ("accuracy_difference", "champion"),
+        ("macro_f1_difference", "champion"),
+    ]
+
+
+@pytest.mark.parametrize("missing", ["candidate", "other"])
+def test_answers_that_are_not_there_or_no_numbers_fail(missing):
+    nan = predictions(np.full((4000, 2), np.nan, np.float32))
+    assert nan is None
+    pair = {"candidate": LABELS, "other": LABELS, missing: nan}
+    (found,) = quality_checks(LABELS, pair["candidate"], {"teacher": pair["other"]}, NOTHING, 0)
+    assert (found.value, found.verdict) == (None, "REJECTED")
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+def test_a_champion_that_answers_what_is_no_number_is_wrong_there_and_refuses_nobody(metric):
+    logits = np.eye(2, dtype=np.float32)[LABELS]
+    logits[:40] = np.nan
+    before, broken = champion_predictions(logits)
+    assert broken == 40
+    assert (before == LABELS)[40:].all()
+    found = judge(wrong_on(slice(0, 20)), before, metrics=[metric])
+    assert found.verdict == "ACCEPTED"
+    assert found.value > 0
+    everywhere = champion_predictions(np.full((4000, 2), np.nan, np.float32))[0]
+    assert judge(wrong_on(slice(0, 20)), everywhere, metrics=[metric]).verdict == "ACCEPTED"
+
+
+def against_baseline(candidate: np.ndarray, teacher: np.ndarray, baseline: np.ndarray) -> list[Check]:
+    labels, rows = LABELS[: len(candidate)], RowSource(rows=len(candidate), total=10 * len(candidate), fraction=0.1)
+    return decide(baseline_checks(labels, candidate, teacher, baseline, NOTHING, 0, rows), NOTHING.level)
+
+
+def test_as_good_as_the_baseline_is_not_enough():
+    baseline, teacher = wrong_on(slice(0, 400)), LABELS
+    for candidate, verdict in (
+        (baseline, "INCONCLUSIVE"),
+        (wrong_on(slice(0, 300)), "ACCEPTED"),
+        (wrong_on(slice(0, 500)), "REJECTED"),
+    ):
+        found = against_baseline(candidate, teacher, baseline)
+        assert [one.verdict for one in found] == [verdict, "ACCEPTED"]
+    assert "gate.beat_baseline: false" in against_baseline(baseline, teacher, baseline)[0].detail
+
+
+def test_a_teacher_that_is_no_better_than_the_baseline_refuses_whatever_came_of_it():
+    baseline = wrong_on(slice(0, 54))[:119]
+    for teacher in (wrong_on(slice(0, 67))[:119], baseline):
+        found = against_baseline(LABELS[:119], teacher, baseline)
+        assert [(one.subject, one.verdict) for one in found] == [("", "ACCEPTED"), ("teacher", "REJECTED")]
+        assert "being as good as the teacher shows nothing" in found[1].detail
+        assert "gate.beat_baseline: false" in found[1].detail
+
+
+def test_a_lead_over_the_baseline_that_is_not_shown_asks_for_more_rows_than_there_are():
+    baseline, candidate = wrong_on(slice(40, 70))[:119], wrong_on(slice(0, 22))[:119]
+    (open_, _) = against_baseline(candidate, LABELS[:119], baseline)
+    assert open_.verdict == "INCONCLUSIVE"
+    assert "119 rows do not tell the two apart" in open_.detail
+    assert int(open_.detail.split("about ")[1].split(" would")[0].replace(",", "")) > 119
