@@ -7,9 +7,10 @@ reports that nothing is to be reported. So it is given a proxy at an address of 
 `python -m tasks.ray_start start --head ...` is `ray start --head ...` so.
 """
 
-import os
 from functools import partial
 from typing import Any
+
+from tasks.environment import temporary_variables
 
 NOWHERE = "http://127.0.0.1:9"
 DIRECT = ("127.0.0.1", "localhost", "::1")
@@ -29,16 +30,8 @@ def _start(start_api_server: Any, *arguments: Any, **named: Any) -> Any:
     direct = ",".join([*DIRECT, *addresses])
     proxies = {"http_proxy": NOWHERE, "https_proxy": NOWHERE, "no_proxy": direct}
     proxies |= {name.upper(): value for name, value in proxies.items()}
-    before = {name: os.environ.get(name) for name in proxies}
-    os.environ.update(proxies)
-    try:
+    with temporary_variables(proxies):
         return start_api_server(*arguments, **named)
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tasks.disk import closed_parent
+from tasks.environment import temporary_variables
 from tasks.errors import PreflightError, RegistryError
 from tasks.redact import without_credentials
 from tasks.schema import Schema, read_schema
@@ -237,20 +238,13 @@ def _check_server(uri: str) -> str:
     from mlflow.exceptions import MlflowException
 
     patience = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(ANSWER_SECONDS)}
-    before = {name: os.environ.get(name) for name in patience}
-    os.environ |= patience
     try:
-        experiments = mlflow.MlflowClient(tracking_uri=uri).search_experiments(max_results=1000)
+        with temporary_variables(patience):
+            experiments = mlflow.MlflowClient(tracking_uri=uri).search_experiments(max_results=1000)
     except MlflowException as error:
         reason = str(error).splitlines()[0][:300]
         raise PreflightError(
             f"MLFLOW_TRACKING_URI is '{uri}', which gives no answer of an MLflow server within {ANSWER_SECONDS} s: "
             f"{reason}. Start it, correct the variable, or unset it to use compute.storage"
         ) from error
-    finally:
-        for name, old in before.items():
-            if old is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = old
     return f"server, {without_credentials(uri)} ({len(experiments)} experiments)"
