@@ -68,7 +68,7 @@ def test_where_workers_see_the_folder_the_parcel_is_the_job(tmp_path: Path) -> N
 def test_a_store_that_fails_in_training_is_no_error_that_all_workers_share(
     machine: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So the worker dies, the group with it, and its successor resumes; see `tasks.cluster.serve`."""
+    """So the worker dies, the group with it, and its successor resumes; see `tasks.cluster.worker.serve`."""
     parcel = pack(job_in(machine("driver") / "train.partial" / "scratch", tmp_path))
 
     def fail(source: Path, uri: str) -> None:

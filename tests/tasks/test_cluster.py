@@ -16,7 +16,7 @@ import pytest
 
 from configs.delivery import ComputeSettings
 from configs.model import ModelSettings
-from tasks import cluster
+from tasks import cluster, version
 from tasks.contracts import Curve
 from tasks.errors import ModelError, PreflightError, TrainingError
 from tasks.model import loop
@@ -48,7 +48,7 @@ def nothing(event: TrainingEvent) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One crew of two workers serves the tests of this file, as it serves the stages of a run."""
+    """One pool of two workers serves the tests of this file, as it serves the stages of a run."""
     yield tmp_path_factory.mktemp("cluster")
     cluster.shutdown()
 
@@ -77,7 +77,7 @@ def test_two_workers_at_batch_16_give_the_loss_curve_of_one_worker_at_batch_32(
     assert len(curve(undisturbed, "train_loss").steps) == 20
 
 
-def test_one_crew_serves_job_after_job(folder: Path, undisturbed: TrainingResult) -> None:
+def test_one_pool_serves_job_after_job(folder: Path, undisturbed: TrainingResult) -> None:
     before = {process.pid for process in workers()}
     again = cluster.train(job_of(folder, "again"), TWO, nothing)
     assert {process.pid for process in workers()} == before
@@ -92,7 +92,7 @@ def test_the_memory_of_the_workers_is_taken_from_what_ray_has(folder: Path, undi
     assert taken == 2 * 0.25 * 1024**3
 
 
-def test_an_error_of_the_learner_arrives_as_it_was_raised_and_the_crew_lives_on(
+def test_an_error_of_the_learner_arrives_as_it_was_raised_and_the_workers_live_on(
     folder: Path, undisturbed: TrainingResult
 ) -> None:
     before = {process.pid for process in workers()}
@@ -135,8 +135,8 @@ def test_a_fault_in_the_code_of_one_worker_ends_the_job_at_once_by_its_name(fold
 
 
 def test_a_cluster_with_other_code_than_the_run_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = cluster.version.code_digest()
-    monkeypatch.setattr(cluster.version, "code_digest", lambda: "0123456789abcdef")
+    own = version.code_digest()
+    monkeypatch.setattr(version, "code_digest", lambda: "0123456789abcdef")
     with pytest.raises(PreflightError, match=rf"runs Hone's code {own} from .* has 0123456789abcdef: install one"):
         cluster.train(job_of(folder, "strange"), ComputeSettings(workers=1), nothing)
 

@@ -14,7 +14,7 @@ from tasks import cache, code
 
 TRAINING = {
     "tasks/model/loop.py", "tasks/model/learner.py", "tasks/model/optimizer.py", "tasks/model/checkpoint.py",
-    "tasks/model/anatomy.py", "tasks/model/text.py", "tasks/cluster.py",
+    "tasks/model/anatomy.py", "tasks/model/text.py", "tasks/cluster/worker.py",
 }  # fmt: skip
 TEACHING = TRAINING | {
     "tasks/model/teaching.py", "tasks/model/losses.py", "tasks/model/teacher_outputs.py", "tasks/model/asking.py",
@@ -33,7 +33,10 @@ STAGES: dict[str, tuple[set[str], set[str]]] = {
         TEACHING | {"tasks/quantize/calibrate.py", "tasks/model/fake_quantization.py"},
         {"tasks/prune/cut.py"},
     ),
-    "export": ({"tasks/export/lean.py", "tasks/model/checkpoint.py"}, {"tasks/model/loop.py", "tasks/cluster.py"}),
+    "export": (
+        {"tasks/export/lean.py", "tasks/model/checkpoint.py"},
+        {"tasks/model/loop.py", "tasks/cluster/worker.py"},
+    ),
     "evaluate": (
         ASKING | {"tasks/model/sessions.py", "tasks/evaluate/timing_worker.py", "tasks/probe/worker.py"},
         {"tasks/model/losses.py"},

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from configs.delivery import ComputeSettings
+from tasks.cluster.resources import GIB, allocate_cpus, worker_resources
 from tasks.errors import PreflightError
-from tasks.share import GIB, share_of, worker_resources
 
 NODE = {"CPU": 8.0, "GPU": 2.0, "memory": 16.0 * GIB}
 
@@ -29,7 +29,7 @@ NODE = {"CPU": 8.0, "GPU": 2.0, "memory": 16.0 * GIB}
 def test_each_worker_gets_the_most_that_all_can_have(
     nodes: list[dict[str, float]], compute: ComputeSettings, share: float
 ) -> None:
-    assert share_of(nodes, compute) == share
+    assert allocate_cpus(nodes, compute) == share
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_each_worker_gets_the_most_that_all_can_have(
 def test_workers_that_do_not_fit_are_an_error_that_says_what_is_there(compute: ComputeSettings, asked: str) -> None:
     message = rf"{re.escape(asked)}, and the cluster has 1 node\(s\) with 8 CPUs and 2 GPUs: lower compute\.workers"
     with pytest.raises(PreflightError, match=message):
-        share_of([NODE], compute)
+        allocate_cpus([NODE], compute)
 
 
 def test_memory_that_no_node_has_is_an_error_that_says_how_much_there_is() -> None:
@@ -52,7 +52,7 @@ def test_memory_that_no_node_has_is_an_error_that_says_how_much_there_is() -> No
         r"8 CPUs and 2 GPUs and 16\.0 GiB: lower compute\.workers, .*compute\.memory_per_worker"
     )
     with pytest.raises(PreflightError, match=message):
-        share_of([NODE], compute)
+        allocate_cpus([NODE], compute)
 
 
 def test_ray_is_asked_only_for_what_the_recipe_names() -> None:

@@ -1,15 +1,46 @@
 """How the cores, GPUs and memory of a cluster are shared out among workers."""
 
 import math
+import os
 from collections.abc import Iterator
+from typing import Any
 
 from configs.delivery import ComputeSettings
+from tasks.cluster.connection import connect, live_nodes
 from tasks.errors import PreflightError
 
 GIB = 1024**3
 
 
-def share_of(nodes: list[dict[str, float]], compute: ComputeSettings) -> float:
+def cluster_resources(compute: ComputeSettings) -> dict[str, Any]:
+    """What there is and what each worker gets: address, nodes, cpus, gpus, workers, cpus_per_worker, gpus_per_worker,
+    memory_per_worker (GiB, 0: as much as there is).
+
+    Raises:
+        PreflightError: when the cluster cannot be reached, or lacks what compute asks for.
+    """
+    connect()
+    import ray
+
+    nodes = live_nodes()
+    return {
+        "address": os.environ.get("RAY_ADDRESS") or "local",
+        "nodes": len(nodes),
+        "cpus": ray.cluster_resources().get("CPU", 0.0),
+        "gpus": ray.cluster_resources().get("GPU", 0.0),
+        "workers": compute.workers,
+        "cpus_per_worker": allocate_cpus(nodes, compute),
+        "gpus_per_worker": compute.gpus_per_worker,
+        "memory_per_worker": compute.memory_per_worker,
+    }
+
+
+def shaping_settings(compute: ComputeSettings) -> dict[str, Any]:
+    """The settings of compute that change what training comes to, if only in the last digit."""
+    return {"workers": compute.workers, "gpus_per_worker": compute.gpus_per_worker}
+
+
+def allocate_cpus(nodes: list[dict[str, float]], compute: ComputeSettings) -> float:
     """Cores that each worker is given: what compute says, else the most that all workers can have; below 1 where
     workers are more than cores.
 

@@ -1,0 +1,16 @@
+"""The only imports of Ray: a pool of Ray Train workers that trains one job after another.
+
+Starting Ray Train's processes takes longer than many a training: each of them imports torch and transformers. So one
+`TorchTrainer.fit` serves all stages of a run. Its workers ask an actor's queue for one job after another; a worker that
+dies takes the group down, Ray starts it again, and the job goes on from its last epoch.
+
+    driver: train(job) ──► actor: queue ──► workers: loop.run(job) ──► files in job.workdir ──► driver: on_event, result
+
+Files go through a disk that all of them see or, where compute.storage is a bucket, through that (`tasks.model.parcel`).
+"""
+
+from tasks.cluster.driver import shutdown, start, train
+from tasks.cluster.pool import may_be_memory
+from tasks.cluster.resources import cluster_resources, shaping_settings
+
+__all__ = ["cluster_resources", "may_be_memory", "shaping_settings", "shutdown", "start", "train"]

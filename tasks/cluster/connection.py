@@ -1,0 +1,172 @@
+"""Connects to Ray: to the cluster that RAY_ADDRESS names, else to one that is started on this machine."""
+
+import logging
+import os
+import shutil
+import socket
+import tempfile
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from tasks.cores import usable_cores
+from tasks.environment import temporary_variables
+from tasks.errors import PreflightError
+from tasks.ray_folder import short_folder
+from tasks.ray_start import keep_to_this_machine
+
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.3",  # 2.0 by default: what a start and a death wait for
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600",  # for a cluster that others keep busy
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what Ray would print here: a worker's death is told by its successor
+}
+TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+TOKEN_FILE = Path("~/.ray/auth_token")
+OBJECT_STORE_BYTES = 128 * 1024**2  # jobs are a few kilobytes, and data goes through files
+CODE = Path(__file__).resolve().parent.parent.parent
+"""Folder of the packages `tasks` and `configs`."""
+PROBE_SECONDS = 5.0
+START_ATTEMPTS = 3
+"""Of a local Ray, whose processes a busy machine may keep from starting within Ray's own limit of 30 s."""
+
+_leave: threading.Event | None = None
+"""Ends the thread that keeps the Ray that was started here."""
+_connecting = threading.Lock()
+_short_folder: Path | None = None
+"""Of the Ray that was started here, where the usual one has too long a name."""
+
+
+def connect() -> None:
+    """Connects to the cluster that RAY_ADDRESS names, else starts a local one; once per process."""
+    global _leave
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    token = any(os.environ.get(name) for name in TOKEN_VARIABLES) or TOKEN_FILE.expanduser().is_file()
+    if os.environ.get("RAY_ADDRESS") and token:  # by default Ray shows its token to local clusters alone
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    import ray  # reads all these once, so nothing above may import it
+
+    with _connecting:
+        if ray.is_initialized():
+            return
+        connected, leave = Future[None](), threading.Event()
+        threading.Thread(target=_keep, args=(connected, leave), name="ray", daemon=True).start()
+        connected.result()
+        _leave = leave
+
+
+def disconnect() -> None:
+    """Ends Ray if it was started here."""
+    global _leave, _short_folder
+    if _leave is not None:
+        import ray
+
+        ray.shutdown()
+        _leave.set()
+        _leave = None
+    if _short_folder is not None:
+        shutil.rmtree(_short_folder, ignore_errors=True)
+        _short_folder = None
+
+
+def live_nodes() -> list[dict[str, float]]:
+    """CPU, GPU and memory (bytes) of each node that is alive, as Ray counts them."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def last_line(failure: Exception) -> str:
+    """Of what an engine wrote: there it says what happened."""
+    return str(failure).strip().splitlines()[-1].strip()
+
+
+def _keep(connected: "Future[None]", leave: threading.Event) -> None:
+    """Ray's local processes die with the thread that started them, so one thread lives as long as they are to."""
+    try:
+        _init()
+    except Exception as failure:  # noqa: BLE001 - whatever it is, connect raises it
+        connected.set_exception(failure)
+        return
+    connected.set_result(None)
+    leave.wait()
+
+
+def _init() -> None:
+    import ray
+
+    address = os.environ.get("RAY_ADDRESS", "")
+    if address in ("", "local"):
+        _start_local()
+        return
+    _probe(address)
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, job_config=_job_config())
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise PreflightError(
+            f"RAY_ADDRESS = '{address}': no Ray cluster answers ({last_line(error)}); start one, or unset RAY_ADDRESS "
+            "to train on this machine. A cluster with tokens needs its token here too, in RAY_AUTH_TOKEN or "
+            f"{TOKEN_FILE}"
+        ) from error
+
+
+def _start_local() -> None:
+    global _short_folder
+    import ray
+
+    keep_to_this_machine()
+    _short_folder = _short_folder or short_folder()
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
+            with temporary_variables({"RAY_ADDRESS": None}):
+                ray.init(
+                    address="local",
+                    num_cpus=usable_cores(),
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    job_config=_job_config(),
+                    _temp_dir=str(_short_folder) if _short_folder else None,
+                )
+        except Exception as error:  # Ray raises a bare one where its processes take more than 30 s to start
+            ray.shutdown()
+            if attempt == START_ATTEMPTS or "timed out" not in str(error):
+                raise PreflightError(
+                    f"Ray cannot be started on this machine: {last_line(error)}. Its logs lie in "
+                    f"{_short_folder or Path(tempfile.gettempdir(), 'ray')}; TMPDIR names another place for them, and "
+                    "RAY_ADDRESS a cluster that runs already"
+                ) from error
+        else:
+            return
+
+
+def _job_config() -> Any:
+    """Workers find Hone's own code before anything of the folder that the driver was started in, which Ray would put
+    first on their path: a project's own tasks.py would stand for the package."""
+    from ray.job_config import JobConfig
+
+    # As a client's job: for any other Ray appends the working folder.
+    return JobConfig(_client_job=True, _py_driver_sys_path=[str(CODE)])
+
+
+def _probe(address: str) -> None:
+    """Ray waits for minutes for a cluster that is not there: this finds out in seconds."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdigit():
+        raise PreflightError(f"RAY_ADDRESS = '{address}': give it as HOST:PORT of the head node, e.g. 10.0.0.1:6379")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise PreflightError(
+            f"RAY_ADDRESS = '{address}': nothing listens there ({error}); start the cluster's head, or unset "
+            "RAY_ADDRESS to train on this machine"
+        ) from error
