@@ -1,5 +1,7 @@
-"""A tiny training job: an encoder without dropout, data it can learn, and a worker's death on request."""
+"""A tiny training job: data it can learn, what came of it, and a worker's death on request."""
 
+import dataclasses
+import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -11,7 +13,9 @@ from transformers import BertConfig
 
 from configs.model import ModelSettings
 from configs.section import TrainingSection
-from tasks.model.learner import TrainingJob
+from tasks.contracts import Curve
+from tasks.model import loop
+from tasks.model.learner import TrainingJob, TrainingResult
 from tasks.train.classify import ClassificationLearner, classification_arguments, make_learner
 from tests.model.teaching_fixtures import write_data
 from tests.tiny import write_encoder
@@ -91,3 +95,32 @@ def make_clumsy(job: TrainingJob, device: torch.device) -> Clumsy:
     learner = Clumsy(**vars(make_learner(job, device)))
     learner.starts = job.workdir.parent / "starts"
     return learner
+
+
+def finish(job: TrainingJob) -> TrainingResult:
+    """Trains a job in this process."""
+    loop.run(job)
+    result = loop.read_result(job)
+    assert result is not None
+    return result
+
+
+def curve(result: TrainingResult, name: str) -> Curve:
+    """The curve of that name."""
+    [found] = [one for one in result.curves if one.name == name]
+    return found
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Contents by name."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def killed_after(job: TrainingJob, steps: int) -> None:
+    """Runs a job in a process that ends like one that was killed, in the middle of an epoch."""
+    job = dataclasses.replace(job, make_learner=make_interrupted)
+    os.environ["HONE_TEST_STEPS"] = str(steps)
+    child = multiprocessing.get_context("fork").Process(target=loop.run, args=(job,))
+    child.start()
+    child.join()
+    assert child.exitcode == 9

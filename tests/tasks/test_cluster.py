@@ -17,23 +17,13 @@ import pytest
 from configs.delivery import ComputeSettings
 from configs.model import ModelSettings
 from tasks import cluster, version
-from tasks.contracts import Curve
 from tasks.errors import ModelError, PreflightError, TrainingError
 from tasks.model import loop
 from tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
-from tests.model.training_fixtures import make_clumsy, make_job, make_mortal
+from tests.model.training_fixtures import curve, files, make_clumsy, make_job, make_mortal
 
 pytestmark = pytest.mark.timeout(2400)
 TWO = ComputeSettings(workers=2, max_failures=1, memory_per_worker=0.25)
-
-
-def curve(result: TrainingResult, name: str) -> Curve:
-    [found] = [one for one in result.curves if one.name == name]
-    return found
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def workers() -> list[psutil.Process]:
