@@ -9,7 +9,9 @@ NOTHING = GateSettings(max_size_fraction=None, min_speedup=None, beat_baseline=F
 SERVING = Serving(requests=8, answered=8, max_abs_difference=0.0, load_seconds=0.4, peak_memory_bytes=90_000_000)
 
 
-def candidate(name: str, accuracy: float | None, size_bytes: int = 100, placement: Placement | None = None):
+def candidate(
+    name: str, accuracy: float | None, size_bytes: int = 100, placement: Placement | None = None
+) -> Candidate:
     return Candidate(
         name=name,
         stage="train",
@@ -24,7 +26,7 @@ def candidate(name: str, accuracy: float | None, size_bytes: int = 100, placemen
     )
 
 
-def report(*candidates: Candidate, selected: str = "quantized", serving: Serving | None = SERVING, handoffs=()):
+def report(*candidates: Candidate, selected: str = "quantized", serving: Serving | None = SERVING) -> EvaluationReport:
     return EvaluationReport(
         record=RECORD,
         artifact=ARTIFACT,
@@ -34,7 +36,6 @@ def report(*candidates: Candidate, selected: str = "quantized", serving: Serving
         reference="teacher",
         machine={},
         serving=serving,
-        handoffs=list(handoffs),
     )
 
 
