@@ -3,19 +3,11 @@
 import json
 import os
 import re
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import psutil
@@ -27,102 +19,13 @@ from flows.services.plan import Ports, Site
 from flows.services.records import left_behind, read_records
 from flows.triggers import WAITS, end_orphans
 from tests import tiny
-from tests.flows import chromium
+from tests.flows import chromium, pages
+from tests.flows.inbox import Inbox, notify
+from tests.flows.running import Here, free_ports, trainers
 
 pytestmark = pytest.mark.timeout(1800)
-ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = [name for name in Recipe.model_json_schema()["properties"] if name not in ("name", "seed")]
-RUN_SECONDS = 900.0
 ENDED = ("COMPLETED", "FAILED", "CRASHED")
-
-
-@dataclass
-class Here:
-    """A running `hone up`, the folder that it was called in, and a person's tools."""
-
-    folder: Path
-    site: Site
-
-    def hone(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {name: value for name, value in os.environ.items() if name != "PREFECT_HOME"}
-        command = [sys.executable, "-m", "flows", *arguments]
-        environment |= {"PYTHONPATH": str(ROOT), "HOME": str(self.folder)}
-        return subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=900, check=False
-        )
-
-    def up(self) -> subprocess.CompletedProcess[str]:
-        ports = self.site.ports
-        chosen = [f"--prefect-port={ports.prefect}", f"--mlflow-port={ports.mlflow}", f"--ray-port={ports.ray}"]
-        return self.hone("up", "--detach", *chosen)
-
-    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """Prefect's API: status and answer."""
-        return _ask(f"{self.site.prefect_url}/api{path}", method, body)
-
-    def deployment(self, name: str) -> dict[str, Any]:
-        status, found = self.ask("GET", f"/deployments/name/{name}")
-        assert status == 200, found
-        return found
-
-    def run(self, deployment: str, parameters: dict[str, Any]) -> str:
-        """Starts one and returns its id."""
-        status, made = self.ask("POST", f"/deployments/{deployment}/create_flow_run", {"parameters": parameters})
-        assert status == 201, made
-        return str(made["id"])
-
-    def state(self, run_id: str) -> dict[str, Any]:
-        return self.ask("GET", f"/flow_runs/{run_id}")[1]["state"]
-
-    def artifacts(self, run_id: str) -> dict[str, dict[str, Any]]:
-        """Of one flow run, by key."""
-        wanted = {"artifacts": {"flow_run_id": {"any_": [run_id]}}}
-        return {found["key"]: found for found in self.ask("POST", "/artifacts/filter", wanted)[1] if found["key"]}
-
-    def tasks(self, run_id: str) -> list[str]:
-        """Names of the tasks of a flow run, in the order of their start."""
-        wanted = {"flow_runs": {"id": {"any_": [run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
-        return [found["name"].rpartition("-")[0] for found in self.ask("POST", "/task_runs/filter", wanted)[1]]
-
-    def logs(self, run_id: str) -> list[str]:
-        """What the run and its tasks have logged."""
-        wanted = {"logs": {"flow_run_id": {"any_": [run_id]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
-        return [found["message"] for found in self.ask("POST", "/logs/filter", wanted)[1]]
-
-    def champion(self) -> str:
-        """The version that MLflow's registry serves; empty where none is."""
-        query = f"{self.site.mlflow_url}/api/2.0/mlflow/registered-models/alias?name=tiny&alias=champion"
-        status, found = _ask(query)
-        return found["model_version"]["version"] if status == 200 else ""
-
-    def until(self, look: Callable[[], Any], seconds: float = RUN_SECONDS) -> Any:
-        """What `look` finds, as soon as it finds something."""
-        deadline = time.monotonic() + seconds
-        while not (found := look()):
-            assert time.monotonic() < deadline, (self.site.services / "worker.log").read_text()[-5000:]
-            time.sleep(0.5)
-        return found
-
-
-def _ask(url: str, method: str = "GET", body: Any = None) -> tuple[int, Any]:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            text = answer.read()
-            return answer.status, json.loads(text) if text else None
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +35,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
     text = recipe.read_text().replace(f"{folder}/configs/corpus", "configs/corpus")  # relative, as a person would
     text += "retrain: {cron: 0 3 * * *, on_events: [hone.data.arrived]}\n"
     recipe.write_text(text.replace(str(folder / "configs" / "storage"), ".hone"))
-    found = Here(folder, Site(folder / ".hone", Ports(*_free_ports(3))))
+    found = Here(folder, Site(folder / ".hone", Ports(*free_ports(3))))
     try:
         done = found.up()
         assert done.returncode == 0, done.stdout + done.stderr
@@ -148,7 +51,7 @@ def submitted(here: Here, tmp_path_factory: pytest.TempPathFactory) -> str:
     deployment = here.deployment("optimize/tiny")
     if chromium.path():
         with chromium.browser(tmp_path_factory.mktemp("profile")) as page:
-            _fill_in(page, here, deployment["id"])
+            pages.fill_in(page, here, deployment["id"])
             assert {url.split("/")[2] for url in page.requested if url.startswith("http")} == {
                 here.site.prefect_url.removeprefix("http://")
             }
@@ -166,35 +69,6 @@ def finished(here: Here, submitted: str) -> str:
     """The same, at its end."""
     here.until(lambda: here.state(submitted)["type"] in ("COMPLETED", "FAILED", "CRASHED"))
     return submitted
-
-
-FIELD = """(section, label) => {
-  const named = (place, text) => [...place.querySelectorAll('.schema-form-property')].filter(
-    one => one.querySelector('.schema-form-property__label')?.innerText === `${text} (Optional)`);
-  const group = named(document, section).find(one => one.querySelector('.schema-form-property'));
-  return named(group, label)[0].querySelector('input, select');
-}"""
-ANSWER = """label => [...document.querySelectorAll('.schema-form-property')]
-  .find(one => one.querySelector('.schema-form-property__label')?.innerText === label)
-  ?.querySelector('input, select, textarea')"""
-
-
-def _fill_in(page: chromium.Page, here: Here, deployment: str) -> None:
-    page.open(f"{here.site.prefect_url}/deployments/deployment/{deployment}/run")
-    page.wait("document.body?.innerText.includes('Epochs')")
-    epochs, decay = f"({FIELD})('Train', 'Epochs')", f"({FIELD})('Train', 'Decay')"
-    page.wait(f"{epochs}.value === '6'")
-    time.sleep(1)  # what a person types before the page has settled is overwritten
-    page.fill(epochs, "5")
-    time.sleep(1)
-    page.choose(decay, "cosine")
-    assert (page.run(f"{epochs}.value"), page.run(f"{decay}.value")) == ("5", "cosine")
-    if pictures := os.environ.get("HONE_PICTURES"):
-        page.run(f"{epochs}.scrollIntoView({{block: 'center'}})")
-        time.sleep(0.5)
-        page.picture(Path(pictures) / "form.png")
-    page.press("[...document.querySelectorAll('button')].find(one => one.innerText === 'Submit')")
-    page.wait("!location.pathname.endsWith('/run')")
 
 
 def test_recipes_of_one_name_are_refused_as_a_deployment_is_named_after_its_recipe(tmp_path: Path) -> None:
@@ -405,7 +279,7 @@ def test_a_run_waits_for_a_person_through_a_restart_and_does_as_they_say_above_t
     assert here.champion() == "1"
     asked["recipe"]["train"]["epochs"] = 1000
     another = here.run(deployment["id"], asked)  # of the same model: it does not wait for a person's word
-    here.until(lambda: here.artifacts(another).get("train-progress") and _trainers(here))
+    here.until(lambda: here.artifacts(another).get("train-progress") and trainers(here))
     assert here.hone("down").returncode == 0
     restarted = here.up()
     assert (restarted.returncode, "was running when its worker was stopped" in restarted.stdout) == (0, True)
@@ -413,7 +287,7 @@ def test_a_run_waits_for_a_person_through_a_restart_and_does_as_they_say_above_t
     assert here.state(run)["name"] == "Suspended"
     if chromium.path():
         with chromium.browser(tmp_path) as page:
-            _approve(page, here, run)
+            pages.approve(page, here, run)
     else:
         word = {"decision": "approve", "who": "olga", "reason": "as good and faster"}
         assert here.ask("POST", f"/flow_runs/{run}/resume", {"run_input": word})[0] == 201
@@ -426,31 +300,6 @@ def test_a_run_waits_for_a_person_through_a_restart_and_does_as_they_say_above_t
     told = here.hone("history", "tiny").stdout
     assert "olga" in told
     assert "as good and faster" in told
-
-
-def _approve(page: chromium.Page, here: Here, run: str) -> None:
-    page.open(f"{here.site.prefect_url}/runs/flow-run/{run}")
-    page.wait("document.body?.innerText.includes('Resume')")
-    page.press("[...document.querySelectorAll('button')].find(one => one.innerText.trim() === 'Resume')")
-    page.wait("document.body.innerText.includes('be the champion?')")
-    decision, who, reason = (f"({ANSWER})('{label}')" for label in ("Decision (Optional)", "Who", "Reason (Optional)"))
-    page.wait(f"{decision}?.value === 'refuse'")
-    for part in (
-        "tiny version 2",
-        "It is version 1 now",
-        "ACCEPTED: pruned",
-        "Speed-up over the best dense teacher",
-    ):
-        assert part in page.text()
-    time.sleep(1)  # as in the run form
-    page.choose(decision, "approve")
-    page.fill(who, "olga")
-    page.fill(reason, "as good and faster")
-    if pictures := os.environ.get("HONE_PICTURES"):
-        time.sleep(0.5)
-        page.picture(Path(pictures) / "approval.png")
-    page.press("[...document.querySelectorAll('button')].find(one => one.innerText === 'Submit')")
-    page.wait("!document.body.innerText.includes('be the champion?')")
 
 
 def test_an_event_about_the_model_starts_retrain_which_finds_data_and_recipe_unchanged(
@@ -483,7 +332,7 @@ def test_what_is_not_accepted_is_a_failed_run_with_its_own_tag_its_own_name_and_
 ) -> None:
     """In one run each: a combination that no form can refuse, and a verdict that is not ACCEPTED."""
     with Inbox() as inbox:
-        _notify(here, inbox.url)
+        notify(here, inbox.url)
         deployment = here.deployment("optimize/tiny")
         asked = deployment["parameters"]
         asked["recipe"]["gate"] |= {"max_p95_ms": 1, "p95_cell": "7x7"}
@@ -513,47 +362,6 @@ def test_what_is_not_accepted_is_a_failed_run_with_its_own_tag_its_own_name_and_
         assert "REJECTED" in said[1]
 
 
-def _notify(here: Here, url: str) -> None:
-    """Has the team's block hear of the recipe, as somebody would who deploys it."""
-    kind = here.ask("GET", "/block_types/slug/webhook")[1]["id"]
-    schema = here.ask("POST", "/block_schemas/filter", {"block_schemas": {"block_type_id": {"any_": [kind]}}})[1][0][
-        "id"
-    ]
-    block = {"name": "team", "block_type_id": kind, "block_schema_id": schema, "data": {"url": url, "method": "POST"}}
-    assert here.ask("POST", "/block_documents/", block)[0] == 201
-    absent = here.hone("deploy", "--notify", "webhook/nobody")
-    assert (absent.returncode, "Prefect has no block webhook/nobody" in absent.stderr) == (2, True)
-    done = here.hone("deploy", "--notify", "webhook/team")
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-class Inbox:
-    """A server that keeps what is posted to it."""
-
-    def __init__(self) -> None:
-        self.bodies: list[str] = []
-        bodies = self.bodies
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                bodies.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
-                self.send_response(500)  # what the block makes of it is nothing to the run
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Nothing is printed."""
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> "Inbox":
-        Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-
-
 def test_cancelling_stops_the_workers_in_30_seconds_leaves_the_champion_and_lets_the_next_run_reuse_what_was_done(
     here: Here, finished: str
 ) -> None:
@@ -561,9 +369,9 @@ def test_cancelling_stops_the_workers_in_30_seconds_leaves_the_champion_and_lets
     long = deployment["parameters"]
     long["recipe"]["train"]["epochs"] = 1000
     run = here.run(deployment["id"], long)
-    here.until(lambda: here.artifacts(run).get("train-progress") and _trainers(here))
+    here.until(lambda: here.artifacts(run).get("train-progress") and trainers(here))
     assert here.ask("POST", f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})[0] == 201
-    here.until(lambda: not _trainers(here), 30)
+    here.until(lambda: not trainers(here), 30)
     here.until(lambda: here.state(run)["type"] == "CANCELLED", 60)
     assert here.champion() == before
     assert [name for name in here.tasks(run) if name in ("data", "train", "distill")] == ["data", "train"]
@@ -583,15 +391,3 @@ def test_after_a_kill_status_names_what_is_gone_and_down_leaves_nothing(here: He
 
 def _everything() -> list[psutil.Process]:
     return list(psutil.process_iter(["cmdline"]))
-
-
-def _trainers(here: Here) -> list[psutil.Process]:
-    below = psutil.Process(read_records(here.site.services)["ray"].pid).children(recursive=True)
-    found = []
-    for process in below:
-        try:
-            if "RayTrainWorker" in "".join(process.cmdline()):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
