@@ -41,6 +41,16 @@ def plain_uri(uri: str) -> str:
     return _USER_INFO.sub("", uri)
 
 
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that hold no credential, and none that says where one lies: for a process that runs somebody's code
+    and needs none of them. What files the account may read is not changed by it."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if not _names_a_secret(name.upper().split("_")) and without_credentials(value, {}) == value
+    }
+
+
 def mask_logs() -> None:
     """Masks credentials in whatever this process logs from now on, tracebacks included, wherever it is written: an
     engine's own error may hold the address that it was given."""

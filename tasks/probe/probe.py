@@ -1,6 +1,7 @@
 """Does a model load and answer where nothing of Hone is? A process of its own shows it, before anybody is served."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from tasks.contracts import Serving
 from tasks.model import runtime
 from tasks.probe.golden import Golden, read_golden
 from tasks.probe.worker import MLFLOW
+from tasks.redact import without_secrets
 
 WORKER = Path(__file__).with_name("worker.py")
 RUNTIME = Path(runtime.__file__)
@@ -43,6 +45,7 @@ def probe(folder: Path, golden: Path, limit_seconds: float = 300, logged: bool =
             ended = subprocess.run(
                 [sys.executable, "-I", "-B", program, how, *files, str(answer)],
                 cwd=room,
+                env=without_secrets(os.environ),  # the files lie here already, and their code is to hold no key
                 capture_output=True,
                 text=True,
                 timeout=limit_seconds,

@@ -60,7 +60,10 @@ def suspended(client: SyncPrefectClient, recipe: Recipe, version: str, report: d
     deployment = client.create_deployment(client.create_flow(asks), f"ask {recipe.name}")
     run = client.create_flow_run_from_deployment(deployment)
     start(client, run.id, recipe, version, report)
-    state = client.read_flow_run(run.id).state
+    waits = client.read_flow_run(run.id)
+    assert {"hone", "hone:waiting", "hone:accepted"} <= set(waits.tags)
+    assert waits.name == f"{recipe.name}: WAITING"
+    state = waits.state
     assert state is not None
     assert state.name == "Suspended"
     keys = state.state_details.run_input_keyset
@@ -80,25 +83,26 @@ def parameters_of(name: str, report: dict[str, Any]) -> dict[str, Any]:
 
 def deployed(
     recipe: Recipe, version: str, report: dict[str, Any], answer: dict[str, Any], meanwhile: str = ""
-) -> tuple[State, str]:
-    """The final state of a deployment's run whose form is answered so, and what stood above the form; another version
-    may have become the champion meanwhile."""
+) -> tuple[State, str, set[str]]:
+    """The final state of a deployment's run whose form is answered so, what stood above the form, and the tags that
+    Hone gave the run; another version may have become the champion meanwhile."""
     with prefect_api(), get_client(sync_client=True) as client, no_heartbeat():
         run, shown = suspended(client, recipe, version, report)
         if meanwhile:
             change.promote(recipe.name, meanwhile, "carol")
         client.resume_flow_run(run, run_input=answer)
         start(client, run, recipe, version, report)
-        state = client.read_flow_run(run).state
-        assert state is not None
-        return state, shown
+        ended_run = client.read_flow_run(run)
+        assert ended_run.state is not None
+        return ended_run.state, shown, set(ended_run.tags)
 
 
 def test_who_approves_makes_it_the_champion_and_stands_in_the_history(model: Model, report: dict[str, Any]) -> None:
     name = model(1)
-    state, shown = deployed(
+    state, shown, tags = deployed(
         recipe_of(name), "1", report, {"decision": "approve", "who": "alice", "reason": "it is better"}
     )
+    assert tags == {"hone", "hone:accepted", "hone:approved"}
     assert state.is_completed()
     assert champion(name) == "1"
     (entry,) = change.records(name)
@@ -113,7 +117,8 @@ def test_who_approves_makes_it_the_champion_and_stands_in_the_history(model: Mod
 def test_what_is_refused_changes_nothing_and_stands_in_the_history(model: Model, report: dict[str, Any]) -> None:
     name = model(2)
     change.promote(name, "1", "alice")
-    state, _ = deployed(recipe_of(name), "2", report, {"decision": "refuse", "who": "bob", "reason": "too slow"})
+    state, _, tags = deployed(recipe_of(name), "2", report, {"decision": "refuse", "who": "bob", "reason": "too slow"})
+    assert tags == {"hone", "hone:accepted", "hone:refused"}
     assert state.is_completed()
     assert champion(name) == "1"
     entry = change.records(name)[-1]
@@ -127,7 +132,7 @@ def test_who_approves_against_another_champion_than_they_were_shown_changes_noth
 ) -> None:
     name = model(2)
     answer = {"decision": "approve", "who": "alice", "reason": "it is better"}
-    state, shown = deployed(recipe_of(name), "1", report, answer, meanwhile="2")
+    state, shown, _ = deployed(recipe_of(name), "1", report, answer, meanwhile="2")
     assert "There is none yet." in shown
     assert champion(name) == "2"
     entry = change.records(name)[-1]

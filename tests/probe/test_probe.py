@@ -136,3 +136,20 @@ def test_where_the_process_starts_and_what_is_in_pythonpath_changes_nothing(
     monkeypatch.chdir(tmp_path)
     relative = Path(os.path.relpath(model_folder)), Path(os.path.relpath(golden()))
     assert probe(*relative).answered == 5
+
+
+def test_the_process_that_runs_a_models_code_holds_no_credential_of_ours(
+    golden: Golden, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever can put code beside a model would read them there; the files are at hand, so it needs none."""
+    (tmp_path / "tells.py").write_text("import os, sys; sys.exit(' '.join(f'{k}={v}' for k, v in os.environ.items()))")
+    monkeypatch.setattr(module, "WORKER", tmp_path / "tells.py")
+    monkeypatch.setattr(module, "LONGEST_ERROR", 100_000)
+    planted = "planted-7731"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", planted)
+    monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", f"postgresql://ana:{planted}@db/prefect")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ana:{planted}@mlflow:5000")
+    monkeypatch.setenv("HONE_HARMLESS", "stays")
+    told = probe(model_folder, golden()).error
+    assert "HONE_HARMLESS=stays" in told
+    assert planted not in told

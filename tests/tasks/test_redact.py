@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import HoneError, PreflightError
-from tasks.redact import mask_logs, plain_uri, without_credentials
+from tasks.redact import mask_logs, plain_uri, without_credentials, without_secrets
 
 SECRET = "s3cr3t-Value"
 
@@ -70,6 +70,19 @@ def test_what_is_no_secret_stays_readable(name: str, value: str) -> None:
 def test_every_error_of_hone_is_masked() -> None:
     for kind in (HoneError, PreflightError):
         assert str(kind(f"MLFLOW_TRACKING_URI is 'http://ana:{SECRET}@x'")) == "MLFLOW_TRACKING_URI is 'http://***@x'"
+
+
+def test_an_environment_without_secrets_has_neither_them_nor_where_they_lie() -> None:
+    kept = {"PATH": "/usr/bin", "OMP_NUM_THREADS": "2", "MLFLOW_TRACKING_URI": "http://mlflow:5000", "KEYBOARD": "de"}
+    secret = {
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_WEB_IDENTITY_TOKEN_FILE": "/var/run/token",
+        "PREFECT_API_KEY": "abc",  # short ones too
+        "PREFECT_API_DATABASE_CONNECTION_URL": f"postgresql://ana:{SECRET}@db/prefect",
+        "HTTPS_PROXY": f"http://{SECRET}@proxy:3128",
+        "WEBHOOK": f"https://host/x?token={SECRET}",
+    }
+    assert without_secrets(kept | secret) == kept
 
 
 def test_a_link_has_no_credentials() -> None:

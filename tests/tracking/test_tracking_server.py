@@ -1,18 +1,22 @@
 """Where the records go, and what is said when they cannot go there."""
 
 import http.server
+import importlib.metadata
 import os
+import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tasks import tracking
+from tasks import schema, tracking
 from tasks.errors import PreflightError
 from tasks.storage import folder_of
 from tasks.tracking import server
@@ -85,6 +89,49 @@ def test_a_check_finds_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("something else entirely " * 50)
     with pytest.raises(PreflightError, match=r"mlflow\.db: not a database of MLflow .*: move it away, or "):
         tracking.check(tmp_path)
+
+
+def records_of_revision(folder: Path, revision: str) -> Path:
+    """A database of runs whose schema says that it is of a revision."""
+    database = folder / "mlflow.db"
+    with closing(sqlite3.connect(database)) as writer:
+        writer.execute("CREATE TABLE runs (run_uuid TEXT)")
+        writer.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        writer.execute("INSERT INTO alembic_version VALUES (?)", (revision,))
+        writer.commit()
+    return database
+
+
+def test_a_check_finds_records_of_an_older_mlflow_and_gives_the_command_that_upgrades_them(tmp_path: Path) -> None:
+    newest, known = schema._migrations("mlflow", "store/db_migrations/versions")
+    older = min(known - {newest})
+    database = records_of_revision(tmp_path, older)
+    with pytest.raises(PreflightError) as raised:
+        tracking.check(tmp_path)
+    told, here = str(raised.value), importlib.metadata.version("mlflow")
+    assert told.startswith(f"{database}: its schema is {older}, of an MLflow older than {here}, whose own is {newest}:")
+    assert "copy the file to be safe, then run" in told
+    program, *arguments = re.findall(r"`(.+?)`", told)[0].split()
+    assert Path(program).is_file()
+    assert arguments == ["db", "upgrade", f"sqlite:///{database}"]
+
+
+def test_a_check_finds_records_of_a_newer_mlflow_and_names_both_ways_out(tmp_path: Path) -> None:
+    database, here = records_of_revision(tmp_path, "ffffffffffff"), importlib.metadata.version("mlflow")
+    told = f"{database}: its schema is ffffffffffff, which MLflow {here} does not know, as a newer MLflow wrote it: "
+    ways = "install that release, or give this one a database of its own with compute.storage or MLFLOW_TRACKING_URI"
+    with pytest.raises(PreflightError, match=re.escape(told + ways)):
+        tracking.check(tmp_path)
+
+
+def test_a_check_of_a_server_that_is_away_masks_its_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ana:planted-7731@127.0.0.1:{port}")
+    with pytest.raises(PreflightError, match=rf"MLFLOW_TRACKING_URI is 'http://\*\*\*@127.0.0.1:{port}'") as raised:
+        tracking.check(tmp_path)
+    assert "planted-7731" not in str(raised.value)
 
 
 def test_a_check_finds_a_storage_that_cannot_be_made(tmp_path: Path) -> None:
