@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_image_artifact, create_link_artifact, create_markdown_artifact
+from prefect.artifacts import create_image_artifact, create_link_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate
+from prefect.utilities.context import get_flow_run_id
 
 from configs.delivery import Texts
 from tasks import evidence, output, store, tracking
@@ -103,12 +106,23 @@ def note(verdict: Verdict, version: str, prefect_page: str) -> str:
 
 
 def _show(report: dict[str, Any], registered: RegisteredVersion, drawn: Drawn) -> None:
-    """The table with the way to the report, the plots and the ways to MLflow, as artifacts of the flow run."""
+    """The table with the way to the report, the plots and the ways to MLflow, as artifacts.
+
+    Prefect's page of a run shows what belongs to the run first, and below it, in no order, what belongs to its tasks:
+    so the table alone is made the run's."""
     prefix = re.sub(r"[^a-z0-9]+", "-", report["name"].lower())
     page = pages.artifact_page(report["mlflow_run_id"], "report.html")
     where = f"[the whole report]({page})" if page else f"the whole report is {report['folder']}/report.html"
     about = f"{report['verdict']}: {where}"
-    create_markdown_artifact(summary_markdown(report), key=f"{prefix}-report", description=about)
+    table = ArtifactCreate(
+        type="markdown",
+        key=f"{prefix}-report",
+        description=about,
+        data=summary_markdown(report),
+        flow_run_id=get_flow_run_id(),
+    )
+    with get_client(sync_client=True) as client:
+        client.create_artifact(table)
     plots = {"accuracy-against-latency": ("test accuracy against latency", drawn.scatter)}
     for stage, svg in drawn.curves.items():
         plots[f"curves-{stage}"] = (f"learning curves of {stage}", svg)

@@ -154,11 +154,6 @@ def check_name(check: Check) -> str:
     return f"{known} {'at' if name == 'p95' else 'of'} {subject}" if subject else known
 
 
-def within_sentence(text: str) -> str:
-    """A phrase with a small first letter, unless it begins with an abbreviation."""
-    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
-
-
 def check_value(check: Check) -> str:
     """What was measured: `−0.42 points`, `7.85×`, `32 of 32`."""
     value, rows = check["value"], check.get("rows")

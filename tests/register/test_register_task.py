@@ -209,6 +209,16 @@ def test_new_evidence_a_new_model_or_another_serving_is_a_new_version(chain: Mak
     assert tracking.version_at(second.name, "challenger").version == "2"  # type: ignore[union-attr]
 
 
+def test_the_challenger_moves_to_a_worse_model_only_with_a_word_on_it(chain: MakeChain) -> None:
+    made = chain()
+    assert register(made).record.reason.endswith("; alias challenger set")
+    worse = register(made, speedup=7.0)
+    assert (worse.version, worse.aliases) == ("2", ["challenger"])
+    assert worse.record.reason.endswith(
+        "; alias challenger set, although it is worse than version 1, which had it: speed-up 7 after 8.69"
+    )
+
+
 def test_the_champion_is_not_this_stages_to_move_and_is_never_its_own_challenger(chain: MakeChain) -> None:
     made = chain(**AUTO)
     first = register(made)

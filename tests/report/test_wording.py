@@ -114,8 +114,3 @@ def test_the_bound_is_the_end_of_the_interval_that_decides():
 def test_a_provider_has_one_name_however_it_is_written():
     assert wording.provider("CUDAExecutionProvider") == wording.provider("cuda") == "CUDA"
     assert wording.provider("AnotherExecutionProvider") == "AnotherExecutionProvider"
-
-
-def test_a_phrase_in_a_sentence_starts_small_unless_it_is_an_abbreviation():
-    assert wording.within_sentence("Accuracy kept") == "accuracy kept"
-    assert wording.within_sentence("TF-IDF") == "TF-IDF"

@@ -7,6 +7,7 @@ import pytest
 
 from tasks import lineage, store, tracking
 from tasks.contracts import PreparedData, StageRecord
+from tasks.gate.looks import next_look
 from tasks.tracking import Version, server
 
 RECORD = StageRecord(name="data", status="ran", reason="first run of this stage", seconds=1.0)
@@ -81,3 +82,21 @@ def test_a_version_whose_run_is_unknown_is_told(storage: Path, tags: dict[str, A
 
 def test_a_run_without_that_stage_recalls_nothing(storage: Path) -> None:
     assert lineage.data_of_run(run("past-data", "ACCEPTED")) is None
+
+
+def test_verdicts_on_the_same_rows_are_counted_whatever_became_of_their_runs(storage: Path) -> None:
+    def judged(recipe: str, number: int, model: str = "past-looks", rows: str = "sha256:past-looks") -> str:
+        with tracking.pipeline_run(recipe, {}, {"hone.recipe": recipe}) as run_id:
+            tags = {tracking.LOOK: str(number), tracking.LOOK_CANDIDATE: f"model {number}"}
+            with tracking.pipeline_log(run_id) as log:
+                log.tags({**tags, tracking.LOOK_MODEL: model, tracking.LOOK_ROWS: rows})
+        return run_id
+
+    judged("past-looks", 1)
+    server.client().delete_run(judged("past-looks", 2))
+    judged("past-looks-too", 3)  # another recipe of the same model
+    judged("past-looks", 4, model="past-other")
+    judged("past-looks", 5, rows="sha256:past-other")
+    found = tracking.looks("past-looks", "sha256:past-looks")
+    assert sorted((one.number, one.candidate) for one in found) == [(number, f"model {number}") for number in (1, 2, 3)]
+    assert next_look(found, "model 4", 0.05, None).number == 4
