@@ -11,7 +11,7 @@ from prefect.artifacts import create_markdown_artifact
 from tasks import lineage, store, tracking
 from tasks.contracts import DriftReport, PreparedData
 from tasks.drift.table import drift_markdown
-from tasks.errors import RegistryError
+from tasks.errors import HoneError
 from tasks.label_value import one_spelling
 from tasks.stage import RunContext, Workshop, run_stage, skip_stage
 
@@ -28,11 +28,12 @@ the first are a fair sample."""
 @task(name=STAGE, retries=0)
 def report_drift(context: RunContext, data: PreparedData) -> DriftReport:
     """How this run's data differ from the champion's, as a table in MLflow and Prefect. Skipped where there is no
-    champion, where it learned from these very data, and where what it learned from is not there any more."""
+    champion, where it learned from these very data, and where what it learned from is not there any more. Where they
+    cannot be compared, that is told: it decides nothing, so it ends no run."""
     try:
         report = _measured(context, data)
-    except RegistryError as error:
-        report = DriftReport(record=skip_stage(STAGE, f"not compared: {error}", ""))
+    except HoneError as error:
+        report = DriftReport(record=skip_stage(STAGE, f"not compared: {str(error).strip()}", ""))
     create_markdown_artifact(
         drift_markdown(report.model_dump()),
         key=f"{re.sub(r'[^a-z0-9]+', '-', context.recipe.name.lower())}-drift",

@@ -45,7 +45,7 @@ def promote_model(context: RunContext, registered: RegisteredVersion, verdict: V
             who, vouched_by = tracking.identity()
             made = change.promote(registered.name, registered.version, who, vouched_by=vouched_by)
         except RegistryError as error:  # refused by Hone, or MLflow is away: the champion is the one it was
-            log.tags({"hone.status": "refused", "hone.reason": str(error)})
+            log.refused(str(error))
             return Promotion(record=skip_stage(STAGE, str(error), registered.record.digest))
         result = Promotion(
             record=StageRecord(

@@ -27,6 +27,8 @@ class StageLog:
 
     def __init__(self, run_id: str = "", parent_run_id: str = "") -> None:
         self.run_id = run_id
+        self.ends = "FINISHED"
+        """MLflow's status of the run once its body is done."""
         self._parent_run_id = parent_run_id
         self._waiting: list[Any] = []
         self._flushed = time.monotonic()
@@ -83,6 +85,11 @@ class StageLog:
     def cached(self, origin_run_id: str) -> None:
         """Says that nothing was computed, and which run did."""
         self.tags({"hone.status": "cached", "hone.computed_by": origin_run_id})
+
+    def refused(self, reason: str) -> None:
+        """Says that what the stage was to do was refused, and why: the run ends FAILED, though it raised nothing."""
+        self.tags({"hone.status": "refused", "hone.reason": reason})
+        self.ends = "FAILED"
 
     def result(self, contract: Contract) -> None:
         """What the stage made: numbers as metrics, digests as tags, all of it as `result.json`; data as a dataset."""
@@ -174,18 +181,17 @@ def _running(name: str, parent_run_id: str, experiment: str, tags: dict[str, str
     who = {"mlflow.user": user(), "mlflow.source.name": "hone", "mlflow.source.type": "LOCAL"}
     run = connection.create_run(experiment, run_name=name, tags=who | tags)
     log = StageLog(run.info.run_id, parent_run_id)
-    status = "FINISHED"
     try:
         with machine.watched(log.run_id, log.metrics):
             yield log
     except BaseException as error:
-        status = "FAILED" if isinstance(error, Exception) else "KILLED"
+        log.ends = "FAILED" if isinstance(error, Exception) else "KILLED"
         raise
     finally:
         try:
             log.flush()
         finally:
-            connection.set_terminated(log.run_id, status=status)
+            connection.set_terminated(log.run_id, status=log.ends)
 
 
 def as_params(values: dict[str, Any]) -> dict[str, str]:

@@ -101,3 +101,15 @@ def test_a_file_that_grows_while_it_is_read_is_not_filed_as_what_it_was(
         run(tmp_path, train=str(rows))
     monkeypatch.setattr(task, "prepare", real)
     assert run(tmp_path, train=str(rows)).record.status == "ran"
+
+
+def test_the_seed_counts_where_rows_are_drawn_and_nowhere_else(tmp_path: Path, rows: Path) -> None:
+    run(tmp_path, train=str(rows))
+    assert run(tmp_path, 1, train=str(rows)).record.reason == "seed 0 -> 1"
+    given = {"train": str(rows)}
+    for split, first in (("validation", 200), ("test", 300)):
+        given[split] = str(tmp_path / f"{split}.csv")
+        lines = "".join(f"text {place},{'ab'[place % 2]}\n" for place in range(first, first + 20))
+        Path(given[split]).write_text(f"text,label\n{lines}")
+    assert [run(tmp_path, seed, **given).record.status for seed in (0, 1)] == ["ran", "cached"]
+    assert [run(tmp_path, seed, max_rows_per_label=20, **given).record.status for seed in (0, 1)] == ["ran", "ran"]

@@ -53,13 +53,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def export(folder: Path, storage: str = "storage", last: str = "quantized") -> ExportedModels:
+def export(folder: Path, storage: str = "storage", last: str = "quantized", seed: int = 0) -> ExportedModels:
     """A chain in which distil and prune were switched off.
 
     Args:
         last: folder of the quantized model; "teacher" for a chain without one.
     """
-    recipe = parse_recipe({"data": {"train": "unused.csv"}, "model": {"source": "unused", "max_length": 32}})
+    model = {"source": "unused", "max_length": 32}
+    recipe = parse_recipe({"seed": seed, "data": {"train": "unused.csv"}, "model": model})
     teacher = checkpoint(folder / "teacher")
     return export_models.fn(
         RunContext(recipe=recipe, output=str(folder / "out"), storage=str(folder / storage)),
@@ -102,8 +103,10 @@ def test_all_but_the_kept_layer_are_integer_kernels(exported: ExportedModels) ->
     assert len(found.float_products) == len(found.float_matrices) == 1
 
 
-def test_the_same_again_is_reused(exported: ExportedModels, folder: Path) -> None:
-    again = export(folder)
+def test_the_same_again_is_reused_at_another_seed_too_as_nothing_is_drawn(
+    exported: ExportedModels, folder: Path
+) -> None:
+    again = export(folder, seed=1)
     assert again.record.status == "cached"
     assert again.models == exported.models
 

@@ -145,6 +145,11 @@ def test_a_run_that_comes_second_says_so_and_does_not_ask_again(
     monkeypatch.setattr(change, "_validate", outrun)
     second = run(made, 10.0)
     assert second.change is None
-    assert "version 2 became the champion meanwhile (entry 2, by alice)" in second.record.reason
+    meanwhile = "version 2 became the champion meanwhile (entry 2, by alice)"
+    assert meanwhile in second.record.reason
+    experiment = server.client().get_experiment_by_name(name).experiment_id
+    [refused] = server.client().search_runs([experiment], "tags.`hone.status` = 'refused'")
+    assert (refused.info.run_name, refused.info.status) == ("promote", "FAILED")  # not as if it had been done
+    assert meanwhile in refused.data.tags["hone.reason"]
     assert run(made, 10.0).record.reason == "version 3 was up for it before: entry 3 of the history"
     assert champion(name) == "2"
