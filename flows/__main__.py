@@ -28,7 +28,7 @@ EXIT = {
 inconclusive."""
 
 Loaded = TypeVar("Loaded")
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 cache_app = typer.Typer(no_args_is_help=True, help="List, clear away and check the results of finished stages.")
 app.add_typer(cache_app, name="cache")
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="YAML recipe, such as configs/quickstart.yaml.")]
@@ -51,8 +51,21 @@ SERVERS = ".hone"
 """Where `hone up` keeps what it runs, unless it is told otherwise."""
 
 
+def show_version(asked: bool) -> None:
+    """Prints Hone's version and that of its code, and ends."""
+    if asked:
+        from tasks.version import code_version, hone_version
+
+        typer.echo(f"hone {hone_version()} ({code_version()})")
+        raise typer.Exit
+
+
 @app.callback()
-def hone() -> None:
+def hone(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
     """From a pretrained encoder and labelled text to a small, fast ONNX model, with the evidence that it may ship."""
 
 
@@ -283,7 +296,7 @@ def main() -> None:
     prepare_environment()
     mask_logs()
     try:
-        app()
+        app(prog_name="hone")
     except Exception as error:  # noqa: BLE001 - whatever it is, a person reads what happened and not a traceback
         print(unforeseen(error), file=sys.stderr)
         sys.exit(EXIT["FAILED"])

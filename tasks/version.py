@@ -1,14 +1,32 @@
-"""Which code is running: a git commit where there is one, and a digest of the code itself."""
+"""Which Hone and which code is running: a git commit where there is one, and a digest of the code itself."""
 
 import functools
 import hashlib
 import socket
 import subprocess
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 from tasks.errors import PreflightError
 
 PACKAGES = ("flows", "tasks", "configs")
+
+
+def hone_version() -> str:
+    """Hone's version, such as `0.1.0`: of the checkout that this code lies in, else of what is installed.
+
+    A checkout may be run by an environment that another one is installed into: what lies beside the code goes first.
+    """
+    project = _root() / "pyproject.toml"
+    if project.is_file():
+        told = tomllib.loads(project.read_text(encoding="utf-8")).get("project", {})
+        if told.get("name") == "hone":
+            return str(told["version"])
+    try:
+        return metadata.version("hone")
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def code_version() -> str:

@@ -13,6 +13,7 @@ from flows.__main__ import app
 from flows.environment import QUIET
 from flows.preflight import check_precision
 from tasks import device
+from tasks.version import code_version, hone_version
 from tests import tiny
 
 
@@ -114,6 +115,36 @@ def test_the_help_names_both_commands() -> None:
     done = subprocess.run([sys.executable, "-m", "flows", "--help"], capture_output=True, text=True, check=True)
     assert "optimize" in done.stdout
     assert "check" in done.stdout
+
+
+def test_the_version_is_that_of_hone_and_of_its_code(refused: Callable[..., Result]) -> None:
+    told = refused("--version")
+    assert told.exit_code == 0
+    assert told.stdout == f"hone {hone_version()} ({code_version()})\n"
+
+
+@pytest.mark.parametrize(
+    ("shell", "expected"),
+    [
+        ("bash", "complete -o default -F _hone_completion hone"),
+        ("zsh", "compdef _hone_completion hone"),
+        ("fish", "complete --command hone"),
+    ],
+)
+def test_each_shell_gets_a_script_that_completes(shell: str, expected: str) -> None:
+    done = CliRunner().invoke(app, [], prog_name="hone", env={"_HONE_COMPLETE": f"source_{shell}"})
+    assert done.exit_code == 0
+    assert expected in done.stdout
+
+
+def test_commands_and_options_complete() -> None:
+    def completed(words: str, place: int) -> list[str]:
+        asked = {"_HONE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(place)}
+        return CliRunner().invoke(app, [], prog_name="hone", env=asked).stdout.split()
+
+    assert completed("hone pro", 1) == ["promote"]
+    assert completed("hone cache ver", 2) == ["verify"]
+    assert "--set" in completed("hone optimize --", 2)
 
 
 def test_nothing_calls_home() -> None:

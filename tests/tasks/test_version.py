@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,17 @@ def test_code_that_differs_from_the_askers_is_refused_naming_both_digests(copy: 
     assert other != version.code_digest()
     assert f"PreflightError: {version.socket.gethostname()} runs Hone's code {other} from" in refused.stderr
     assert f"the run that asks it to train has {version.code_digest()}: install one version" in refused.stderr
+
+
+def test_the_version_is_that_of_the_checkout_and_else_of_what_is_installed(copy: Path) -> None:
+    def told() -> str:
+        script = "from tasks.version import hone_version; print(hone_version())"
+        environment = {"PYTHONPATH": str(copy), "PATH": "/usr/bin:/bin"}
+        command = [sys.executable, "-c", script]
+        return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert told() == f"{metadata.version('hone')}\n"
+    (copy / "pyproject.toml").write_text('[project]\nname = "another"\nversion = "7"\n')
+    assert told() == f"{metadata.version('hone')}\n"
+    (copy / "pyproject.toml").write_text('[project]\nname = "hone"\nversion = "9.8.7"\n')
+    assert told() == "9.8.7\n"
