@@ -36,6 +36,10 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting, e.g. train.epochs=2.")
 ]
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="Registered model, such as the recipe's name.")]
+Run = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="A run's folder, as runs/NAME/latest, its report.json, or its id in MLflow."),
+]
 Output = Annotated[
     str,
     typer.Option(help="Folder of the report and the model; default one for each run, which runs/NAME/latest leads to."),
@@ -154,6 +158,23 @@ def history(name: ModelName, storage: Storage = ".hone", local: Local = False) -
     from flows.champion import run_history
 
     raise typer.Exit(EXIT[run_history(name, storage, Console())])
+
+
+@app.command()
+def compare(
+    first: Run,
+    second: Run,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
+    storage: Storage = ".hone",
+    local: Local = False,
+) -> None:
+    """Show how two runs differ: verdict, settings, stages, and the selected models' metrics, size, speed-up and
+    latency. Exit status: 0 done, 2 one of them is no run that came to a verdict."""
+    if not all(Path(run).expanduser().exists() for run in (first, second)):  # MLflow is to be asked
+        _use_servers(local, storage)
+    from flows.compare import run_compare
+
+    raise typer.Exit(EXIT[run_compare(first, second, json_, storage, Console(), sys.stdout)])
 
 
 @app.command()

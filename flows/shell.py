@@ -5,7 +5,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from rich.console import Console
 from rich.text import Text
 
@@ -16,6 +15,9 @@ from tasks.errors import PreflightError
 @contextlib.contextmanager
 def no_heartbeat() -> Iterator[None]:
     """The heartbeat tells a server's automations that a worker lives, and costs an embedded flow a second."""
+    # Not at the top: commands without a flow print their errors from here, and Prefect takes a second to import.
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
 

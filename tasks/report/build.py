@@ -21,6 +21,7 @@ from tasks.contracts import (
     TrainedModel,
     Verdict,
 )
+from tasks.report.format import FORMAT_VERSION
 from tasks.stage import RunContext
 
 StageModel = TrainedModel | DistilledModel | PrunedModel | QuantizedModel
@@ -59,6 +60,7 @@ def build_report(
     ]
     made = {model.record.name: model for model in models if model.record.status != "skipped"}
     return {
+        "format_version": FORMAT_VERSION,
         "name": context.recipe.name,
         "verdict": verdict.verdict,
         "selected": evaluation.selected,

@@ -10,8 +10,6 @@ from tasks.report.lines import Line, told, told_slices
 
 LATENCY = slice(3, 5)  # columns of the table
 COLOURS = {"ACCEPTED": "green", "REJECTED": "red", "INCONCLUSIVE": "yellow", "": "dim"}
-BUSY = 0.05
-"""Share of the machine that others may take before it is said beside the speed-up."""
 
 
 def summary_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -89,7 +87,11 @@ def _note(line: Line, report: dict[str, Any]) -> str:
     """What else took the machine while it was timed, if that is worth a word."""
     load = report["machine"].get("background_load") or 0.0
     timed = line.check is not None and line.check["name"] in ("speedup", "speedup_per_core", "p95")
-    return f"other processes took {wording.share(load, 0)} of the machine meanwhile" if timed and load > BUSY else ""
+    return (
+        f"other processes took {wording.share(load, 0)} of the machine meanwhile"
+        if timed and load > wording.BUSY
+        else ""
+    )
 
 
 def _markdown_table(heads: list[str], rows: list[list[str]]) -> str:

@@ -40,6 +40,8 @@ MARKS = {"ACCEPTED": "✓", "REJECTED": "✗", "INCONCLUSIVE": "?", "": "–"}
 MISSING = "–"
 BADLY_CALIBRATED = 0.1
 """Calibration error beyond which the report says so, whatever the recipe asks."""
+BUSY = 0.05
+"""Share of the machine that others may take before it is said beside the speed-up."""
 PREFERRED_CELL = (1, 32)
 SAMPLES_FOR_P99 = 300  # of which the slowest three lie beyond it
 Check = dict[str, Any]

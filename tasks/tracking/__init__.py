@@ -11,6 +11,7 @@ from tasks.tracking.past import (
     PastRun,
     last_run,
     looks,
+    report,
     stage_result,
 )
 from tasks.tracking.people import CLAIMED, identity, user
@@ -69,6 +70,7 @@ __all__ = [
     "model_exists",
     "pipeline_log",
     "pipeline_run",
+    "report",
     "set_alias",
     "some_model_names",
     "stage_result",

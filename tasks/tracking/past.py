@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from tasks.errors import PreflightError
 from tasks.tracking import server
 
 
@@ -95,3 +96,33 @@ def stage_result(run_id: str, stage: str) -> str:
         return str(load_text(f"runs:/{found[0].info.run_id}/result.json")) if found else ""
     except (MlflowException, OSError):  # somebody deleted the run or its files
         return ""
+
+
+def report(run_id: str) -> str:
+    """The `report.json` of a pipeline run, as text.
+
+    Raises:
+        PreflightError: when there is no such run, or it is none that came to a verdict.
+        RegistryError: when MLflow does not answer.
+    """
+    from mlflow.artifacts import load_text
+    from mlflow.exceptions import MlflowException
+
+    connection = server.client()
+    with server.answering(run_id):
+        try:
+            tags = connection.get_run(run_id).data.tags
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise PreflightError(
+                f"{run_id}: {server.tracking_uri()} has no such run: name the storage of the run by --storage, or set "
+                "MLFLOW_TRACKING_URI"
+            ) from None
+        if "mlflow.parentRunId" in tags:
+            stage, parent = tags.get("hone.stage", "another run"), tags["mlflow.parentRunId"]
+            raise PreflightError(f"{run_id}: the run of the stage {stage}: give the one it belongs to, {parent}")
+        if "hone.verdict" not in tags:
+            whose = "a run of Hone that came to no verdict" if "hone.recipe" in tags else "no run that Hone made"
+            raise PreflightError(f"{run_id}: {whose}, so it has no report.json: give one that did")
+        return str(load_text(f"runs:/{run_id}/report.json"))

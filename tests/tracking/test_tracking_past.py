@@ -7,6 +7,7 @@ import pytest
 
 from tasks import lineage, store, tracking
 from tasks.contracts import PreparedData, StageRecord
+from tasks.errors import PreflightError
 from tasks.gate.looks import next_look
 from tasks.tracking import Version, server
 
@@ -100,3 +101,21 @@ def test_verdicts_on_the_same_rows_are_counted_whatever_became_of_their_runs(sto
     found = tracking.looks("past-looks", "sha256:past-looks")
     assert sorted((one.number, one.candidate) for one in found) == [(number, f"model {number}") for number in (1, 2, 3)]
     assert next_look(found, "model 4", 0.05, None).number == 4
+
+
+def test_the_report_of_a_run_is_found_by_its_id_and_of_no_other_run(storage: Path, tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("{}")
+    judged, stopped = run("past-reports", "ACCEPTED"), run("past-reports")
+    with tracking.pipeline_log(judged) as log:
+        log.file(tmp_path / "report.json")
+    assert tracking.report(judged) == "{}"
+    experiment = server.experiment_id("past-reports")
+    ours = server.client().search_runs([experiment], f"tags.`mlflow.parentRunId` = '{judged}'")
+    for run_id, told in {
+        ours[0].info.run_id: f"the run of the stage promote: give the one it belongs to, {judged}",
+        stopped: "a run of Hone that came to no verdict, so it has no report.json",
+        server.client().create_run(experiment).info.run_id: "no run that Hone made",
+        "f" * 32: "mlflow.db has no such run: name the storage of the run by --storage",
+    }.items():
+        with pytest.raises(PreflightError, match=told):
+            tracking.report(run_id)
