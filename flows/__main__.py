@@ -109,6 +109,26 @@ def retrain(
 
 
 @app.command()
+def init(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="CSV, TSV, JSONL or Parquet, packed by gzip or not.")],
+    output: Annotated[str, typer.Option(help="The recipe to write.")] = "recipe.yaml",
+    model: Annotated[
+        str, typer.Option(help="Encoder: hub id, local folder, or package:NAME/PATH, as model.source.")
+    ] = "sentence-transformers/all-MiniLM-L6-v2",
+    text: Annotated[str, typer.Option(metavar="COLUMN", help="Column with the text; default: guessed.")] = "",
+    label: Annotated[str, typer.Option(metavar="COLUMN", help="Column with the label; default: guessed.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there.")] = False,
+) -> None:
+    """Look at a file of labelled text, write a recipe for it, and say what was assumed.
+
+    Exit status: 0 done, 2 the file cannot be used or the recipe is there already.
+    """
+    from flows.init import run_init
+
+    raise typer.Exit(EXIT[run_init(file, output, model, text, label, force, Console())])
+
+
+@app.command()
 def check(recipe: RecipePath, set_: Overrides = None, output: Output = "", local: Local = False) -> None:
     """Verify, without training, that the data, the model, the providers, the services and the output folder of a recipe
     are there and can be used."""

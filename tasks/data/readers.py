@@ -35,7 +35,7 @@ def read_tsv(file: DataFile, settings: DataSettings, split: str, bad: BadRowLog)
     Raises:
         DataError: when a column is absent or the file is empty.
     """
-    return _delimited(file, settings, split, bad, _tsv_records(file))
+    return _delimited(file, settings, split, bad, tsv_records(file))
 
 
 def read_csv(file: DataFile, settings: DataSettings, split: str, bad: BadRowLog) -> Iterator[RawRow]:
@@ -44,7 +44,7 @@ def read_csv(file: DataFile, settings: DataSettings, split: str, bad: BadRowLog)
     Raises:
         DataError: when a column is absent or the file is empty.
     """
-    return _delimited(file, settings, split, bad, _csv_records(file, settings))
+    return _delimited(file, settings, split, bad, csv_records(file, settings))
 
 
 def read_jsonl(file: DataFile, settings: DataSettings, split: str, bad: BadRowLog) -> Iterator[RawRow]:
@@ -55,7 +55,7 @@ def read_jsonl(file: DataFile, settings: DataSettings, split: str, bad: BadRowLo
     """
     keys: dict[str, None] = {}
     objects = 0
-    for line, found in _trailing_blanks_dropped(_json_records(file), blank=None, kind="not_json"):
+    for line, found in _trailing_blanks_dropped(json_records(file), blank=None, kind="not_json"):
         if isinstance(found, str):
             bad.add(found, split, line)
             continue
@@ -166,7 +166,8 @@ def _delimited(
     file.explain(bad)
 
 
-def _tsv_records(file: DataFile) -> Iterator[Record]:
+def tsv_records(file: DataFile) -> Iterator[Record]:
+    """Lines and their fields, the header's among them."""
     with file.lines() as stream:
         for line, raw in enumerate(stream, start=1):
             if line == 1:
@@ -179,7 +180,7 @@ def _tsv_records(file: DataFile) -> Iterator[Record]:
                 yield line, "undecodable"
 
 
-def _csv_records(file: DataFile, settings: DataSettings) -> Iterator[Record]:
+def csv_records(file: DataFile, settings: DataSettings) -> Iterator[Record]:
     """A record that cannot be is blamed on its first line, and reading goes on at the next: a quote that never closes
     costs one row, not the rest of the file."""
     expected = 0 if settings.header else len(settings.columns)
@@ -259,7 +260,8 @@ class _Lines:
         return self.first
 
 
-def _json_records(file: DataFile) -> Iterator[tuple[int, dict[str, Any] | str | None]]:
+def json_records(file: DataFile) -> Iterator[tuple[int, dict[str, Any] | str | None]]:
+    """Lines and their objects, the kind of their fault, or None of a blank one."""
     with file.lines() as stream:
         for line, raw in enumerate(stream, start=1):
             if line == 1:

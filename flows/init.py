@@ -1,0 +1,204 @@
+"""`hone init`: a first recipe for a file of labelled text, with what it assumes and why."""
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from configs.data import DataSettings
+from configs.recipe import RecipeError, parse_recipe
+from flows.shell import complain
+from tasks import store
+from tasks.data.columns import read_columns
+from tasks.data.files import PACKED_ENDINGS
+from tasks.data.guess import Guess, guess_columns
+from tasks.data.preview import Preview, preview
+from tasks.data.rows import UNUSABLE
+from tasks.errors import HoneError, OutputError
+
+MOST_NAMED = 20
+"""Labels whose names stand in the recipe."""
+MOST_SHOWN = 8
+MOST_UNUSABLE = 0.2
+"""Share of rows that the recipe may leave out; of more the file is to be mended."""
+LONGEST_NAME = 100
+SAYS_NOTHING = ("train", "training", "data", "all", "dataset")
+"""Names of files that are no name for a model; their folder's is taken."""
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """One setting of the recipe."""
+
+    key: str
+    value: Any
+    why: str
+    otherwise: str = ""
+    """What to change where it is wrong."""
+
+
+def run_init(file: str, output: str, model: str, text: str, label: str, force: bool, console: Console) -> str:
+    """Writes a recipe whose data section `hone check` accepts, and prints what it assumed.
+
+    Args:
+        model: the encoder, as model.source.
+        text, label: columns, where a person names them; empty: guessed.
+        force: replace a recipe that is there.
+
+    Returns:
+        DONE, or INVALID where the file or the output cannot be used.
+    """
+    try:
+        place = _place(output, force)
+        assumed = assume(file, model, text, label)
+        written = _written(assumed, file, output)
+        recipe = parse_recipe(yaml.safe_load(written), where=output)
+        seen = preview(recipe.data, seed=recipe.seed)  # as `hone check` does
+        store.write_text(place, written)
+    except (HoneError, RecipeError) as error:
+        return complain(error)
+    rows = f"{sum(seen.rows.values()):,} rows{'' if seen.complete else ' looked at, and there are more'}"
+    console.print(f"{file}: {rows}", markup=False, highlight=False, soft_wrap=True)
+    for one in assumed:
+        why = f"{one.why}; {one.otherwise}" if one.otherwise else one.why
+        console.print(f"  {one.key}: {_value(one.value)}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"      {why}", markup=False, highlight=False, soft_wrap=True, style="dim")
+    told = f"wrote {output}; next: hone check {output}, then hone optimize {output}"
+    console.print(told, markup=False, highlight=False, soft_wrap=True)
+    return "DONE"
+
+
+def assume(file: str, model: str, text: str = "", label: str = "") -> list[Assumed]:
+    """The settings of the recipe, in its order, each with its reason.
+
+    Raises:
+        DataError: when the file cannot be used, or no column looks like a label.
+    """
+    columns = read_columns(file)
+    guess = guess_columns(columns, text, label)
+    roles = {"text_column": guess.text, "label_column": guess.label, "pair_column": guess.pair, "slice_columns": []}
+    settings, seen, unusable = _tolerant(_renamed(columns.settings.model_copy(update=roles)))
+    return [
+        Assumed("name", _name(Path(file)), "after the file or its folder", "runs and the model get this name"),
+        Assumed("data.train", file, "validation and test are split off it",
+                "if you have files for them, name them by data.validation and data.test"),
+        *_reading(settings),
+        *_roles(settings, guess, text, label),
+        *unusable,
+        *_names(seen, guess),
+        Assumed("model.source", model, "the encoder that becomes the teacher; hub id, local folder or "
+                "package:NAME/PATH", "for texts that are not English, name a multilingual one by --model"),
+        Assumed("model.max_length", guess.max_length, f"99 of 100 texts have at most about {guess.tokens} tokens (an "
+                "estimate, as no tokenizer was loaded)",
+                "longer texts are cut; half of it is more than twice as fast"),
+    ]  # fmt: skip
+
+
+def _reading(settings: DataSettings) -> list[Assumed]:
+    """How the file is read, where that is not by its ending and first line."""
+    found = []
+    if settings.format != "auto":
+        found.append(Assumed("data.format", settings.format, "fields are separated by tabs, whatever the ending says"))
+    if not settings.header:
+        found += [
+            Assumed("data.header", False, "the first line looks like a row",
+                    "if it names the columns, delete this line and the next, and name them in the two below"),
+            Assumed("data.columns", settings.columns, "in their order; the names are made up"),
+        ]  # fmt: skip
+    return found
+
+
+def _roles(settings: DataSettings, guess: Guess, text: str, label: str) -> list[Assumed]:
+    def others(names: list[str], option: str) -> str:
+        return f"also possible: {', '.join(names)}, by {option} COLUMN" if names else ""
+
+    why = "as you said" if text else f"text, {guess.words} words in the median"
+    found = [Assumed("data.text_column", settings.text_column, why, others(guess.other_texts, "--text"))]
+    if guess.pair:
+        found.append(Assumed("data.pair_column", guess.pair, "by their names, the two are judged together",
+                             "delete the line if the label is about the first alone"))  # fmt: skip
+    shown = ", ".join(f"{value} ({rows:,})" for value, rows in list(guess.labels.items())[:MOST_SHOWN])
+    more = f" and {len(guess.labels) - MOST_SHOWN:,} more" if len(guess.labels) > MOST_SHOWN else ""
+    why = f"{'as you said: ' if label else ''}{len(guess.labels):,} labels: {shown}{more}"
+    return [*found, Assumed("data.label_column", settings.label_column, why, others(guess.other_labels, "--label"))]
+
+
+def _names(seen: Preview, guess: Guess) -> list[Assumed]:
+    """The labels by name, where all rows were seen: a value that comes later is then refused and not learned."""
+    if not seen.complete or len(guess.labels) > MOST_NAMED:
+        return []
+    return [Assumed("data.label_names", list(seen.labels), "the values in their order",
+                    "give them other names here; delete the line if there will be further labels")]  # fmt: skip
+
+
+def _renamed(settings: DataSettings) -> DataSettings:
+    """Columns that no header names, called what they are."""
+    if settings.header:
+        return settings
+    names = {settings.text_column: "text", settings.label_column: "label"}
+    columns = [names.get(name, name) for name in settings.columns]
+    return settings.model_copy(update={"columns": columns, "text_column": "text", "label_column": "label"})
+
+
+def _tolerant(settings: DataSettings) -> tuple[DataSettings, Preview, list[Assumed]]:
+    """Settings that let the rows that cannot be used be left out, if they are no large part; and what was seen.
+
+    Raises:
+        DataError: when they are, or for what else `hone check` would refuse.
+    """
+    seen = preview(settings.model_copy(update={"max_bad_fraction": 1.0}))
+    bad = [kind for kind in seen.bad_rows if kind.kind in UNUSABLE]
+    unusable = sum(kind.count for kind in bad)
+    share = unusable / max(1, unusable + sum(seen.rows.values()))
+    if share <= settings.max_bad_fraction:
+        return settings, seen, []
+    if share > MOST_UNUSABLE:
+        preview(settings)  # raises, with the lines
+    allowed = math.ceil(100 * share) / 100
+    told = ", ".join(f"{kind.count:,} {kind.kind.replace('_', ' ')} (first at {kind.lines[0]})" for kind in bad)
+    why = f"rows that cannot be used are left out: {told}"
+    tolerant = settings.model_copy(update={"max_bad_fraction": allowed})
+    return tolerant, seen, [Assumed("data.max_bad_fraction", allowed, why, "mend them and delete this line")]
+
+
+def _place(output: str, force: bool) -> Path:
+    """Where the recipe goes, checked before anything is read."""
+    place = Path(output).expanduser()
+    if place.is_dir():
+        raise OutputError(f"{output}: a folder: name the recipe's file by --output, as {place / 'recipe.yaml'}")
+    if place.exists() and not force:
+        raise OutputError(f"{output}: it is there already: name another by --output, or replace it with --force")
+    if not place.absolute().parent.is_dir():
+        raise OutputError(f"{output}: there is no folder {place.parent}: make it, or name another file by --output")
+    return place
+
+
+def _name(file: Path) -> str:
+    """A recipe's name out of the file's, or of its folder's where that says nothing."""
+    stem = Path(file.name.removesuffix(file.suffix) if file.suffix.lower() in PACKED_ENDINGS else file.name).stem
+    if stem.lower() in SAYS_NOTHING:
+        stem = file.absolute().parent.name
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:LONGEST_NAME] or "hone"
+
+
+def _written(assumed: list[Assumed], file: str, output: str) -> str:
+    told = [" ".join(name.split()).encode("ascii", "replace").decode() for name in (file, output)]
+    lines = [f"# Made by hone init from {told[0]}: what differs from the defaults. Next: hone check {told[1]}"]
+    section = ""
+    for one in assumed:
+        above, _, key = one.key.rpartition(".")
+        if above != section:
+            lines.append(f"{above}:")
+            section = above
+        lines.append(f"{'  ' if above else ''}{key}: {_value(one.value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: Any) -> str:
+    """As YAML, on one line."""
+    shown: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
+    return shown.removesuffix("...\n").strip()

@@ -1,0 +1,134 @@
+"""The columns of a file that has no recipe yet: what they are called, and what stands in their first rows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from pyarrow import ArrowException, parquet
+
+from configs.data import DataSettings
+from tasks.data.clean import Unusable, as_text, normalize_label
+from tasks.data.data_file import DataFile
+from tasks.data.files import FileSource
+from tasks.data.readers import ROWS_WITH_KEYS, csv_records, json_records, tsv_records
+from tasks.data.rows import UNUSABLE, BadRowLog
+from tasks.errors import DataError
+from tasks.label_value import NUMBER
+
+ROWS = 20_000  # as many as `hone check` reads
+ROWS_BESIDE = 1000  # held against the first line, to tell whether it is one of them
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What was read."""
+
+    settings: DataSettings
+    """How the file is read; its column settings say nothing yet."""
+    values: dict[str, list[str]]
+    """By column: clean text, empty where there is none; columns that hold lists or objects are left out."""
+    rows: int
+    complete: bool
+    """Whether the file has no more rows than were read."""
+
+
+def read_columns(file: str, rows: int = ROWS) -> Columns:
+    """The columns of a CSV, TSV, JSONL or Parquet file, packed or not, with the values of its first rows.
+
+    Raises:
+        DataError: when it is absent, empty, no such file, or has fewer than two columns.
+    """
+    path = Path(file).expanduser()
+    if path.is_dir():
+        raise DataError(f"{file}: a folder: name one of its files, and the folder later, in data.train of the recipe")
+    settings = _settings(path, file)
+    names = list(dict.fromkeys(settings.slice_columns))
+    if len(names) < 2:
+        split = next((sign for sign in ";|" if sign in "".join(names)), "")
+        advice = f"fields are separated by {split!r}? Hone reads commas and tabs: export it so" if split else (
+            "a classifier needs a column with the text and one with the label"
+        )  # fmt: skip
+        raise DataError(f"{file}: one column, {', '.join(map(repr, names)) or 'without a name'}: {advice}")
+    source = FileSource(settings)
+    bad = BadRowLog(source.locate)
+    found: dict[str, list[str]] = {name: [] for name in names}
+    read = 0
+    for row in islice(source.rows("train", bad), rows + 1):
+        read += 1
+        for name, value in zip(settings.slice_columns, row.slices, strict=True):
+            if name in found and read <= rows:
+                try:
+                    found[name].append(normalize_label(as_text(value)))
+                except Unusable as reason:
+                    if str(reason) == "wrong_type":
+                        del found[name]
+                    else:
+                        found[name].append("")
+    if not read:
+        kinds = "".join(f", but {kind.count:,} with {UNUSABLE[kind.kind]}" for kind in bad.contracts())
+        raise DataError(f"{file}: no row of {', '.join(names)} that can be read{kinds}: name a file with labelled rows")
+    return Columns(settings, found, min(read, rows), read <= rows)
+
+
+def _settings(path: Path, file: str) -> DataSettings:
+    """How to read the file, with all its columns as slice columns."""
+    plain = DataSettings(train=file)
+    format_ = FileSource(plain).formats["train"]
+    if path.stat().st_size == 0:
+        raise DataError(f"{file}: empty: name a file with labelled rows")
+    if format_ == "parquet":
+        return _using(plain, _parquet_names(path))
+    if format_ == "jsonl":
+        return _using(plain, _json_names(path))
+    if format_ == "csv" and "\t" in (_first_lines(path, "csv") or [[""]])[0][0]:
+        plain, format_ = DataSettings(train=file, format="tsv"), "tsv"
+    lines = _first_lines(path, format_)
+    if not lines:
+        raise DataError(f"{file}: empty: name a file with labelled rows")
+    first, rest = lines[0], lines[1:]
+    if not _is_row(first, rest):
+        return _using(plain, [name.strip() for name in first])
+    names = [f"column_{place}" for place in range(1, len(first) + 1)]
+    return _using(plain.model_copy(update={"header": False, "columns": names}), names)
+
+
+def _using(plain: DataSettings, names: list[str]) -> DataSettings:
+    """Columns that have a name of their own: others cannot be asked for."""
+    usable = [name for name in names if name and names.count(name) == 1]
+    if not usable:
+        return plain.model_copy(update={"slice_columns": []})
+    return plain.model_copy(
+        update={"text_column": usable[0], "label_column": usable[0], "slice_columns": usable}
+    )  # fmt: skip
+
+
+def _first_lines(path: Path, format_: str) -> list[list[str]]:
+    """Fields of the first lines that have any."""
+    file, plain = DataFile(path, "auto"), DataSettings(train=str(path))
+    records: Iterator[tuple[int, list[str] | str]] = csv_records(file, plain) if format_ == "csv" else tsv_records(file)
+    several = islice(records, 1 + ROWS_BESIDE)
+    return [fields for _line, fields in several if not isinstance(fields, str) and fields]
+
+
+def _is_row(first: list[str], rest: list[list[str]]) -> bool:
+    """Whether the first line is a row like the others, and no header: one of its fields is a number, or stands again
+    below in its column."""
+    others = [fields for fields in rest if len(fields) == len(first) and fields != first]
+    again = any(value and any(fields[place] == value for fields in others) for place, value in enumerate(first))
+    return again or any(NUMBER.fullmatch(value.strip()) for value in first)
+
+
+def _json_names(path: Path) -> list[str]:
+    names: dict[str, None] = {}
+    for _line, found in islice(json_records(DataFile(path, "auto")), ROWS_WITH_KEYS):
+        if isinstance(found, dict):
+            names |= dict.fromkeys(found)
+    return list(names)
+
+
+def _parquet_names(path: Path) -> list[str]:
+    try:
+        return [str(name) for name in parquet.read_schema(path).names]
+    except (ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file: {error}") from error

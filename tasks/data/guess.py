@@ -1,0 +1,183 @@
+"""Which columns of a file are the text and the label, for a first recipe: a guess, with its reasons."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from tasks.data.columns import Columns
+from tasks.errors import DataError
+from tasks.label_value import NUMBER
+
+LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "intent", "topic", "queue", "gold", "tag",
+               "rating", "stars", "score", "y")  # fmt: skip
+TEXT_NAMES = ("text", "sentence", "review", "comment", "body", "content", "message", "utterance", "tweet", "document",
+              "question", "query", "description")  # fmt: skip
+PAIRS = (
+    ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("text1", "text2"), ("text_a", "text_b"),
+    ("text", "pair"), ("text", "text_pair"), ("premise", "hypothesis"), ("question1", "question2"),
+    ("question", "sentence"), ("question", "answer"), ("question", "passage"), ("query", "passage"),
+    ("query", "document"),
+)  # fmt: skip
+DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
+LEAST_ROWS = 3
+"""Rows of a label on average: one each for training, validation and test."""
+MOST_NUMBERS = 20
+"""Different numbers of a scale, as stars are; of more they have to count from 0 or 1 without a gap."""
+MOST_LABELS = 1000
+MOST_WORDS = 6
+"""Of a label on average."""
+LEAST_FILLED = 0.8
+LENGTHS = (16, 32, 64, 128, 256, 512)
+COVERED = 0.99
+"""Share of the texts that are to fit without being cut."""
+PIECE = re.compile(r"[A-Za-z]+|\w|[^\w\s]")
+LETTERS = 6
+"""Letters of a word that are one token, by and large."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What the columns seem to be."""
+
+    text: str
+    label: str
+    pair: str
+    """Empty: one text."""
+    labels: dict[str, int]
+    """How often each value of the label column occurs."""
+    other_labels: list[str]
+    """Columns that could be the label too, the likeliest first."""
+    other_texts: list[str]
+    words: int
+    """Of a text in the median."""
+    tokens: int
+    """That 99 of 100 texts have at most, as estimated."""
+    max_length: int
+
+
+def guess_columns(columns: Columns, text: str = "", label: str = "") -> Guess:
+    """Guesses what the columns are; what a person names is taken.
+
+    Raises:
+        DataError: when a column that is named is not there, or none looks like a label or a text, with the reason for
+            each.
+    """
+    there = columns.values
+    absent = [name for name in (text, label) if name and name not in there]
+    if absent:
+        raise DataError(
+            f"{columns.settings.train}: no column {', '.join(map(repr, absent))}; there are {_named(there)}"
+        )
+    if text and text == label:
+        raise DataError(f"--text and --label are both {text!r}: name two columns of {_named(there)}")
+    reasons = {name: label_problem(values) for name, values in there.items()}
+    labels = [name for name, reason in reasons.items() if not reason and name != text]
+    labels.sort(key=lambda name: (_rank(name, LABEL_NAMES), len(set(there[name])), -list(there).index(name)))
+    if not label and not labels:
+        told = "\n".join(f"  {name}: {reason}" for name, reason in reasons.items() if name != text)
+        read = "" if columns.complete else f" among the first {columns.rows:,} rows"
+        raise DataError(
+            f"{columns.settings.train}: no column looks like a label{read}:\n{told}\n"
+            "name it by --label COLUMN if one of them is; put numbers into classes (low, high) beforehand, as Hone "
+            "learns one label of several for each text"
+        )
+    label = label or labels[0]
+    texts = _texts({name: values for name, values in there.items() if name != label})
+    if not text and not texts:
+        rest = [name for name in there if name != label]
+        raise DataError(
+            f"{columns.settings.train}: no column besides the label, {label!r}, looks like text ({_named(rest)}): name "
+            "it by --text COLUMN, or the label by --label COLUMN if it is another one"
+        )
+    pair = ""
+    if not text:
+        by_name = {name.lower(): name for name in texts}
+        found = [(by_name[one], by_name[two]) for one, two in PAIRS if one in by_name and two in by_name]
+        text, pair = found[0] if found else (texts[0], "")
+    lengths = sorted(_tokens(there, text, pair))
+    tokens = lengths[min(len(lengths) - 1, int(COVERED * len(lengths)))]
+    return Guess(
+        text=text,
+        label=label,
+        pair=pair,
+        labels=dict(Counter(value for value in there[label] if value).most_common()),
+        other_labels=[name for name in labels if name not in (label, text, pair)],
+        other_texts=[name for name in texts if name not in (text, pair)],
+        words=sorted(len(value.split()) for value in there[text])[len(there[text]) // 2],
+        tokens=tokens,
+        max_length=next((length for length in LENGTHS if length >= tokens), LENGTHS[-1]),
+    )
+
+
+def label_problem(values: Sequence[str]) -> str:
+    """Why a column is no label, in a few words; empty where it looks like one."""
+    filled = [value for value in values if value]
+    counts = Counter(filled)
+    if len(filled) < LEAST_FILLED * len(values):
+        return f"empty in {1 - len(filled) / len(values):.0%} of the rows"
+    if len(counts) < 2:
+        return f"one value in all rows, {next(iter(counts))[:40]!r}"
+    return _problem_of_values(counts)
+
+
+def _problem_of_values(counts: Counter[str]) -> str:
+    rows = counts.total()
+    if sum(rows_of * len(value.split()) for value, rows_of in counts.items()) > MOST_WORDS * rows:
+        return "texts"
+    if all(DATE.fullmatch(value) for value in counts):
+        return "dates"
+    if all(NUMBER.fullmatch(value) for value in counts) and not _are_classes(counts):
+        numbers = sorted(map(float, counts))
+        return f"{len(counts):,} different numbers, from {numbers[0]:g} to {numbers[-1]:g}"
+    if rows < LEAST_ROWS * len(counts) or len(counts) > MOST_LABELS:
+        return f"{len(counts):,} different values in {rows:,} rows"
+    return ""
+
+
+def _are_classes(counts: Counter[str]) -> bool:
+    """Whether numbers are few, or count classes: from 0 or 1 without a gap."""
+    numbers = sorted(map(float, counts))
+    counting = numbers[0] in (0, 1) and numbers == [numbers[0] + place for place in range(len(numbers))]
+    return len(counts) <= MOST_NUMBERS or (counting and counts.total() >= LEAST_ROWS * len(counts))
+
+
+def estimated_tokens(text: str) -> int:
+    """About how many tokens a text has, without a tokenizer at hand: one for each six letters of a word, each other
+    sign and each letter beyond ASCII, which is too many rather than too few."""
+    return sum(-(-len(piece) // LETTERS) for piece in PIECE.findall(text))
+
+
+def _texts(columns: dict[str, list[str]]) -> list[str]:
+    """Columns that look like text, the likeliest first; where none does, those of single words that differ."""
+    sizes, alike = {}, {}
+    for name, values in columns.items():
+        filled = [value for value in values if value]
+        numbers = sum(1 for value in filled if NUMBER.fullmatch(value) or DATE.fullmatch(value))
+        if not filled or numbers > len(filled) / 2:
+            continue
+        size = mean(map(len, filled))
+        beyond = sum(not value.isascii() for value in filled) > len(filled) / 2
+        if mean(len(value.split()) for value in filled) >= 2 or (beyond and size >= 4):
+            sizes[name] = size
+        elif len(set(filled)) > len(filled) / 2:
+            alike[name] = size
+    found = sizes or alike
+    return sorted(found, key=lambda name: (_rank(name, TEXT_NAMES), -found[name]))
+
+
+def _tokens(there: dict[str, list[str]], text: str, pair: str) -> list[int]:
+    """Of each row, with the tokens that begin and part the texts."""
+    if not pair:
+        return [estimated_tokens(value) + 2 for value in there[text]]
+    both = zip(there[text], there[pair], strict=True)
+    return [estimated_tokens(one) + estimated_tokens(two) + 3 for one, two in both]
+
+
+def _rank(name: str, known: Sequence[str]) -> int:
+    return known.index(name.lower()) if name.lower() in known else len(known)
+
+
+def _named(names: Sequence[str] | dict[str, list[str]]) -> str:
+    return ", ".join(map(repr, names)) or "none"

@@ -1,0 +1,101 @@
+"""`hone init` writes a recipe whose data `hone check` accepts, and says what it assumed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from configs.recipe import load_recipe
+from flows.__main__ import app
+from tasks.data.preview import preview
+from tests import tiny
+
+
+@pytest.fixture
+def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(app, ["init", *arguments])
+
+
+def rows(count: int = 60) -> list[str]:
+    return [f"{text},{label}" for text, label in tiny.sentences(count, seed=1)]
+
+
+def written(path: Path, lines: list[str]) -> str:
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path.name
+
+
+def test_the_recipe_names_columns_labels_and_length_and_its_data_are_accepted(
+    init: Callable[..., Result], tmp_path: Path
+) -> None:
+    done = init(written(tmp_path / "tickets.csv", ["subject,queue,id", *(f"{row},x7" for row in rows())]))
+    assert done.exit_code == 0, done.output
+    recipe = load_recipe(tmp_path / "recipe.yaml")
+    assert (recipe.name, recipe.data.train) == ("tickets", "tickets.csv")
+    assert (recipe.data.text_column, recipe.data.label_column) == ("subject", "queue")
+    assert recipe.data.label_names == ["bad", "good"]
+    assert (recipe.model.source, recipe.model.max_length) == ("sentence-transformers/all-MiniLM-L6-v2", 32)
+    assert preview(recipe.data).rows == {"train": 60}
+    for told in ("tickets.csv: 60 rows", "2 labels: ", "wrote recipe.yaml; next: hone check recipe.yaml"):
+        assert told in done.stdout
+
+
+def test_a_file_without_a_header_gets_names_for_its_columns(init: Callable[..., Result], tmp_path: Path) -> None:
+    assert init(written(tmp_path / "train.csv", rows()), "--model", "package:a/b", "--output", "b.yaml").exit_code == 0
+    recipe = load_recipe(tmp_path / "b.yaml")
+    assert (recipe.data.header, recipe.data.columns) == (False, ["text", "label"])
+    assert recipe.model.source == "package:a/b"
+    assert recipe.name == tmp_path.name.strip("_")[:100]  # `train` is no name for a model
+    assert preview(recipe.data).rows == {"train": 60}
+
+
+def test_odd_values_come_back_as_they_are(init: Callable[..., Result], tmp_path: Path) -> None:
+    lines = [f"{text},{'yes: #1' if label == 'good' else 'no'}" for text, label in tiny.sentences(60, seed=1)]
+    assert init(written(tmp_path / "a b.csv", ["#text: ä,on", *lines])).exit_code == 0
+    recipe = load_recipe(tmp_path / "recipe.yaml")
+    assert (recipe.name, recipe.data.train) == ("a-b", "a b.csv")
+    assert (recipe.data.text_column, recipe.data.label_column) == ("#text: ä", "on")
+    assert recipe.data.label_names == ["no", "yes: #1"]
+
+
+def test_a_few_rows_that_cannot_be_used_are_left_out_and_told(init: Callable[..., Result], tmp_path: Path) -> None:
+    file = written(tmp_path / "a.csv", ["text,label", *rows(), "no label,", "too,many,fields"])
+    done = init(file)
+    assert done.exit_code == 0, done.output
+    assert load_recipe(tmp_path / "recipe.yaml").data.max_bad_fraction == 0.04  # 2 of 62
+    assert "1 wrong field count (first at train:63), 1 missing label (first at train:62)" in done.stdout
+    done = init(written(tmp_path / "a.csv", ["text,label", *rows(), *["too,many,fields"] * 30]), "--force")
+    assert done.exit_code == 2
+    assert "30 of 90 rows (33.33%) are unusable" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (["text,price", *(f"{text},{place * 0.37}" for place, (text, _) in enumerate(tiny.sentences(60, 1)))],
+         "price: 60 different numbers"),
+        (["text,label", *rows(), "a text,rare"], "rare has 1"),
+    ],
+)  # fmt: skip
+def test_what_check_would_refuse_is_not_written(
+    init: Callable[..., Result], tmp_path: Path, lines: list[str], told: str
+) -> None:
+    done = init(written(tmp_path / "a.csv", lines))
+    assert done.exit_code == 2
+    assert told in done.stderr
+    assert not (tmp_path / "recipe.yaml").exists()
+
+
+def test_a_recipe_that_is_there_is_replaced_by_force_alone(init: Callable[..., Result], tmp_path: Path) -> None:
+    file = written(tmp_path / "a.csv", ["text,label", *rows()])
+    (tmp_path / "recipe.yaml").write_text("mine")
+    done = init(file)
+    assert done.exit_code == 2
+    assert "recipe.yaml: it is there already: name another by --output, or replace it with --force" in done.stderr
+    assert (tmp_path / "recipe.yaml").read_text() == "mine"
+    assert init(file, "--force").exit_code == 0
+    assert load_recipe(tmp_path / "recipe.yaml").name == "a"
+    assert "there is no folder gone: make it" in init(file, "--output", "gone/a.yaml").stderr
+    assert "a folder: name the recipe's file" in init(file, "--output", ".").stderr
