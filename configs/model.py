@@ -2,9 +2,12 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from configs.section import Section, TrainingSection
+
+PATTERN_SPARSITY = 0.5
+"""Of every pattern."""
 
 
 class ModelSettings(Section):
@@ -75,8 +78,9 @@ class DistillSettings(TrainingSection):
 class PruneSettings(TrainingSection):
     """Removing what matters least, then recovering with the teacher (loss as in distill)."""
 
-    method: Literal["none", "structured", "magnitude"] = "structured"
-    """structured removes heads, neurons and layers for real; magnitude zeroes weights and keeps the shape."""
+    method: Literal["none", "structured", "magnitude", "wanda"] = "structured"
+    """structured removes heads, neurons and layers for real; magnitude zeroes small weights and keeps the shape; wanda
+    does so by weight times input norm, in each output (Sun 2023)."""
     layer_fraction: float = Field(0.0, ge=0, lt=1)
     """Share of whole layers removed (structured)."""
     head_fraction: float = Field(0.5, ge=0, lt=1)
@@ -86,9 +90,22 @@ class PruneSettings(TrainingSection):
     neuron_multiple: int = Field(16, ge=1, le=512)
     """Neurons kept in each layer are rounded to a multiple of this, which integer kernels prefer."""
     sparsity: float = Field(0.5, ge=0, lt=1)
-    """Share of weights in linear layers set to zero (magnitude)."""
+    """Share of weights in linear layers set to zero (magnitude, wanda; pattern: unstructured)."""
+    pattern: Literal["unstructured", "2:4", "4:8"] = "unstructured"
+    """2:4 and 4:8 leave 2 of every 4, or 4 of every 8, weights in a row of inputs, and so a sparsity of 0.5 (magnitude,
+    wanda)."""
+    schedule: Literal["one-shot", "cubic"] = "one-shot"
+    """one-shot zeroes before the recovery; cubic in steps during it, fast at first (magnitude; Zhu and Gupta 2017)."""
+    initial_sparsity: float = Field(0.0, ge=0, lt=1)
+    """Share of zeros that the schedule begins with (schedule: cubic)."""
+    schedule_start: float = Field(0.0, ge=0, lt=1)
+    """Share of all steps after which the first weights are zeroed (schedule: cubic)."""
+    schedule_end: float = Field(0.5, gt=0, lt=1)
+    """Share of all steps after which the last ones are; epochs before it are no candidates (schedule: cubic)."""
+    mask_steps: int = Field(20, ge=1)
+    """Optimiser steps between two masks (schedule: cubic)."""
     importance_rows: int = Field(2048, ge=1)
-    """Training rows over which first-order importance is summed."""
+    """Training rows over which first-order importance, or the norms of inputs, are summed (structured, wanda)."""
     vocabulary: Literal["full", "seen"] = "full"
     """seen keeps the tokens of the training split and what any text falls back to."""
     vocabulary_extra: int = Field(0, ge=0)
@@ -97,6 +114,66 @@ class PruneSettings(TrainingSection):
     """Passes over the training split, with a perturbed copy of each text where there are any; 0 trains nothing."""
     learning_rate: float = Field(1e-4, gt=0, le=1)
     """Peak learning rate of AdamW."""
+
+    @field_validator("pattern", mode="before")
+    @classmethod
+    def _pattern_as_written(cls, value: Any) -> Any:
+        """YAML 1.1 reads 2:4 without quotes as a number to the base of 60."""
+        return {2 * 60 + 4: "2:4", 4 * 60 + 8: "4:8"}.get(value, value) if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _method_can_do_it(self) -> "PruneSettings":
+        problems = [] if self.method == "none" else [*self._pattern_problems(), *self._schedule_problems()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _pattern_problems(self) -> list[str]:
+        if self.pattern == "unstructured":
+            return []
+        if self.method == "structured":
+            return [
+                f"prune.pattern is '{self.pattern}' but prune.method is 'structured', which removes whole parts: set "
+                "prune.method to magnitude or wanda, or prune.pattern to unstructured"
+            ]
+        if self.sparsity != PATTERN_SPARSITY:
+            return [
+                f"prune.sparsity is {self.sparsity:g} but prune.pattern is '{self.pattern}', which zeroes "
+                f"{PATTERN_SPARSITY:g} of the weights whatever prune.sparsity says: leave prune.sparsity at "
+                f"{PATTERN_SPARSITY:g}, or set prune.pattern to unstructured"
+            ]
+        return []
+
+    def _schedule_problems(self) -> list[str]:
+        if self.schedule == "one-shot":
+            return []
+        found = []
+        if self.method != "magnitude":
+            found.append(
+                f"prune.schedule is 'cubic' but prune.method is '{self.method}', which removes at once: set "
+                "prune.method to magnitude, or prune.schedule to one-shot"
+            )
+        if self.pattern != "unstructured":
+            found.append(
+                f"prune.schedule is 'cubic' but prune.pattern is '{self.pattern}', whose groups have one sparsity: set "
+                "prune.pattern to unstructured, or prune.schedule to one-shot"
+            )
+        if not self.epochs:
+            found.append(
+                "prune.schedule is 'cubic' but prune.epochs is 0, so there are no steps to zero weights in: set "
+                "prune.epochs to 1 or more, or prune.schedule to one-shot"
+            )
+        if self.schedule_start >= self.schedule_end:
+            found.append(
+                f"prune.schedule_start is {self.schedule_start:g}: it has to be less than prune.schedule_end "
+                f"({self.schedule_end:g})"
+            )
+        if self.initial_sparsity > self.sparsity:
+            found.append(
+                f"prune.initial_sparsity is {self.initial_sparsity:g}: it has to be at most prune.sparsity "
+                f"({self.sparsity:g})"
+            )
+        return found
 
 
 class QuantizeSettings(TrainingSection):

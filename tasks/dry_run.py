@@ -23,6 +23,7 @@ from tasks.model.checkpoint import load_pretrained
 from tasks.model.fake_quantization import attach, detach, plan_for
 from tasks.model.source import resolve_source
 from tasks.model.text import Batch, Rows, TokenizedText, make_batch, model_inputs, texts_of, tokenize
+from tasks.prune.patterns import check_widths
 from tasks.rehearsal import rehearse
 
 
@@ -45,7 +46,8 @@ def dry_run(recipe: Recipe, rows: Rows, labels: list[str]) -> Facts:
         labels: names by id.
 
     Raises:
-        ModelError: naming the step that does not work for this encoder and these data.
+        ModelError: naming the step that does not work for this encoder and these data, or the layers that a pattern
+            of pruning does not fit.
         UnsafeFileError: when loading it would take a pickle or code of the model's own.
     """
     model, tokenizer = load_pretrained(recipe.model, labels, seed=0)
@@ -55,6 +57,8 @@ def dry_run(recipe: Recipe, rows: Rows, labels: list[str]) -> Facts:
         folder = resolve_source(recipe.distill.student, recipe.distill.student_revision, "distill.student")
         other = other_student(folder, recipe.model, labels, 0)
     check_abilities(recipe, model.config.model_type, other and other[0].config.model_type)
+    if recipe.prune.method in ("magnitude", "wanda"):
+        check_widths(other[0] if other is not None else model, recipe.prune.pattern)
     if recipe.distill.method != "none" and other is None:
         layers_kept(recipe.distill, model.config.num_hidden_layers)
     one_step(recipe.model.source, model, tokenizer, rows, recipe.model.max_length)

@@ -54,8 +54,16 @@ class Learner(Protocol):
         """Logits [batch, labels] fp32 in evaluation mode, without gradients."""
         ...
 
+    def before_step(self, step: int, total: int) -> None:
+        """Called before an optimiser step, counted from 0, of `total`: a mask may grow."""
+        ...
+
     def after_step(self) -> None:
         """Called after every optimiser step, e.g. to hold a mask."""
+        ...
+
+    def settled(self, step: int, total: int) -> bool:
+        """Whether the model after `step` of `total` steps may be kept as the best one; after the last it may."""
         ...
 
     def save(self, folder: Path) -> None:

@@ -209,6 +209,7 @@ class _Run:
         the rows of the whole batch: the gradient is that of one worker with all rows.
         """
         rate = learning_rate(self.settings, self.counters.step, self.total_steps)
+        self.learner.before_step(self.counters.step, self.total_steps)
         share = rows[self.rank :: self.world_size]
         parts = [part for part in np.array_split(share, self.settings.accumulate) if len(part)]
         scale = self.world_size / len(rows)
@@ -268,14 +269,18 @@ class _Run:
                 f"the validation loss is {loss} after epoch {counters.epoch} of {self.settings.epochs}: "
                 + (self._way_out() if counters.epoch else "the weights it starts from are not finite")
             )
-        counters.stale_epochs = 0 if accuracy > counters.best_accuracy else counters.stale_epochs + 1
-        if (accuracy, -loss) > (counters.best_accuracy, -counters.best_loss):
+        # A model that is still on its way to its sparsity would win, and is not what was asked for.
+        settled = self.learner.settled(counters.step, self.total_steps)
+        if settled:
+            counters.stale_epochs = 0 if accuracy > counters.best_accuracy else counters.stale_epochs + 1
+        if settled and (accuracy, -loss) > (counters.best_accuracy, -counters.best_loss):
             counters.best_accuracy, counters.best_loss, counters.best_epoch = accuracy, loss, counters.epoch
             counters.best_only_label = only_label
             if self.rank == 0:
                 self._save_best()
         if self.rank == 0:
             note = f"epoch {counters.epoch}/{self.settings.epochs}, validation accuracy {accuracy:.4f}"
+            note += "" if settled else ", not kept: it is still being changed"
             self._tell({"validation_accuracy": accuracy, "validation_loss": loss}, note)
         if counters.epoch:
             self._write_point()

@@ -3,8 +3,7 @@
 L = alpha * L_hard + (1 - alpha) * L_soft + hidden_weight * L_hidden + relation_weight * L_relation
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from tasks.model.anatomy import embeddings, layer_parts
 from tasks.model.asking import recorded
 from tasks.model.checkpoint import load_model, load_tokenizer, save_model
 from tasks.model.learner import TrainingJob
+from tasks.model.modifier import Modifier, Unmodified
 from tasks.model.projections import Weights, fit, new_projections, read_projections, write_projections
 from tasks.model.teacher_outputs import TeacherOutputs
 from tasks.model.text import Batch, Rows, TokenizedText, model_inputs, read_split, token_marks, tokenize
@@ -104,8 +104,8 @@ class TeachingLearner:
     validation: TokenizedText
     texts: int
     """Training texts; they come first in `train`, and after them their perturbed copies."""
-    hold: Callable[[], None] = lambda: None
-    """Called after every optimiser step; a stage may put its own here, such as holding a mask."""
+    modifier: Modifier = field(default_factory=Unmodified)
+    """What changes the student while it learns; a stage may put its own here, such as one that holds a mask."""
 
     def rows_of(self, epoch: int) -> npt.NDArray[np.int64]:
         """Every text and, of its perturbed copies, one: another one each time, until they begin again."""
@@ -122,10 +122,18 @@ class TeachingLearner:
             logits: Tensor = self.student(**model_inputs(batch)).logits
         return logits.float()
 
+    def before_step(self, step: int, total: int) -> None:
+        """Whatever the stage changes."""
+        self.modifier.before_step(step, total)
+
     def after_step(self) -> None:
         """Whatever the stage holds."""
         self.module.trained = True
-        self.hold()
+        self.modifier.after_step()
+
+    def settled(self, step: int, total: int) -> bool:
+        """Whether the stage has changed all that it wants to."""
+        return self.modifier.settled(step, total)
 
     def save(self, folder: Path) -> None:
         """The student: config, safetensors, tokenizer; and in a folder of their own the projections it was taught

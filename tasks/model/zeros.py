@@ -4,8 +4,24 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from tasks.model.anatomy import linear_names
+from tasks.model.modifier import Unmodified
+
+
+class HeldZeros(Unmodified):
+    """Weights of linear layers that are zero when training begins are zero after every step: a mask, whoever set it."""
+
+    _hold: Callable[[], None]
+
+    def begin(self, model: PreTrainedModel) -> None:
+        """Remembers where the zeros are. A resumed run has them in the same places."""
+        self._hold = zeros_held(model)
+
+    def after_step(self) -> None:
+        """Sets them to zero again."""
+        self._hold()
 
 
 def zeros_held(model: nn.Module) -> Callable[[], None]:

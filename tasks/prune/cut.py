@@ -1,6 +1,6 @@
-"""The cut itself: trim the vocabulary, weigh the parts by the loss they were taught with, remove what weighs least."""
+"""The cut itself: trim the vocabulary, and have the method remove what weighs least."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,13 @@ from tasks.device import driver_device
 from tasks.model.anatomy import SUPPORTED, layer_parts
 from tasks.model.asking import Progress
 from tasks.model.checkpoint import load_model, load_tokenizer, save_model
+from tasks.model.modifier import Calibration
 from tasks.model.optimizer import arithmetic
 from tasks.model.projections import of_layers, read_projections, write_projections
 from tasks.model.teacher_outputs import TeacherOutputs
 from tasks.model.teaching import Lesson
 from tasks.model.text import Batch, make_batch, sequential_batches, tokenize
-from tasks.prune.importance import Importance, importance
-from tasks.prune.magnitude import sparsity_of
+from tasks.prune.masks import sparsity_of
 from tasks.prune.techniques import TECHNIQUES
 from tasks.prune.vocabulary import trim_vocabulary
 
@@ -69,21 +69,21 @@ def cut(
             done += len(places)
             on_progress(done, len(chosen), "weighing the parts")
 
-    def measure(cut_so_far: PreTrainedModel, kept: list[int]) -> Importance:
+    def loss_of(cut_so_far: PreTrainedModel, kept: list[int]) -> Callable[[Batch], Tensor]:
         layers, trained = [student_layers[place] for place in kept], of_layers(projections, kept)
         lesson = Lesson(cut_so_far, teacher, loss, layers, seed, trained)
         if not lesson.trained:
             lesson = Lesson(cut_so_far, teacher, loss.model_copy(update={"hidden_weight": 0.0}), layers, seed)
         lesson.to(model.device)
 
-        def loss_of(batch: Batch) -> Tensor:
+        def summed(batch: Batch) -> Tensor:
             with arithmetic(settings.precision, model.device):
                 return lesson(batch)["loss"]
 
-        return importance(cut_so_far, batches(), loss_of)
+        return summed
 
     try:
-        kept = TECHNIQUES[settings.method].remove(model, settings, measure)
+        kept = TECHNIQUES[settings.method](settings).prepare(model, Calibration(batches, loss_of))
     finally:
         teacher.close()
     save_model(model.cpu(), tokenizer, destination)

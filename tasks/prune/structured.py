@@ -8,10 +8,26 @@ from transformers import PreTrainedModel
 
 from configs.model import PruneSettings
 from tasks.model.anatomy import encoder_layers, keep_inputs, keep_outputs, layer_parts, set_encoder_layers
-from tasks.prune.importance import Importance
+from tasks.model.modifier import Calibration, Unmodified
+from tasks.prune.importance import Importance, importance
 
 Measure = Callable[[PreTrainedModel, list[int]], Importance]
 """Importance of a model's parts; the list says which of the student's layers are there."""
+
+
+class Structured(Unmodified):
+    """Removes parts before the recovery; nothing is held in it, as what is gone has no weights."""
+
+    def __init__(self, settings: PruneSettings) -> None:
+        self.settings = settings
+
+    def prepare(self, model: PreTrainedModel, calibration: Calibration) -> list[int]:
+        """Weighs the parts by the loss on the rows and removes those that weigh least."""
+
+        def measure(cut_so_far: PreTrainedModel, kept: list[int]) -> Importance:
+            return importance(cut_so_far, calibration.batches(), calibration.loss_of(cut_so_far, kept))
+
+        return remove_structures(model, self.settings, measure)
 
 
 def remove_structures(model: PreTrainedModel, settings: PruneSettings, measure: Measure) -> list[int]:

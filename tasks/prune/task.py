@@ -30,6 +30,7 @@ def prune_student(
         from tasks.model.learner import TrainingJob, warnings_of
         from tasks.model.teaching import lesson_arguments
         from tasks.prune.cut import counted, cut
+        from tasks.prune.recovery import make_learner
         from tasks.prune.techniques import TECHNIQUES
 
         layers = teacher_outputs.matched_layers(student.checkpoint)
@@ -56,7 +57,7 @@ def prune_student(
             on_progress=workshop.advanced,
         )
         job = TrainingJob(
-            make_learner=TECHNIQUES[settings.method].make_learner,
+            make_learner=make_learner,
             settings=settings,
             seed=workshop.seed,
             workdir=workshop.scratch / "training",
@@ -73,6 +74,7 @@ def prune_student(
         store.copy_folder(result.best, workshop.folder / "checkpoint")
         pruned = load_model(workshop.folder / "checkpoint")
         parameters, nonzero = count_parameters(pruned)
+        notes = TECHNIQUES[settings.method](settings).finish(pruned)
         return {
             "checkpoint": Checkpoint(
                 artifact=workshop.artifact("checkpoint", made_from),
@@ -81,7 +83,7 @@ def prune_student(
                 validation_accuracy=result.validation_accuracy,
                 validation_loss=result.validation_loss,
                 curves=result.curves,
-                notes={"teacher_layers": layers, **counted(pruned)},
+                notes={"teacher_layers": layers, **counted(pruned), **notes},
                 warnings=warnings_of("the pruned student", result.only_label, data.labels, data.rows["validation"]),
             )
         }

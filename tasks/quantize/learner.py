@@ -11,7 +11,7 @@ from tasks.model.fake_quantization import Plan, attach, bake, weight_of
 from tasks.model.learner import TrainingJob
 from tasks.model.teaching import TeachingLearner
 from tasks.model.teaching import make_learner as make_teaching_learner
-from tasks.model.zeros import zeros_held
+from tasks.model.zeros import HeldZeros
 
 
 @dataclass
@@ -33,7 +33,8 @@ def make_learner(job: TrainingJob, device: torch.device) -> QuantizingLearner:
     plan: Plan = job.arguments["plan"]
     lesson = make_teaching_learner(job, device)
     attach(lesson.student, plan)
-    lesson.hold = zeros_held(lesson.student)
+    lesson.modifier = HeldZeros()
+    lesson.modifier.begin(lesson.student)
     return QuantizingLearner(**vars(lesson), plan=plan)
 
 

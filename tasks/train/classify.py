@@ -49,8 +49,15 @@ class ClassificationLearner:
             logits: Tensor = self.module.model(**model_inputs(batch)).logits
         return logits.float()
 
+    def before_step(self, step: int, total: int) -> None:
+        """Nothing to change."""
+
     def after_step(self) -> None:
         """Nothing to hold."""
+
+    def settled(self, step: int, total: int) -> bool:
+        """From the start."""
+        return True
 
     def save(self, folder: Path) -> None:
         """The model with its head, its config with the label names, and the tokenizer."""

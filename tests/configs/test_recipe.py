@@ -127,6 +127,35 @@ def test_a_wrong_setting_is_refused_with_key_value_and_rule(recipe_file: Path, o
         load_recipe(recipe_file, [override])
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["method=structured", "pattern=2:4"], r"prune\.pattern is '2:4' but prune\.method is 'structured'.*magnitude"),
+        (["method=wanda", "pattern=4:8", "sparsity=0.7"], r"prune\.sparsity is 0\.7 but .* '4:8', which zeroes 0\.5"),
+        (["method=wanda", "schedule=cubic"], r"prune\.schedule is 'cubic' but prune\.method is 'wanda'.*one-shot"),
+        (["method=magnitude", "schedule=cubic", "pattern=2:4"], r"'cubic' but prune\.pattern is '2:4'.*unstructured"),
+        (["method=magnitude", "schedule=cubic", "epochs=0"], r"'cubic' but prune\.epochs is 0.*1 or more"),
+        (
+            ["method=magnitude", "schedule=cubic", "schedule_start=0.5", "initial_sparsity=0.6"],
+            r"schedule_start is 0\.5: .*schedule_end \(0\.5\); .*initial_sparsity is 0\.6: .*sparsity \(0\.5\)",
+        ),
+        (["pattern=3:4"], r"prune\.pattern = 184: input should be 'unstructured', '2:4' or '4:8'"),
+    ],
+)
+def test_what_a_pruning_method_cannot_do_is_refused_with_the_way_out(
+    recipe_file: Path, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(recipe_file, [f"prune.{override}" for override in overrides])
+
+
+def test_a_pattern_needs_no_quotes_in_yaml_and_says_nothing_where_nothing_is_pruned(recipe_file: Path) -> None:
+    for pattern in ("2:4", "4:8"):
+        assert load_recipe(recipe_file, ["prune.method=wanda", f"prune.pattern={pattern}"]).prune.pattern == pattern
+    off = load_recipe(recipe_file, ["prune.method=none", "prune.pattern='2:4'", "prune.schedule=cubic"])
+    assert (off.prune.method, off.prune.pattern) == ("none", "2:4")
+
+
 def test_dynamic_scales_on_a_provider_without_their_kernels_are_refused(recipe_file: Path) -> None:
     with pytest.raises(RecipeError, match=r"quantize\.scheme is 'dynamic' but export\.providers prefers 'cuda'"):
         load_recipe(recipe_file, ["quantize.scheme=dynamic", "export.providers=[cuda, cpu]"])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tasks.errors import TrainingError
 from tasks.model import loop
 from tasks.model.checkpoint import load_model
+from tasks.model.events import read_events
 from tasks.model.learner import TrainingJob, TrainingResult, warnings_of
 from tasks.model.text import make_batch
 from tasks.train.classify import ClassificationLearner, make_learner
@@ -75,6 +76,19 @@ def test_the_best_epoch_is_kept_and_ties_go_to_the_lower_loss(folder: Path) -> N
 def test_the_model_as_it_came_is_kept_where_training_only_harms_it(folder: Path) -> None:
     result, _ = scripted(folder, "harmed", [(30, 1.0), (20, 1.0), (10, 1.0)])
     assert (result.best / "left").read_text() == "2"
+
+
+def test_a_model_that_is_still_being_changed_is_not_kept_and_tries_no_patience(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scripted, "settled", lambda _self, step, total: step >= 0.6 * total, raising=False)
+    script = [(40, 1.0), (30, 1.0), (20, 1.0), (10, 1.0), (10, 2.0), (10, 3.0)]
+    result, left = scripted(folder, "unsettled", script, patience=1)
+    assert result.validation_accuracy == 10 / 40
+    assert (result.best / "left").read_text() == "2"  # after the third of five epochs
+    assert len(left) == 1  # the fourth was one too many
+    notes = [event.note for event in read_events(folder / "unsettled" / "events.jsonl")]
+    assert sum("not kept: it is still being changed" in note for note in notes) == 3
 
 
 def test_training_stops_after_patience_epochs_without_a_better_one(folder: Path) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-import tasks.prune.cut
+import tasks.prune
+import tasks.prune.structured
 import tests.prune
 from configs.model import DistillSettings, PruneSettings
 from tasks.model.anatomy import layer_parts
@@ -60,6 +61,7 @@ def test_every_method_of_the_settings_is_a_technique_with_a_file_and_tests():
     methods = set(get_args(PruneSettings.model_fields["method"].annotation)) - {"none"}
     assert methods == set(TECHNIQUES)
     for name in methods:
+        assert (Path(tasks.prune.__path__[0]) / f"{name}.py").is_file()
         assert (Path(tests.prune.__path__[0]) / f"test_{name}.py").is_file()
 
 
@@ -88,8 +90,9 @@ def test_sparsity_is_counted_too(place):
     assert counted(load_model(folder))["sparsity"] == pytest.approx(0.75, abs=1e-3)
 
 
-def test_the_same_seed_cuts_the_same(place):
-    settings = {"head_fraction": 0.5, "neuron_fraction": 0.5, "importance_rows": 10}
+@pytest.mark.parametrize("settings", [{"head_fraction": 0.5, "neuron_fraction": 0.5}, {"method": "wanda"}])
+def test_the_same_seed_cuts_the_same(place, settings):
+    settings = {**settings, "importance_rows": 10}
     first, second = (cut_to(place, name, **settings)[0] for name in ("first", "second"))
     for path in sorted(first.iterdir()):
         assert path.read_bytes() == (second / path.name).read_bytes()
@@ -126,7 +129,7 @@ def weighed(monkeypatch) -> list[torch.Tensor]:
         found.append(measured.neurons[0])
         return measured
 
-    monkeypatch.setattr(tasks.prune.cut, "importance", spy)
+    monkeypatch.setattr(tasks.prune.structured, "importance", spy)
     return found
 
 

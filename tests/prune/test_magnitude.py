@@ -1,23 +1,26 @@
 """W' = W * 1(|W| >= tau)."""
 
+import dataclasses
+import multiprocessing
+
+import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from configs.model import DistillSettings, PruneSettings
 from tasks.model.anatomy import linear_names
 from tasks.model.checkpoint import load_model, load_tokenizer, save_model
 from tasks.model.learner import TrainingJob
-from tasks.model.teaching import lesson_arguments
+from tasks.model.loop import read_result, run
+from tasks.model.teaching import TeachingLearner, lesson_arguments
 from tasks.model.text import make_batch
-from tasks.prune.magnitude import (
-    make_masked_learner,
-    sparsity_of,
-    threshold,
-    zero_below,
-    zero_smallest,
-    zeros_held,
-)
+from tasks.model.zeros import zeros_held
+from tasks.prune.magnitude import GradualMagnitude, Magnitude, threshold, zero_below
+from tasks.prune.masks import sparsity_of
+from tasks.prune.recovery import make_learner
+from tasks.prune.schedule import cubic_schedule
 from tests.model.teaching_fixtures import ask_teacher, write_data, write_teacher
 from tests.prune.encoders import tiny
 
@@ -31,6 +34,10 @@ def two_layers():
         for layer in model:
             layer.bias.fill_(0.1)
     return model
+
+
+def zero_smallest(model, sparsity):
+    return Magnitude(PruneSettings(method="magnitude", sparsity=sparsity)).prepare(model, None)
 
 
 def test_magnitude_by_hand():
@@ -53,14 +60,14 @@ def test_one_threshold_holds_for_all_layers():
 def test_the_sparsity_counted_is_the_sparsity_wanted(sparsity):
     model = tiny("bert")
     total = sum(model.get_submodule(name).weight.numel() for name in linear_names(model))
-    kept = zero_smallest(model, PruneSettings(method="magnitude", sparsity=sparsity), None)
+    kept = zero_smallest(model, sparsity)
     assert kept == [0, 1, 2]
     assert sparsity_of(model) == pytest.approx(int(sparsity * total) / total, abs=1e-12)
 
 
 def test_no_kept_weight_is_smaller_than_a_removed_one():
     model, before = tiny("roberta"), tiny("roberta")
-    zero_smallest(model, PruneSettings(method="magnitude", sparsity=0.7), None)
+    zero_smallest(model, 0.7)
     kept, gone = [], []
     for name in linear_names(model):
         mask = model.get_submodule(name).weight != 0
@@ -87,7 +94,7 @@ def test_equal_weights_stay_together():
 
 def test_held_zeros_stay_zero_through_training():
     model = tiny("bert")
-    zero_smallest(model, PruneSettings(method="magnitude", sparsity=0.6), None)
+    zero_smallest(model, 0.6)
     before = sparsity_of(model)
     hold = zeros_held(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
@@ -109,7 +116,7 @@ def test_the_recovery_learner_holds_the_zeros_of_the_checkpoint_it_starts_from(t
     teacher, data = write_teacher(tmp_path / "teacher"), write_data(tmp_path / "data")
     outputs = ask_teacher(tmp_path / "storage", teacher, data, loss, [0, 1, 2])
     student = load_model(teacher)
-    zero_smallest(student, PruneSettings(method="magnitude", sparsity=0.5), None)
+    zero_smallest(student, 0.5)
     save_model(student, load_tokenizer(teacher), tmp_path / "sparse")
     arguments = lesson_arguments(
         student=tmp_path / "sparse",
@@ -119,7 +126,8 @@ def test_the_recovery_learner_holds_the_zeros_of_the_checkpoint_it_starts_from(t
         max_length=32,
         student_layers=[0, 1, 2],
     )
-    learner = make_masked_learner(TrainingJob(make_masked_learner, loss, 0, tmp_path, arguments), torch.device("cpu"))
+    settings = PruneSettings(method="magnitude")
+    learner = make_learner(TrainingJob(make_learner, settings, 0, tmp_path, arguments), torch.device("cpu"))
     optimizer = torch.optim.AdamW(learner.module.parameters(), lr=1e-2)
     batch = make_batch(learner.train, torch.arange(8).numpy(), learner.tokenizer.pad_token_id, "cpu")
     for _ in range(3):
@@ -130,3 +138,125 @@ def test_the_recovery_learner_holds_the_zeros_of_the_checkpoint_it_starts_from(t
     learner.save(tmp_path / "saved")
     assert sparsity_of(load_model(tmp_path / "saved")) == sparsity_of(student)
     assert sparsity_of(student) == pytest.approx(0.5, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def gradual(tmp_path_factory) -> TrainingJob:
+    """A dense student that is pruned while it learns: 15 steps, the last weights go before the ninth."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("gradual")
+    loss = DistillSettings(hidden_weight=0.0)
+    teacher, data = write_teacher(folder / "teacher", layers=1), write_data(folder / "data")
+    settings = PruneSettings(
+        method="magnitude", schedule="cubic", sparsity=0.8, schedule_end=0.5, mask_steps=3,
+        epochs=3, batch_size=8, learning_rate=3e-3, checkpoint_steps=2,
+    )  # fmt: skip
+    arguments = lesson_arguments(
+        student=teacher,
+        data=data,
+        teacher_outputs=ask_teacher(folder / "storage", teacher, data, loss, [0]),
+        loss=loss,
+        max_length=32,
+        student_layers=[0],
+    )
+    return TrainingJob(make_learner, settings, 0, folder / "whole", arguments)
+
+
+@pytest.fixture
+def watched(monkeypatch) -> list[float]:
+    """The sparsity after each step."""
+    found, after_step = [], TeachingLearner.after_step
+
+    def watch(learner):
+        after_step(learner)
+        found.append(sparsity_of(learner.student))
+
+    monkeypatch.setattr(TeachingLearner, "after_step", watch)
+    return found
+
+
+def test_a_gradual_mask_follows_the_cubic_schedule_and_is_held_between_its_steps(gradual, watched):
+    model = load_model(gradual.arguments["student"])
+    total = sum(model.get_submodule(name).weight.numel() for name in linear_names(model))
+    run(gradual)
+    schedule = cubic_schedule(gradual.settings, 15)
+    assert (schedule.start, schedule.end) == (0, 8)
+    wanted = [schedule.sparsity(step) for step in (0, 0, 0, 3, 3, 3, 6, 6, *[8] * 7)]
+    assert watched == pytest.approx(wanted, abs=2 / total)
+    assert watched[-1] == pytest.approx(0.8, abs=1 / total)
+    best = read_result(gradual).best
+    assert sparsity_of(load_model(best)) == pytest.approx(0.8, abs=1 / total)  # not the dense one it began with
+
+
+@pytest.mark.parametrize("steps", [5, 12])
+def test_a_resumed_run_has_the_mask_and_the_weights_of_an_undisturbed_one(gradual, monkeypatch, steps):
+    run(gradual)
+    job = dataclasses.replace(gradual, workdir=gradual.workdir.with_name(f"stopped-{steps}"))
+    made, after_step = [], TeachingLearner.after_step
+
+    def stop(learner):
+        after_step(learner)
+        made.append(1)
+        if len(made) == steps:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(TeachingLearner, "after_step", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(job)
+    monkeypatch.undo()
+    assert list(job.workdir.glob("resume-*"))
+    run(job)
+    assert read_result(job).curves == read_result(gradual).curves
+    weights = [(read_result(each).best / "model.safetensors").read_bytes() for each in (job, gradual)]
+    assert weights[0] == weights[1]
+
+
+def _worker(job: TrainingJob, rank: int) -> None:
+    """One of two workers; it leaves a file of its mask behind."""
+
+    def close(learner):
+        masks = [learner.student.get_submodule(name).weight == 0 for name in linear_names(learner.student)]
+        (job.workdir.parent / f"mask-{rank}").write_bytes(b"".join(mask.numpy().tobytes() for mask in masks))
+
+    TeachingLearner.close = close
+    store = dist.FileStore(str(job.workdir.parent / "store"), 2)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    try:
+        run(job, rank, 2)
+    finally:
+        dist.destroy_process_group()
+
+
+def test_workers_grow_the_same_mask(gradual, tmp_path):
+    job = dataclasses.replace(gradual, workdir=tmp_path / "shared")
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_worker, args=(job, rank)) for rank in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    masks = [np.frombuffer((tmp_path / f"mask-{rank}").read_bytes(), bool) for rank in range(2)]
+    assert np.array_equal(*masks)
+    assert masks[0].mean() == pytest.approx(0.8, abs=1e-3)
+
+
+def test_a_mask_never_gives_a_weight_back():
+    model = tiny("bert")
+    modifier = GradualMagnitude(PruneSettings(method="magnitude", schedule="cubic", sparsity=0.6, mask_steps=1))
+    modifier.begin(model)
+    gone = {name: torch.zeros_like(model.get_submodule(name).weight, dtype=torch.bool) for name in linear_names(model)}
+    torch.manual_seed(0)
+    for step in range(10):
+        modifier.before_step(step, 10)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter))
+        modifier.after_step()
+        for name, before in gone.items():
+            now = model.get_submodule(name).weight == 0
+            assert now[before].all()
+            gone[name] = now
+    assert modifier.settled(10, 10)
+    assert not modifier.settled(5, 10)
+    assert sparsity_of(model) == pytest.approx(0.6, abs=1e-3)

@@ -28,7 +28,11 @@ STAGES: dict[str, tuple[set[str], set[str]]] = {
         TEACHING | {"tasks/distill/student.py"},
         {"tasks/model/fake_quantization.py", "tasks/model/predict.py"},
     ),
-    "prune": (TEACHING | {"tasks/prune/structured.py", "tasks/prune/importance.py"}, {"tasks/model/predict.py"}),
+    "prune": (
+        TEACHING
+        | {f"tasks/prune/{name}.py" for name in ("structured", "importance", "magnitude", "wanda", "patterns")},
+        {"tasks/model/predict.py"},
+    ),
     "quantize": (
         TEACHING | {"tasks/quantize/calibrate.py", "tasks/model/fake_quantization.py"},
         {"tasks/prune/cut.py"},

@@ -90,3 +90,10 @@ def test_an_answer_that_is_not_finite_is_refused(encoder: Path, monkeypatch: pyt
     monkeypatch.setattr(rehearsal, "Classifier", lambda _: Broken())
     with pytest.raises(ModelError, match="6 are not finite"):
         dry_run(recipe(encoder), rows(), ["bad", "good"])
+
+
+@pytest.mark.parametrize("method", ["magnitude", "wanda"])
+def test_a_pattern_that_does_not_fit_a_layer_is_refused_before_training(tmp_path: Path, method: str) -> None:
+    encoder = tiny.write_encoder(tmp_path / "odd", layers=1, neurons=62)
+    with pytest.raises(ModelError, match=r"'2:4'.*bert\.encoder\.layer\.0\.output\.dense \(62 inputs\): set prune"):
+        dry_run(recipe(encoder, prune={"method": method, "pattern": "2:4"}), rows(), ["bad", "good"])
