@@ -5,6 +5,7 @@ import os
 import re
 import tempfile
 import threading
+import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.5
 SHUTDOWN_TIMEOUT = 10.0
 """Seconds."""
+START_TIMEOUT = 180.0
+"""Seconds that `end` waits for a start that is under way, which may take three attempts of 30 s and imports."""
 
 
 class WorkerPool:
@@ -78,7 +81,7 @@ class WorkerPool:
         """
         import ray
 
-        if self._opened.exception() is None:
+        if self._has_started():
             actor, fit = self._opened.result()
             with contextlib.suppress(ray.exceptions.RayError):
                 if (ray_stays or os.environ.get("RAY_ADDRESS")) and not at_once:
@@ -88,6 +91,12 @@ class WorkerPool:
         if self._folder:
             with contextlib.suppress(StorageError):  # what is left there does no harm
                 storage.remove(self._folder)
+
+    def _has_started(self) -> bool:
+        try:
+            return self._opened.exception(timeout=START_TIMEOUT) is None
+        except TimeoutError:  # it hangs; the actor, if there will be one, ends with this process
+            return False
 
     def _ended(self) -> bool:
         if not self._opened.done():
@@ -110,7 +119,9 @@ class WorkerPool:
 
         cpus = allocate_cpus(live_nodes(), self._compute)
         if os.environ.get("RAY_ADDRESS"):
-            self._folder = storage.folder_of(self._compute.storage) / f"ray-{os.getpid()}"
+            self._folder = (
+                storage.folder_of(self._compute.storage) / f"ray-{uuid.uuid4().hex}"
+            )  # containers have the same process ids
         else:
             self._folder = Path(tempfile.mkdtemp(prefix="hone-ray-"))
         pool_actor: Any = ray.remote(num_cpus=0, runtime_env={"env_vars": ENVIRONMENT})(PoolActor)
