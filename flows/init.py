@@ -18,8 +18,9 @@ from tasks.data.files import PACKED_ENDINGS
 from tasks.data.guess import Guess, guess_columns
 from tasks.data.preview import Preview, preview
 from tasks.data.rows import UNUSABLE
-from tasks.errors import HoneError, OutputError
+from tasks.errors import DataError, HoneError, OutputError
 
+MOST_ROWS = 500_000
 MOST_NAMED = 20
 """Labels whose names stand in the recipe."""
 MOST_SHOWN = 8
@@ -61,7 +62,7 @@ def run_init(file: str, output: str, model: str, text: str, label: str, force: b
         store.write_text(place, written)
     except (HoneError, RecipeError) as error:
         return complain(error)
-    rows = f"{sum(seen.rows.values()):,} rows{'' if seen.complete else ' looked at, and there are more'}"
+    rows = f"{sum(seen.rows.values()):,} rows" if seen.complete else "its first rows, and there are more"
     console.print(f"{file}: {rows}", markup=False, highlight=False, soft_wrap=True)
     for one in assumed:
         why = f"{one.why}; {one.otherwise}" if one.otherwise else one.why
@@ -79,7 +80,13 @@ def assume(file: str, model: str, text: str = "", label: str = "") -> list[Assum
         DataError: when the file cannot be used, or no column looks like a label.
     """
     columns = read_columns(file)
-    guess = guess_columns(columns, text, label)
+    try:
+        guess = guess_columns(columns, text, label)
+    except DataError:
+        if columns.complete:
+            raise
+        columns = read_columns(file, MOST_ROWS)  # where rows are sorted by their label, the first ones have one alone
+        guess = guess_columns(columns, text, label)
     roles = {"text_column": guess.text, "label_column": guess.label, "pair_column": guess.pair, "slice_columns": []}
     settings, seen, unusable = _tolerant(_renamed(columns.settings.model_copy(update=roles)))
     return [
@@ -103,6 +110,9 @@ def _reading(settings: DataSettings) -> list[Assumed]:
     found = []
     if settings.format != "auto":
         found.append(Assumed("data.format", settings.format, "fields are separated by tabs, whatever the ending says"))
+    if settings.encoding != "auto":
+        found.append(Assumed("data.encoding", settings.encoding, "some rows are not UTF-8, and look like this",
+                             "if letters come out wrong, name another by its name in Python"))  # fmt: skip
     if not settings.header:
         found += [
             Assumed("data.header", False, "the first line looks like a row",
@@ -116,7 +126,7 @@ def _roles(settings: DataSettings, guess: Guess, text: str, label: str) -> list[
     def others(names: list[str], option: str) -> str:
         return f"also possible: {', '.join(names)}, by {option} COLUMN" if names else ""
 
-    why = "as you said" if text else f"text, {guess.words} words in the median"
+    why = "as you said" if text else f"text of about {guess.median_tokens} tokens in the median"
     found = [Assumed("data.text_column", settings.text_column, why, others(guess.other_texts, "--text"))]
     if guess.pair:
         found.append(Assumed("data.pair_column", guess.pair, "by their names, the two are judged together",

@@ -9,7 +9,7 @@ from pyarrow import ArrowException, parquet
 
 from configs.data import DataSettings
 from tasks.data.clean import Unusable, as_text, normalize_label
-from tasks.data.data_file import DataFile
+from tasks.data.data_file import LINES_LOOKED_AT, DataFile, guess_encoding
 from tasks.data.files import FileSource
 from tasks.data.readers import ROWS_WITH_KEYS, csv_records, json_records, tsv_records
 from tasks.data.rows import UNUSABLE, BadRowLog
@@ -79,11 +79,12 @@ def _settings(path: Path, file: str) -> DataSettings:
         raise DataError(f"{file}: empty: name a file with labelled rows")
     if format_ == "parquet":
         return _using(plain, _parquet_names(path))
+    plain = plain.model_copy(update={"encoding": _encoding(path)})
     if format_ == "jsonl":
-        return _using(plain, _json_names(path))
-    if format_ == "csv" and "\t" in (_first_lines(path, "csv") or [[""]])[0][0]:
-        plain, format_ = DataSettings(train=file, format="tsv"), "tsv"
-    lines = _first_lines(path, format_)
+        return _using(plain, _json_names(path, plain.encoding))
+    if format_ == "csv" and "\t" in (_first_lines(path, plain, "csv") or [[""]])[0][0]:
+        plain, format_ = plain.model_copy(update={"format": "tsv"}), "tsv"
+    lines = _first_lines(path, plain, format_)
     if not lines:
         raise DataError(f"{file}: empty: name a file with labelled rows")
     first, rest = lines[0], lines[1:]
@@ -93,19 +94,31 @@ def _settings(path: Path, file: str) -> DataSettings:
     return _using(plain.model_copy(update={"header": False, "columns": names}), names)
 
 
+def _encoding(path: Path) -> str:
+    """auto, unless the first rows show bytes that it cannot read; then what they look like."""
+    odd: list[bytes] = []
+    with DataFile(path, "auto").lines() as lines:
+        for raw in islice(lines, ROWS):
+            try:
+                raw.decode()
+            except UnicodeDecodeError:
+                odd.append(raw)
+                if len(odd) == LINES_LOOKED_AT:
+                    break
+    return guess_encoding(b"".join(odd)) if odd else "auto"
+
+
 def _using(plain: DataSettings, names: list[str]) -> DataSettings:
     """Columns that have a name of their own: others cannot be asked for."""
     usable = [name for name in names if name and names.count(name) == 1]
     if not usable:
         return plain.model_copy(update={"slice_columns": []})
-    return plain.model_copy(
-        update={"text_column": usable[0], "label_column": usable[0], "slice_columns": usable}
-    )  # fmt: skip
+    return plain.model_copy(update={"text_column": usable[0], "label_column": usable[0], "slice_columns": usable})
 
 
-def _first_lines(path: Path, format_: str) -> list[list[str]]:
+def _first_lines(path: Path, plain: DataSettings, format_: str) -> list[list[str]]:
     """Fields of the first lines that have any."""
-    file, plain = DataFile(path, "auto"), DataSettings(train=str(path))
+    file = DataFile(path, plain.encoding)
     records: Iterator[tuple[int, list[str] | str]] = csv_records(file, plain) if format_ == "csv" else tsv_records(file)
     several = islice(records, 1 + ROWS_BESIDE)
     return [fields for _line, fields in several if not isinstance(fields, str) and fields]
@@ -119,9 +132,9 @@ def _is_row(first: list[str], rest: list[list[str]]) -> bool:
     return again or any(NUMBER.fullmatch(value.strip()) for value in first)
 
 
-def _json_names(path: Path) -> list[str]:
+def _json_names(path: Path, encoding: str) -> list[str]:
     names: dict[str, None] = {}
-    for _line, found in islice(json_records(DataFile(path, "auto")), ROWS_WITH_KEYS):
+    for _line, found in islice(json_records(DataFile(path, encoding)), ROWS_WITH_KEYS):
         if isinstance(found, dict):
             names |= dict.fromkeys(found)
     return list(names)

@@ -50,10 +50,10 @@ class Guess:
     other_labels: list[str]
     """Columns that could be the label too, the likeliest first."""
     other_texts: list[str]
-    words: int
-    """Of a text in the median."""
+    median_tokens: int
+    """Of a text and its pair, as estimated."""
     tokens: int
-    """That 99 of 100 texts have at most, as estimated."""
+    """That 99 of 100 have at most."""
     max_length: int
 
 
@@ -74,7 +74,7 @@ def guess_columns(columns: Columns, text: str = "", label: str = "") -> Guess:
         raise DataError(f"--text and --label are both {text!r}: name two columns of {_named(there)}")
     reasons = {name: label_problem(values) for name, values in there.items()}
     labels = [name for name, reason in reasons.items() if not reason and name != text]
-    labels.sort(key=lambda name: (_rank(name, LABEL_NAMES), len(set(there[name])), -list(there).index(name)))
+    labels.sort(key=lambda name: _likeliness(there, name))
     if not label and not labels:
         told = "\n".join(f"  {name}: {reason}" for name, reason in reasons.items() if name != text)
         read = "" if columns.complete else f" among the first {columns.rows:,} rows"
@@ -105,7 +105,7 @@ def guess_columns(columns: Columns, text: str = "", label: str = "") -> Guess:
         labels=dict(Counter(value for value in there[label] if value).most_common()),
         other_labels=[name for name in labels if name not in (label, text, pair)],
         other_texts=[name for name in texts if name not in (text, pair)],
-        words=sorted(len(value.split()) for value in there[text])[len(there[text]) // 2],
+        median_tokens=lengths[len(lengths) // 2],
         tokens=tokens,
         max_length=next((length for length in LENGTHS if length >= tokens), LENGTHS[-1]),
     )
@@ -147,6 +147,14 @@ def estimated_tokens(text: str) -> int:
     """About how many tokens a text has, without a tokenizer at hand: one for each six letters of a word, each other
     sign and each letter beyond ASCII, which is too many rather than too few."""
     return sum(-(-len(piece) // LETTERS) for piece in PIECE.findall(text))
+
+
+def _likeliness(there: dict[str, list[str]], name: str) -> tuple[int, bool, int, int]:
+    """Sorts label columns, the likeliest first: by name, words before numbers, few values before many, the last of the
+    file before the first."""
+    values = set(there[name]) - {""}
+    numbers = all(NUMBER.fullmatch(value) for value in values)
+    return _rank(name, LABEL_NAMES), numbers, len(values), -list(there).index(name)
 
 
 def _texts(columns: dict[str, list[str]]) -> list[str]:

@@ -45,7 +45,10 @@ def parse_report(text: str, where: str) -> Report:
             "with the Hone that wrote it, or a newer one"
         )
     if absent := _absent(report):
-        raise PreflightError(f"{where}: no report of Hone's, as it lacks {', '.join(absent)}: name a run's report.json")
+        raise PreflightError(
+            f"{where}: no report of Hone's, or one from before reports had a version, as it lacks {', '.join(absent)}: "
+            "name the report.json of another run, or run that one again"
+        )
     return report
 
 

@@ -47,6 +47,16 @@ def test_a_first_line_that_is_a_row_is_told_by_a_number_or_by_standing_again_bel
     assert read_columns(written(tmp_path / "a.csv", CSV + CSV)).settings.header
 
 
+def test_rows_that_are_not_utf_8_are_read_by_what_they_look_like(tmp_path: Path) -> None:
+    for name, content in [
+        ("a.csv", "text,label\nein müder Witz,schlecht\n"),
+        ("a.jsonl", '{"text": "müde", "label": 1}'),
+    ]:
+        found = read_columns(written(tmp_path / name, content.encode("cp1252")))
+        assert found.settings.encoding == "cp1252"
+        assert "mü" in found.values["text"][0]
+
+
 def test_columns_without_a_name_of_their_own_are_left_out(tmp_path: Path) -> None:
     found = read_columns(written(tmp_path / "a.csv", ",text,label,x,x\n0,dull,bad,1,2\n1,fine,good,1,2\n"))
     assert list(found.values) == ["text", "label"]

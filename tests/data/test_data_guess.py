@@ -33,6 +33,12 @@ def test_names_decide_between_columns_that_are_alike_and_the_others_are_told() -
     assert (found.other_labels, found.other_texts) == (["region"], ["note"])
 
 
+def test_words_are_likelier_labels_than_numbers_and_few_than_many() -> None:
+    words = [["north", "south", "east"][place % 3] for place in range(COUNT)]
+    found = guess_columns(columns(few=["a", "b"] * 30, words=words, priority=["1", "2"] * 30, text=TEXTS))
+    assert (found.label, found.other_labels) == ("few", ["words", "priority"])
+
+
 def test_two_texts_are_a_pair_by_their_names_alone() -> None:
     assert guess_columns(columns(premise=TEXTS, hypothesis=TEXTS, label=CLASSES)).pair == "hypothesis"
     assert guess_columns(columns(title=TEXTS, body=TEXTS, label=CLASSES)).pair == ""

@@ -147,6 +147,14 @@ def test_commands_and_options_complete() -> None:
     assert "--set" in completed("hone optimize --", 2)
 
 
+def test_looking_at_files_and_reports_loads_no_engine() -> None:
+    """Each of them takes seconds to import."""
+    engines = "{'torch', 'transformers', 'mlflow', 'ray', 'prefect', 'datasets'}"
+    script = f"import sys, flows.__main__, flows.compare, flows.init; print(sorted({engines} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_nothing_calls_home() -> None:
     assert QUIET["DO_NOT_TRACK"] == "true"
     assert QUIET["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"

@@ -8,6 +8,7 @@ from typer.testing import CliRunner, Result
 
 from configs.recipe import load_recipe
 from flows.__main__ import app
+from tasks.data.columns import ROWS
 from tasks.data.preview import preview
 from tests import tiny
 
@@ -69,6 +70,17 @@ def test_a_few_rows_that_cannot_be_used_are_left_out_and_told(init: Callable[...
     done = init(written(tmp_path / "a.csv", ["text,label", *rows(), *["too,many,fields"] * 30]), "--force")
     assert done.exit_code == 2
     assert "30 of 90 rows (33.33%) are unusable" in done.stderr
+
+
+def test_the_labels_of_a_long_file_that_is_sorted_by_them_are_found(
+    init: Callable[..., Result], tmp_path: Path
+) -> None:
+    lines = [f"text {place},{'a' if place < ROWS + 100 else 'b'}" for place in range(ROWS + 200)]
+    done = init(written(tmp_path / "a.csv", ["note,kind", *lines]))
+    assert done.exit_code == 0, done.output
+    assert load_recipe(tmp_path / "recipe.yaml").data.label_column == "kind"
+    assert f"2 labels: a ({ROWS + 100:,}), b (100)" in done.stdout
+    assert "label_names" not in done.stdout  # check itself sees the first rows alone
 
 
 @pytest.mark.parametrize(
