@@ -1,8 +1,8 @@
 """What every section of a recipe is: frozen, closed to unknown keys, described field by field."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 
 Precision = Literal["fp32", "auto", "bf16", "fp16"]
 
@@ -18,6 +18,17 @@ class Section(BaseModel):
         validate_by_alias=True,
         serialize_by_alias=True,
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """In forms a section's own settings, its method first, come before those of training that it shares."""
+        reference = handler(core_schema)
+        schema = handler.resolve_ref_schema(reference)
+        shared = {name for parent in cls.__mro__[1:] if issubclass(parent, Section) for name in parent.__annotations__}
+        names = sorted(schema.get("properties", {}), key=lambda name: name in shared)  # sorting keeps the order else
+        if names:
+            schema["properties"] = {name: schema["properties"][name] for name in names}
+        return reference
 
 
 class TrainingSection(Section):

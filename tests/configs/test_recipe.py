@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from configs.delivery import MODEL_NAME_PATTERN
 from configs.recipe import Recipe, RecipeError, load_recipe, parse_recipe
-from configs.section import Section
+from configs.section import Section, TrainingSection
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted((ROOT / "configs").rglob("*.yaml"))
@@ -223,3 +223,11 @@ def test_a_setting_that_was_renamed_is_known_by_its_old_name_too() -> None:
     gate = parse_recipe(minimal(gate={"beat_floor": False})).gate
     assert gate.beat_baseline is False
     assert "beat_floor" not in gate.model_dump()
+
+
+@pytest.mark.parametrize("name", ["DistillSettings", "PruneSettings", "QuantizeSettings"])
+def test_a_form_asks_for_the_method_first_and_last_for_how_it_trains(name: str) -> None:
+    shown = list(Recipe.model_json_schema()["$defs"][name]["properties"])
+    training = list(TrainingSection.model_fields)
+    assert shown[0] == "method"
+    assert shown[-len(training) :] == training
