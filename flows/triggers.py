@@ -25,7 +25,14 @@ MISSED_HEARTBEATS = 3
 NEEDS_A_PERSON = ["Failed", "Crashed", "Suspended"]
 """Of a run of Hone: not accepted or not finished, without its process, waiting for an approval."""
 SUBJECT = "{{ flow_run.name }}: {{ flow_run.state.name }}"
-BODY = "{{ flow_run.name }} ({{ flow_run.tags | join(', ') }}): {{ flow_run.state.message }}\n{{ flow_run|ui_url }}"
+BODY = (
+    "{{ flow_run.name }} ({{ flow_run.tags | join(', ') }}): "
+    "{% if flow_run.state.name == 'Suspended' %}"
+    "{% set hours = flow_run.parameters.recipe.register.approval_hours %}"
+    "waits for a person{% if hours %}, for {{ hours }} hours from {{ flow_run.state.timestamp }}{% endif %}"
+    "{% else %}{{ flow_run.state.message }}{% endif %}\n{{ flow_run|ui_url }}"
+)
+"""Rendered by the server. A suspended run's state has no message, and the server gives the template no deadline."""
 
 
 def heartbeat_seconds() -> int:

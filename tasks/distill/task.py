@@ -8,7 +8,7 @@ from prefect import task
 from tasks import cluster, store
 from tasks.contracts import Checkpoint, DistilledModel, PreparedData, TrainedModel
 from tasks.device import driver_device
-from tasks.model.source import content_digest, resolve_source
+from tasks.model.source import content_digest, hub_commit, resolve_source
 from tasks.stage import RunContext, Workshop, run_stage, skip_stage
 
 
@@ -21,6 +21,7 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
         return DistilledModel(record=record, checkpoint=teacher.checkpoint)
 
     other = resolve_source(settings.student, settings.student_revision, "distill.student") if settings.student else None
+    commit = hub_commit(other) if other else ""
 
     def body(workshop: Workshop) -> dict[str, Any]:
         cluster.start(recipe.compute)
@@ -78,7 +79,7 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
                 validation_accuracy=result.validation_accuracy,
                 validation_loss=result.validation_loss,
                 curves=result.curves,
-                notes={"teacher_layers": layers},
+                notes={"teacher_layers": layers, **({"hub_commit": commit} if commit else {})},
                 warnings=warnings_of("the student", result.only_label, data.labels, data.rows["validation"]),
             )
         }

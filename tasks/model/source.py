@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import re
 import shutil
 from pathlib import Path
 
@@ -46,6 +47,12 @@ def content_digest(folder: Path) -> str:
     for path in sorted(path for pattern in LOADED for path in folder.glob(pattern) if path.is_file()):
         total.update(f"{path.name}\0{file_digest(path)}\n".encode())
     return f"sha256:{total.hexdigest()}"
+
+
+def hub_commit(folder: Path) -> str:
+    """The commit of the hub that `resolve_source` found a hub id at; empty of any other folder."""
+    found = folder.name if folder.parent.name == "snapshots" else ""
+    return found if re.fullmatch(r"[0-9a-f]{40}", found) else ""
 
 
 def copy_encoder(folder: Path, destination: Path) -> Path:

@@ -6,7 +6,7 @@ from prefect import task
 
 from tasks import cluster, store
 from tasks.contracts import Checkpoint, PreparedData, TrainedModel
-from tasks.model.source import content_digest, copy_encoder, resolve_source
+from tasks.model.source import content_digest, copy_encoder, hub_commit, resolve_source
 from tasks.stage import RunContext, Workshop, run_stage
 
 
@@ -46,6 +46,7 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
                 validation_accuracy=result.validation_accuracy,
                 validation_loss=result.validation_loss,
                 curves=result.curves,
+                notes={"hub_commit": commit} if (commit := hub_commit(encoder)) else {},
                 warnings=warnings_of("the teacher", result.only_label, data.labels, data.rows["validation"]),
             )
         }

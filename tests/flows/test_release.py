@@ -1,10 +1,18 @@
 """What fails after the verdict is told in the report, and then ends the run."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from flows import optimize
 from tasks.contracts import Promotion, RegisteredVersion, StageRecord
 from tasks.errors import RegistryError
+from tasks.report.build import build_report
+from tasks.report.page import render_page
+from tests.report.conftest import recipe, results
+
+__all__ = ["recipe", "results"]
 
 VERSION = RegisteredVersion(
     record=StageRecord(name="register", status="ran", reason="", seconds=1.0), name="tickets", version="3"
@@ -33,3 +41,38 @@ def test_a_version_that_is_registered_is_told_though_its_promotion_fails(monkeyp
     made = Promotion(record=VERSION.record)
     monkeypatch.setattr(optimize, "promote_model", lambda *_: made)
     assert optimize.release(*[None] * 5) == (VERSION, made, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("stage", ["register_model", "promote_model"])
+def test_the_report_is_written_before_a_run_ends_with_what_failed_after_the_verdict(
+    results: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    teacher, distilled, pruned, quantized = results["models"]
+    made = {
+        "train_teacher": teacher,
+        "distill_student": distilled,
+        "prune_student": pruned,
+        "quantize_student": quantized,
+        "clear_outputs": None,
+        "export_models": results["exported"],
+        "evaluate_models": results["evaluation"],
+        "ask_champion": results["champion"],
+        "decide": results["verdict"],
+        "register_model": VERSION,
+    }
+    for name, result in made.items():
+        monkeypatch.setattr(optimize, name, lambda *_, result=result: result)
+    monkeypatch.setattr(optimize, stage, away)
+
+    def publish(*parts: Any) -> None:
+        *first, drift = parts
+        report = build_report(*first, results["examples"], drift)
+        (tmp_path / "report.html").write_text(render_page(report))
+
+    monkeypatch.setattr(optimize, "publish_report", publish)
+    with pytest.raises(RegistryError, match="MLflow does not answer"):
+        optimize.chain(results["context"], results["data"])
+    page = " ".join((tmp_path / "report.html").read_text().split())
+    assert '<h1 class="accepted">Accepted</h1>' in page
+    failed = {"register_model": "Not registered: ", "promote_model": "Not promoted: "}[stage]
+    assert f"{failed}MLflow does not answer at http://***@host." in page
