@@ -120,6 +120,20 @@ def test_pytorch_is_timed_in_each_precision_and_says_why_it_was_not_compiled(tin
     assert found["note"] == "torch.compile was not done after 0.001 s"
 
 
+def test_pytorch_runs_its_own_attention_and_is_compiled_in_its_faster_precision(tiny_folder, monkeypatch):
+    """Compiling itself takes a C++ compiler and a minute, and is torch's: here it leaves the model as it is."""
+    import torch
+
+    monkeypatch.setattr(torch, "compile", lambda model, dynamic: model)
+    asked = {"threads": 1, "providers": ["cpu"], "variants": ["fp32", "bf16"], "compile_seconds": 60}
+    cells = [random_tokens(2, 8, 58, seed=1)]
+    found = timing_worker._load_pytorch(tiny_folder, asked, cells)
+    assert (list(found.calls)[:2], found.note) == (["fp32", "bf16"], "")
+    assert list(found.calls)[2:] in (["fp32, compiled"], ["bf16, compiled"])
+    assert {call.args[0].config._attn_implementation for call in found.calls.values()} == {"sdpa"}
+    assert all(call(cells[0]).shape == (2, 2) for call in found.calls.values())
+
+
 def test_a_variant_that_takes_twice_as_long_is_not_timed_and_the_first_always_is():
     def call(seconds: float) -> timing_worker.Call:
         return lambda _tokens: time.sleep(seconds)  # type: ignore[return-value,func-returns-value]

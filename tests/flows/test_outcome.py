@@ -61,7 +61,7 @@ def test_each_end_has_its_tags_in_place_of_earlier_ones_its_name_and_a_state_of_
 
 
 def test_a_run_that_waits_is_tagged_so_beside_its_verdict_and_keeps_a_persons_name(run: FlowRun) -> None:
-    run.name = "before the holidays"
+    run.name, run.tags = "before the holidays", ["team-a", "hone", "hone:error"]
     client: Any = Server(run)
     mark(client, run, "WAITING", "ACCEPTED")
     assert set(run.tags) == {"team-a", "hone", "hone:waiting", "hone:accepted"}

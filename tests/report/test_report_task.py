@@ -13,7 +13,7 @@ from tasks.report import task
 from tasks.report.page import render_page
 from tasks.report.plots import draw
 from tasks.report.summary import check_lines, summary_markdown
-from tasks.report.task import _examples, _show
+from tasks.report.task import _examples, _show, note
 
 
 def test_examples_are_read_from_the_evidence_and_the_test_split(results, tmp_path):
@@ -124,3 +124,14 @@ def test_probabilities_that_are_far_off_are_remarked_on_whatever_the_recipe_asks
     page = " ".join(render_page(report).split())
     assert ("Its probabilities are off by 38% on average (calibration error): do not read them" in page) == said
     assert ("do not read them as chances" in page) == said
+
+
+def test_the_runs_note_in_mlflow_names_the_version_and_leads_to_prefect(results):
+    page = "http://prefect:4200/runs/flow-run/7"
+    said = f"**{results['verdict'].headline()}**"
+    assert note(results["verdict"], "reviews/4", page).split("\n\n") == [
+        said,
+        "Registered as `reviews/4`.",
+        f"[The run in Prefect]({page})",
+    ]
+    assert note(results["verdict"], "", "").split("\n\n") == [said, "Not registered."]
