@@ -20,6 +20,8 @@ from flows.services.records import read_records
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_SECONDS = 900.0
+BUSY, ATTEMPTS = 503, 5
+"""Prefect's answer while its SQLite is locked, and how often it is asked."""
 
 
 @dataclass
@@ -91,14 +93,20 @@ class Here:
 
 
 def ask(url: str, method: str = "GET", body: Any = None) -> tuple[int, Any]:
+    """Status and answer; asks again where the server is busy, as Prefect's own client does."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            text = answer.read()
-            return answer.status, json.loads(text) if text else None
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+    for attempt in range(ATTEMPTS):
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                text = answer.read()
+                return answer.status, json.loads(text) if text else None
+        except urllib.error.HTTPError as error:
+            answered = error.code, error.read().decode()
+            if error.code != BUSY:
+                break
+            time.sleep(2**attempt)
+    return answered
 
 
 def free_ports(count: int) -> list[int]:
