@@ -18,7 +18,11 @@ from tests import tiny
 
 
 def hone(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows", *arguments]
+    """The command as it is installed: a script elsewhere, so that the folder of the call is no place of modules."""
+    script = folder / "bin" / "hone"
+    script.parent.mkdir(exist_ok=True)
+    script.write_text("from flows.__main__ import main\nmain()\n")
+    command = [sys.executable, str(script), *arguments]
     root = Path(__file__).resolve().parents[2]
     environment = {"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin", "HOME": str(folder), "HF_HUB_OFFLINE": "1"}
     return subprocess.run(
@@ -77,7 +81,9 @@ def test_what_is_not_there_ends_with_2_before_anything_is_trained(
     assert not (recipe.parent / "storage").exists()
 
 
-def test_check_shows_every_part_and_writes_nothing(recipe: Path) -> None:
+def test_check_shows_every_part_and_writes_nothing_in_a_project_with_modules_of_hones_names(recipe: Path) -> None:
+    for name in ("tasks", "flows", "configs"):
+        (recipe.parent / f"{name}.py").write_text(f"raise SystemExit('{name}.py of the project was imported')\n")
     before = {path for path in recipe.parent.rglob("*") if ".ray" not in path.parts}
     done = hone(recipe.parent, "check", str(recipe))
     assert done.returncode == 0, done.stdout + done.stderr
