@@ -143,7 +143,7 @@ def preflight(recipe: Recipe, output: str) -> None:
 
 
 def run_check(recipe: Recipe, output: str, console: Console) -> str:
-    """Prints every check with what was found.
+    """Prints every check with what was found; those that do not hold go to stderr, as errors do.
 
     Args:
         output: the folder of the report and the model, where a person named one.
@@ -151,14 +151,14 @@ def run_check(recipe: Recipe, output: str, console: Console) -> str:
     Returns:
         ACCEPTED, or INVALID when one does not hold.
     """
-    outcome = "ACCEPTED"
+    outcome, errors = "ACCEPTED", Console(stderr=True)
     checks = {**CHECKS, "output": lambda recipe: outputs.check(recipe.name, output)}
     for name, check in checks.items():
         try:
             console.print(Text("✓", "green") + Text(f" {name:<15} {check(recipe)}"), soft_wrap=True)
         except HoneError as error:
             outcome = "INVALID"
-            console.print(Text("✗", "red") + Text(f" {name:<15} {error}"), soft_wrap=True)
+            errors.print(Text("✗", "red") + Text(f" {name:<15} {error}"), soft_wrap=True)
     return outcome
 
 

@@ -96,8 +96,9 @@ def test_check_shows_every_part_and_writes_nothing_in_a_project_with_modules_of_
 def test_check_says_what_a_cluster_lacks(recipe: Path) -> None:
     done = hone(recipe.parent, "check", str(recipe), "--set", "compute.cpus_per_worker=512")
     assert done.returncode == 2
-    assert "✗ Ray" in done.stdout
-    assert "512" in done.stdout
+    assert "✗ Ray" in done.stderr
+    assert "512" in done.stderr
+    assert "✓ storage" in done.stdout
 
 
 @pytest.mark.parametrize(
