@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from configs.section import Section, TrainingSection
 
+PATTERN_METHODS = ("magnitude", "wanda")
 PATTERN_SPARSITY = 0.5
 """Of every pattern."""
 
@@ -131,10 +132,10 @@ class PruneSettings(TrainingSection):
     def _pattern_problems(self) -> list[str]:
         if self.pattern == "unstructured":
             return []
-        if self.method == "structured":
+        if self.method not in PATTERN_METHODS:
             return [
-                f"prune.pattern is '{self.pattern}' but prune.method is 'structured', which removes whole parts: set "
-                "prune.method to magnitude or wanda, or prune.pattern to unstructured"
+                f"prune.pattern is '{self.pattern}' but prune.method is '{self.method}', which makes no patterns: set "
+                f"prune.method to {' or '.join(PATTERN_METHODS)}, or prune.pattern to unstructured"
             ]
         if self.sparsity != PATTERN_SPARSITY:
             return [

@@ -1,5 +1,6 @@
 """A recipe: one file, one typed model, one flow parameter, and they are the same thing."""
 
+import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,21 @@ Block = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*/[a-z0-9][
 
 class RecipeError(ValueError):
     """A recipe or an override that cannot be used: names the key, the value and what is allowed."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping, of which YAML's own would take the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[Any, int] = {}
+        for key_node, _value in node.value:
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.value == "<<":
+                continue
+            key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1
+            if key in seen:
+                raise RecipeError(f"line {line}: {key} stands in line {seen[key]} already: put both into one")
+            seen[key] = line
+        return super().construct_mapping(node, deep)
 
 
 class Recipe(Section):
@@ -133,7 +149,9 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
     """
     path = Path(path)
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from None
     except FileNotFoundError:
         raise RecipeError(f"{path}: no such recipe") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -186,13 +204,25 @@ def _explain(problem: dict[str, Any]) -> str:
         for part in location[:-1]:
             section = _field_named(section, part)
         allowed = sorted(field.alias or name for name, field in section.model_fields.items())
-        return f"{key} = {problem['input']!r}: unknown key; allowed here: {', '.join(allowed)}"
+        near = difflib.get_close_matches(location[-1], allowed, n=1)
+        if not near and len(location) == 1:  # a setting without its section
+            near = [f"{name}.{key}" for name, inner in _sections() if key in inner][:3]
+        meant = f"; did you mean {' or '.join(near)}?" if near else ""
+        return f"{key} = {problem['input']!r}: unknown key{meant}; allowed here: {', '.join(allowed)}"
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
     if problem["type"] == "missing":
         return f"{key}: missing; every recipe needs it"
     message = problem["msg"][0].lower() + problem["msg"][1:]
     return f"{key} = {problem['input']!r}: {message}"
+
+
+def _sections() -> list[tuple[str, set[str]]]:
+    """Each section with its settings."""
+    found = ((name, field.annotation) for name, field in Recipe.model_fields.items())
+    return [
+        (name, set(kind.model_fields)) for name, kind in found if isinstance(kind, type) and issubclass(kind, Section)
+    ]
 
 
 def _field_named(section: type[Section], key: str) -> Any:

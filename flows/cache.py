@@ -112,6 +112,12 @@ def _folder(place: str, console: Console) -> Path | None:
     except StorageError as error:
         Console(stderr=True, soft_wrap=True).print(str(error), markup=False, highlight=False)
         return None
+    if not storage.is_mirror(folder) and not folder.is_dir():
+        Console(stderr=True, soft_wrap=True).print(
+            f"{folder}: no such storage: name the folder that runs have as compute.storage by --storage",
+            markup=False, highlight=False,
+        )  # fmt: skip
+        return None
     if storage.is_mirror(folder):
         console.print(f"{place}: what this machine has of it, in {folder}; the bucket keeps the rest", highlight=False)
     return folder

@@ -50,12 +50,15 @@ def _open(model: str, storage: Path, room: Path) -> Any:
     from tasks.model import runtime
 
     folder = Path(model).expanduser()
-    if (folder / "model.onnx").is_file():
-        return _classifier(runtime, folder)
+    for place in (folder, folder / "model"):  # the folder of a run has the model in it
+        if (place / "model.onnx").is_file():
+            return _classifier(runtime, place)
+    if folder.is_dir():
+        raise PreflightError(f"{folder}: there is no model.onnx in it: name the folder of a run, or the model's in it")
     name, at, alias = model.partition("@")
     if not at:
         name, _slash, alias = model.rpartition("/")
-    if not (name and alias):
+    if not (name and alias) or len(folder.parts) > 2:
         raise PreflightError(
             f"'{model}' is neither a folder with a model.onnx nor NAME@ALIAS or NAME/VERSION, such as tickets@champion"
         )

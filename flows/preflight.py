@@ -26,18 +26,22 @@ def check_data_and_model(recipe: Recipe) -> str:
 
     from tasks.data.preview import preview
     from tasks.dry_run import dry_run
+    from tasks.gate.advice import too_few_rows
+    from tasks.gate.looks import spent_by
     from tasks.model.text import Rows
 
     seen = preview(recipe.data, seed=recipe.seed)
     facts = dry_run(recipe, Rows(seen.texts, seen.pairs, np.array(seen.label_ids, np.int64)), list(seen.labels))
     _check_cells(recipe, facts.max_positions)
     bad = ", ".join(f"{kind.count:,} {kind.kind.replace('_', ' ')}" for kind in seen.bad_rows)
-    rows = ", ".join(f"{count:,} {split}" for split, count in seen.rows.items())
+    rows = ", ".join(f"{count:,} {split}" for split, count in (seen.splits or seen.rows).items())
+    level = spent_by(1, recipe.gate.level, recipe.gate.looks)
+    few = too_few_rows(seen.splits["test"], recipe.gate.margin, level) if seen.splits else ""
     return (
         f"{rows} rows{'' if seen.complete else ' looked at'}{f' ({bad} left out)' if bad else ''}, "
         f"{len(seen.labels)} labels; {facts.model_type} of {facts.layers} layers, "
         f"{facts.parameters / 1e6:.1f} M parameters; one batch was answered and learned from, "
-        "and one layer exported and served"
+        "and one layer exported and served" + (f". INCONCLUSIVE is to be expected: {few}" if few else "")
     )
 
 

@@ -50,6 +50,7 @@ class Verdict(StageResult):
     """The selected model against the teacher on parts of the test split."""
 
     def headline(self) -> str:
-        open_ = [check for check in [*self.checks, *self.slices] if check.decides and check.verdict != "ACCEPTED"]
-        names = [f"{check.name} ({check.subject})" if check.subject else check.name for check in open_]
+        deciding = [check for check in [*self.checks, *self.slices] if check.decides]
+        why = [check for check in deciding if check.verdict == self.verdict != "ACCEPTED"]
+        names = [f"{check.name} ({check.subject})" if check.subject else check.name for check in why]
         return f"{self.verdict}{': ' + ', '.join(names) if names else ''}"

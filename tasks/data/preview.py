@@ -30,6 +30,8 @@ class Preview:
     """Usable rows looked at, by split that is given."""
     labels: dict[str, int]
     """How often each label occurs among those of training, by name."""
+    splits: dict[str, int]
+    """Rows of each split as preparation would make it; empty where the source has more rows than were looked at."""
     complete: bool
     """Whether the source has no more rows than were looked at."""
     bad_rows: list[BadRows]
@@ -69,12 +71,14 @@ def preview(settings: DataSettings, rows: int = ROWS, seed: int = 0) -> Preview:
     else:
         names = [source.label_names().get(value, value) for value in values]
     train = numbered["train"]["label"].to_numpy()
+    splits: dict[str, arrow.Table] = {}
     if complete:  # what preparation would say
-        three_splits(numbered, names, settings, seed, BadRowLog(source.locate))
+        splits = three_splits(numbered, names, settings, seed, BadRowLog(source.locate))
     counts = np.bincount(train, minlength=len(values))
     return Preview(
         rows={split: len(collected.table) for split, collected in found.items()},
         labels={name: int(count) for name, count in zip(names, counts, strict=True)},
+        splits={split: len(table) for split, table in splits.items()},
         complete=complete,
         bad_rows=bad.contracts(),
         **_batch(numbered["train"]),

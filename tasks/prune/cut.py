@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -82,6 +83,7 @@ def cut(
 
         return summed
 
+    torch.manual_seed(seed)  # of a method that draws
     try:
         kept = TECHNIQUES[settings.method](settings).prepare(model, Calibration(batches, loss_of))
     finally:

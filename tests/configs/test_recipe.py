@@ -94,7 +94,7 @@ def test_overrides_are_yaml_and_win_over_the_file(recipe_file: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("train.epoch=2", r"train\.epoch = 2: unknown key; allowed here: .*epochs"),
+        ("train.epoch=2", r"train\.epoch = 2: unknown key; did you mean epochs\?; allowed here: .*epochs"),
         ("bogus.x=1", r"bogus = \{'x': 1\}: unknown key; allowed here: compute, data"),
         ("train.epochs=-1", r"train\.epochs = -1: input should be greater than or equal to 0"),
         ("train.precision=int4", r"train\.precision = 'int4': input should be 'fp32', 'auto', 'bf16' or 'fp16'"),
@@ -210,7 +210,7 @@ def test_settings_import_no_engine() -> None:
             if isinstance(node, ast.Import | ast.ImportFrom)
         }
         roots = {name.split(".")[0] for name in imports}
-        assert roots <= {"configs", "pydantic", "yaml", "typing", "pathlib", "re"}, path
+        assert roots <= {"configs", "pydantic", "yaml", "typing", "pathlib", "re", "difflib"}, path
 
 
 def test_a_student_named_by_its_layers_and_by_their_number_is_told_when_the_two_differ() -> None:
@@ -231,3 +231,23 @@ def test_a_form_asks_for_the_method_first_and_last_for_how_it_trains(name: str) 
     training = list(TrainingSection.model_fields)
     assert shown[0] == "method"
     assert shown[-len(training) :] == training
+
+
+def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text("data: {train: a.csv}\nmodel: {source: x}\ntrain:\n  epochs: 2\ntrain:\n  epochs: 3\n")
+    with pytest.raises(RecipeError, match=r"twice\.yaml: line 5: train stands in line 3 already: put both into one"):
+        load_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [("train.epoch=2", "did you mean epochs?"), ("modle.source=x", "did you mean model?"),
+     ("max_length=32", "did you mean model.max_length?")],
+)  # fmt: skip
+def test_an_unknown_key_is_told_with_the_one_that_was_meant(tmp_path: Path, override: str, meant: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("data: {train: a.csv}\nmodel: {source: x}\n")
+    with pytest.raises(RecipeError) as told:
+        load_recipe(path, [override])
+    assert meant in str(told.value)

@@ -78,9 +78,22 @@ def test_a_file_that_does_not_fit_is_told_in_one_line(
 
 def test_what_is_no_model_is_told(ask: Ask, tmp_path: Path) -> None:
     assert "neither a folder with a model.onnx nor NAME@ALIAS" in ask("-", model="tickets")[2]
+    assert "there is no model.onnx in it" in ask("-", model=str(tmp_path))[2]
+    assert "neither a folder with a model.onnx" in ask("-", model=str(tmp_path / "none"))[2]
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "model.onnx").write_bytes(b"")
     assert "it does not load as a model that Hone exported" in ask("-", model=str(tmp_path / "half"))[2]
+
+
+def test_the_folder_of_a_run_answers_with_the_model_in_it(ask: Ask, model_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model").symlink_to(model_folder)
+    lines = written(tmp_path / "a.txt", f"{TEXTS[0]}\n")
+    assert (
+        ask(lines, model=str(tmp_path / "run"))
+        == ask(lines)
+        == ("DONE", Classifier(model_folder).answers(TEXTS[:1]), "")
+    )
 
 
 def test_the_example_answers_with_onnxruntime_and_tokenizers_alone(model_folder: Path) -> None:

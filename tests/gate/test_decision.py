@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.contracts import Check
+from tasks.contracts import Check, StageRecord, Verdict
 from tasks.gate.decision import Claim, decide, verdict_of
 from tasks.gate.exact import exact_p
 
@@ -87,3 +87,11 @@ def test_a_model_at_the_margin_of_one_check_and_inside_eleven_is_accepted_at_mos
     found = verdicts(np.concatenate([at_margin, inside], axis=2))
     assert 0 < (found == "ACCEPTED").mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 600)
     assert (verdicts(inside) == "ACCEPTED").mean() > 0.9
+
+
+def test_a_verdict_names_the_checks_that_made_it_and_no_others() -> None:
+    found = ["ACCEPTED", "REJECTED", "INCONCLUSIVE"]
+    checks = [check(verdict).model_copy(update={"name": verdict.lower()}) for verdict in found]
+    record = StageRecord(name="gate", status="ran", reason="first run of this stage", seconds=1.0)
+    told = [Verdict(record=record, verdict=one, selected="pruned", checks=checks).headline() for one in found]
+    assert told == ["ACCEPTED", "REJECTED: rejected", "INCONCLUSIVE: inconclusive"]

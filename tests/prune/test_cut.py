@@ -61,8 +61,8 @@ def test_every_method_of_the_settings_is_a_technique_with_a_file_and_tests():
     methods = set(get_args(PruneSettings.model_fields["method"].annotation)) - {"none"}
     assert methods == set(TECHNIQUES)
     for name in methods:
-        assert (Path(tasks.prune.__path__[0]) / f"{name}.py").is_file()
-        assert (Path(tests.prune.__path__[0]) / f"test_{name}.py").is_file()
+        for file in (Path(tasks.prune.__path__[0]) / f"{name}.py", Path(tests.prune.__path__[0]) / f"test_{name}.py"):
+            assert file.is_file(), f"the method '{name}' of the settings has its file and its tests under that name"
 
 
 def test_cutting_nothing_away_keeps_every_weight(place):

@@ -53,6 +53,13 @@ def test_results_are_listed_with_their_recipes_the_longest_unused_first(tmp_path
     assert all(word in told for word in ("no recipe", "demo", "10 days"))
 
 
+def test_a_storage_that_is_not_there_is_no_empty_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(file=StringIO(), width=200)
+    place = str(tmp_path / "nosuch")
+    assert [run_ls(place, console), run_verify(place, console), run_prune(place, "", False, console)] == ["INVALID"] * 3
+    assert capsys.readouterr().err.count("nosuch: no such storage: name the folder") == 3
+
+
 def test_prune_takes_what_is_no_recipes_newest_and_then_the_longest_unused(tmp_path: Path) -> None:
     newest = result(tmp_path, "newest", "demo", age_days=20)
     other = result(tmp_path, "other", "second", age_days=3)
