@@ -90,8 +90,14 @@ def _from_hub(source: str, revision: str, setting: str) -> Path:
     except HFValidationError as error:
         raise ModelError(f"{setting} = '{source}': neither a folder here nor a hub id: {error}") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        away = isinstance(error, LocalEntryNotFoundError) or not isinstance(error, HfHubHTTPError)
+        what = (
+            f"cannot be reached for revision '{revision}' of it"
+            if away
+            else f"does not give revision '{revision}' of it"
+        )
         raise ModelError(
-            f"{setting} = '{source}': no folder of this name here, and the hub does not give revision '{revision}' "
-            f"of it: {reason} Give a local folder or package:NAME/PATH where there is no hub"
+            f"{setting} = '{source}': no folder of this name here, and the hub {what}: {reason}. Give a local folder "
+            "or package:NAME/PATH where there is no hub"
         ) from error
