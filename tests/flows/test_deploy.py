@@ -356,10 +356,8 @@ def test_what_is_not_accepted_is_a_failed_run_with_its_own_tag_its_own_name_and_
         lines = here.logs(rejected)
         for told in ("train: cached", "nothing it depends on has changed", "gate: ran", "REJECTED: "):
             assert any(told in line for line in lines), told
-        said = here.until(lambda: inbox.bodies if len(inbox.bodies) == 2 else None, 60)
-        assert "gate.p95_cell is '7x7'" in said[0]
-        assert "before-the-fair" in said[1]
-        assert "REJECTED" in said[1]
+        for parts in (("gate.p95_cell is '7x7'",), ("before-the-fair", "REJECTED")):  # in the order that Prefect sends
+            here.until(lambda parts=parts: any(all(part in said for part in parts) for said in inbox.bodies), 120)
 
 
 def test_cancelling_stops_the_workers_in_30_seconds_leaves_the_champion_and_lets_the_next_run_reuse_what_was_done(

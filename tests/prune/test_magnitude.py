@@ -2,6 +2,8 @@
 
 import dataclasses
 import multiprocessing
+import os
+import traceback
 
 import numpy as np
 import pytest
@@ -220,11 +222,13 @@ def _worker(job: TrainingJob, rank: int) -> None:
 
     TeachingLearner.close = close
     store = dist.FileStore(str(job.workdir.parent / "store"), 2)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
     try:
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
         run(job, rank, 2)
-    finally:
-        dist.destroy_process_group()
+    except Exception:  # noqa: BLE001 - whatever it is, the test shows it
+        (job.workdir.parent / f"error-{rank}").write_text(traceback.format_exc())
+        os._exit(1)
+    os._exit(0)  # as a test's process has more to end than its child
 
 
 def test_workers_grow_the_same_mask(gradual, tmp_path):
@@ -235,7 +239,8 @@ def test_workers_grow_the_same_mask(gradual, tmp_path):
         worker.start()
     for worker in workers:
         worker.join()
-    assert [worker.exitcode for worker in workers] == [0, 0]
+    told = "".join(error.read_text() for error in tmp_path.glob("error-*"))
+    assert [worker.exitcode for worker in workers] == [0, 0], told
     masks = [np.frombuffer((tmp_path / f"mask-{rank}").read_bytes(), bool) for rank in range(2)]
     assert np.array_equal(*masks)
     assert masks[0].mean() == pytest.approx(0.8, abs=1e-3)
