@@ -176,8 +176,8 @@ def _failure_to_compile(call: Call, cells: list[dict[str, np.ndarray]], seconds:
         raise TimeoutError
 
     before = signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
     try:
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))  # inside, as it may ring at once
         for tokens in cells:
             call(tokens)
     except Exception as problem:  # noqa: BLE001 - whatever torch.compile cannot do, the model runs without it

@@ -47,7 +47,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Re
     ("override", "message"),
     [
         ("train.epochs=-1", "train.epochs = -1: input should be greater than or equal to 0"),
-        ("train.epoch=2", "train.epoch = 2: unknown key; allowed here:"),
+        ("train.epoch=2", "train.epoch = 2: unknown key; did you mean epochs?; allowed here:"),
         ("train.precision=fp16", "train.precision is 'fp16' but compute.gpus_per_worker is 0"),
     ],
 )
