@@ -182,7 +182,9 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     if not equals or not all(parts):
         raise RecipeError(f"--set {override}: write it as section.key=value, e.g. --set train.epochs=2")
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, _Loader)
+    except RecipeError as error:
+        raise RecipeError(f"--set {override}: {error}") from None
     except yaml.YAMLError as error:
         raise RecipeError(f"--set {override}: the value is not YAML: {error}") from error
     node = tree

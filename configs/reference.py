@@ -68,8 +68,7 @@ def reference() -> str:
     parts = [HEAD, "### Top level\n", _table(top, schema)]
     shared = TrainingSection.model_json_schema()["properties"]
     for name, section in sections.items():
-        changed = {key: field for key, field in section["properties"].items() if shared.get(key) != field}
-        own = dict(sorted(changed.items(), key=lambda item: item[0] in shared))
+        own = {key: field for key, field in section["properties"].items() if shared.get(key) != field}
         parts += [f"### {name}\n", _line(section["description"]) + "\n"]
         if not own:  # the first of the sections that train shows what all of them share
             own = section["properties"]

@@ -36,7 +36,8 @@ def check_data_and_model(recipe: Recipe) -> str:
     bad = ", ".join(f"{kind.count:,} {kind.kind.replace('_', ' ')}" for kind in seen.bad_rows)
     rows = ", ".join(f"{count:,} {split}" for split, count in (seen.splits or seen.rows).items())
     level = spent_by(1, recipe.gate.level, recipe.gate.looks)
-    few = too_few_rows(seen.splits["test"], recipe.gate.margin, level) if seen.splits else ""
+    judged = bool(seen.splits) and "accuracy" in recipe.gate.metrics  # of other metrics no row count can be told ahead
+    few = too_few_rows(seen.splits["test"], recipe.gate.margin, level) if judged else ""
     return (
         f"{rows} rows{'' if seen.complete else ' looked at'}{f' ({bad} left out)' if bad else ''}, "
         f"{len(seen.labels)} labels; {facts.model_type} of {facts.layers} layers, "

@@ -238,6 +238,9 @@ def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> N
     path.write_text("data: {train: a.csv}\nmodel: {source: x}\ntrain:\n  epochs: 2\ntrain:\n  epochs: 3\n")
     with pytest.raises(RecipeError, match=r"twice\.yaml: line 5: train stands in line 3 already: put both into one"):
         load_recipe(path)
+    path.write_text("data: {train: a.csv}\nmodel: {source: x}\n")
+    with pytest.raises(RecipeError, match=r"--set train=.*: line 1: epochs stands in line 1 already"):
+        load_recipe(path, ["train={epochs: 2, epochs: 3}"])
 
 
 @pytest.mark.parametrize(
