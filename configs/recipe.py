@@ -20,6 +20,8 @@ from configs.model import DistillSettings, ModelSettings, PruneSettings, Quantiz
 from configs.retrain import RetrainSettings
 from configs.section import Section
 
+Task = Literal["text-classification"]
+"""What the model does, as the Hugging Face hub names it."""
 Block = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9-]*$")]
 """A block of Prefect."""
 
@@ -50,6 +52,8 @@ class Recipe(Section):
     """Names the run, its default output folder and its model in the registry."""
     seed: int = Field(0, ge=0, lt=2**32)
     """Seed of every draw: splits, initial weights, order of batches, dropout."""
+    task: Task = "text-classification"
+    """What the model does; `tasks/objectives/` has a folder for each."""
     notify: list[Block] = []
     """Notification blocks of Prefect, as TYPE/NAME (slack-webhook/team), that hear of its deployments' runs: of
     one that is not accepted or fails, and of an approval that waits."""
