@@ -2,7 +2,7 @@
 
 labels.npy            int64 [rows]: the true labels of the test split
 logits/NAME.npy       float32 [rows, labels]: what a candidate answered, rows as in the split; NAME+typos and the like
-                      for texts that were spoilt; NAME+alone one text at a time, not evaluate.batch_size together
+                      for texts that were perturbed; NAME+alone one text at a time, not evaluate.batch_size together
 rows.npy              int64: places in the split of the rows that were answered; absent where all of them were
 timings.json          {NAME: [one object for each round: providers, load_seconds, peak_memory_bytes,
                       milliseconds: every sample, by cell in the order of evaluate.cells]}, each cell as what suits the

@@ -5,19 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from tasks.errors import HoneError, RegistryError
-from tasks.label_value import one_spelling
 from tasks.model.predict import predict
 from tasks.model.runtime import SERVING
 from tasks.model.subject import registered
 from tasks.model.text import Rows
+from tasks.objectives.judging import Answers, Judging
 
 RULES = ("lowercase", "strip_punctuation")
-UNKNOWN = -60.0
-"""Logit of a label that the champion has never heard of."""
 
 
 def asked_as(about: str, files: Mapping[str, Path], own: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
@@ -57,21 +52,20 @@ def answer(
     folder: Path,
     rows: Rows,
     labels: Sequence[str],
+    judging: Judging,
     *,
     served: Mapping[str, Any],
     batch_size: int,
     providers: Sequence[str],
     threads: int,
-) -> npt.NDArray[np.float32]:
-    """Logits [rows, labels] of the exported model in `folder`, its labels matched to this run's by their names.
+) -> Answers:
+    """Answers [rows, ...] of the exported model in `folder`, its labels matched to this run's by their names.
 
     Args:
         served: how it reads text. An exported model cleans and cuts its texts itself, as its `serving.json` says.
 
     Raises:
         RegistryError: when it does not answer.
-
-    A label that is new to it is never its answer; one that this run does not have any more is left out.
     """
     try:
         own = predict(
@@ -87,9 +81,4 @@ def answer(
     except Exception as error:  # onnxruntime's and tokenizers' have no base of their own
         raise RegistryError(f"the model at {folder} does not answer: {error}") from error
     names = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id2label"]
-    place = {one_spelling(names[str(label)]): label for label in range(len(names))}
-    matched = np.full((len(rows), len(labels)), UNKNOWN, dtype=np.float32)
-    for label, name in enumerate(labels):
-        if one_spelling(name) in place:
-            matched[:, label] = own[:, place[one_spelling(name)]]
-    return matched
+    return judging.translate(own, [names[str(label)] for label in range(len(names))], labels)

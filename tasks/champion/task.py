@@ -4,8 +4,6 @@ can hold the new model against it on the new data and on the old: on rows that n
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 from prefect import task
 
 from configs.recipe import Recipe
@@ -17,9 +15,9 @@ from tasks.stage import RunContext, Workshop, run_stage, skip_stage
 
 if TYPE_CHECKING:  # it needs torch, and a run that has no champion to ask does not
     from tasks.model.text import Rows
+    from tasks.objectives.judging import Answers
 
 STAGE = "champion"
-Logits = npt.NDArray[np.float32]
 
 
 @task(name=STAGE, retries=0)
@@ -160,13 +158,15 @@ def _own(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _ask(recipe: Recipe, folder: Path, rows: "Rows", labels: list[str], served: dict[str, Any]) -> Logits:
+def _ask(recipe: Recipe, folder: Path, rows: "Rows", labels: list[str], served: dict[str, Any]) -> "Answers":
     from tasks.champion.answers import answer
+    from tasks.objectives.judging import judging
 
     return answer(
         folder,
         rows,
         labels,
+        judging(recipe.task),
         served=served,
         batch_size=recipe.evaluate.batch_size,
         providers=recipe.export.providers,

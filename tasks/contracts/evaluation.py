@@ -113,7 +113,7 @@ class Candidate(Contract):
     precision: str
     digest: str = ""
     metrics: dict[str, float]
-    """accuracy, precision, recall, macro_f1, calibration_error, on the test split."""
+    """By name, on the test split: accuracy, precision, recall, macro_f1, calibration_error of a classifier."""
     confusion: list[list[int]]
     """Rows are true labels, columns predicted ones."""
     size_bytes: int
@@ -140,11 +140,26 @@ class Candidate(Contract):
     """None where no ONNX Runtime session ran it."""
 
 
+class MeasuredMetric(Contract):
+    """What one has to know of a metric to read its values."""
+
+    name: str
+    """As in a candidate's `metrics`."""
+    title: str
+    """As people call it."""
+    better: Literal["higher", "lower"] = "higher"
+    unit: str = "share"
+    """share: 0..1; anything else is the unit itself, and empty a plain number."""
+
+
+ACCURACY = MeasuredMetric(name="accuracy", title="accuracy")
+
+
 class EvaluationReport(StageResult):
     """All candidates, measured on the same rows and the same machine."""
 
     artifact: Artifact
-    """True labels, every candidate's logits and every single timing: `tasks/evaluate/evidence.py` says how they lie."""
+    """True labels, every candidate's logits and every single timing: `tasks/evidence.py` says how they lie."""
     candidates: list[Candidate]
     selected: str
     """Name of the candidate that is to ship."""
@@ -152,6 +167,8 @@ class EvaluationReport(StageResult):
     """Name of the candidate that speed and size are compared with."""
     reference: str
     """Name of the candidate that quality is compared with."""
+    metrics: list[MeasuredMetric] = [ACCURACY]
+    """Those in which models are compared, the primary one first."""
     machine: dict[str, Any]
     """CPU, cores, versions: what the latencies hold for."""
     handoffs: list[Handoff] = []
@@ -165,7 +182,12 @@ class EvaluationReport(StageResult):
         """The candidate of that name; KeyError where there is none."""
         return {candidate.name: candidate for candidate in self.candidates}[name]
 
+    @property
+    def primary(self) -> MeasuredMetric:
+        """The metric that stands for all of them."""
+        return self.metrics[0]
+
     def headline(self) -> str:
-        chosen = self.candidate(self.selected)
-        accuracy = f"{chosen.metrics['accuracy']:.4f}" if "accuracy" in chosen.metrics else "not measurable"
-        return f"{chosen.name}: accuracy {accuracy}, {chosen.speedup:.2f}×"
+        chosen, metric = self.candidate(self.selected), self.primary
+        value = f"{chosen.metrics[metric.name]:.4f}" if metric.name in chosen.metrics else "not measurable"
+        return f"{chosen.name}: {metric.title} {value}, {chosen.speedup:.2f}×"

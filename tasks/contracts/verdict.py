@@ -16,7 +16,8 @@ class Check(Contract):
     value: float | None
     threshold: float
     unit: str = ""
-    """share, points (a difference of shares), x, ms, s, bytes, nodes or requests."""
+    """share, points (a difference of shares), relative (a difference as a part of the reference's value), x, ms, s,
+    bytes, nodes or requests."""
     direction: Literal["at_least", "at_most", "above"]
     subject: str = ""
     """What the check is about where several have its name: `teacher`, `champion`, `label = negative`."""

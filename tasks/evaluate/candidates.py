@@ -4,14 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-import numpy as np
-
 from configs.delivery import EvaluateSettings
 from tasks.contracts import Candidate, Latency, Placement
-from tasks.evaluate import latency, metrics
+from tasks.evaluate import latency
 from tasks.evaluate.contenders import Timed
-from tasks.evaluate.floor import Floor
 from tasks.model.subject import Subject
+from tasks.objectives.judging import Answers, Baseline, Judging, Targets
 
 
 @dataclass(frozen=True)
@@ -25,10 +23,11 @@ class Speed:
 
 def describe_all(
     subjects: Sequence[Subject],
-    floor: Floor,
+    fitted: Baseline,
     *,
-    labels: np.ndarray,
-    logits: Mapping[str, np.ndarray],
+    judging: Judging,
+    targets: Targets,
+    answers: Mapping[str, Answers],
     timed: Mapping[str, Timed],
     tokenizing: Mapping[str, Sequence[float]],
     baseline: str,
@@ -38,10 +37,11 @@ def describe_all(
     """Candidates in the order of the subjects, `floor` last.
 
     Args:
-        labels: [rows], the true ones.
-        logits: [rows, labels] by name.
+        fitted: what a model has to beat.
+        targets: [rows], what would have been right.
+        answers: [rows, ...] by name.
         timed: their rounds, by name.
-        tokenizing: milliseconds that a model's tokenizer takes, by name and cell; of the floor none.
+        tokenizing: milliseconds that a model's tokenizer takes, by name and cell; of the baseline none.
         baseline: name of the candidate that speed-ups are over.
         placements: of the sessions, by name.
     """
@@ -70,21 +70,21 @@ def describe_all(
             "stage": "evaluate",
             "runtime": "sklearn",
             "precision": "fp32",
-            "size_bytes": floor.size_bytes,
-            "parameters": floor.parameters,
+            "size_bytes": fitted.size_bytes,
+            "parameters": fitted.parameters,
         }
     )
     found = []
     for fields in known:
         name = str(fields["name"])
-        quality, confusion = metrics.score(logits[name], labels, settings.calibration_bins)
+        score = judging.score(answers[name], targets, settings)
         found.append(
             Candidate.model_validate(
                 {
                     **fields,
                     **_speed(timed[name], speeds[name], speeds[baseline], from_text=name == "floor"),
-                    "metrics": quality,
-                    "confusion": confusion,
+                    "metrics": score.metrics,
+                    "confusion": score.confusion,
                     "placement": placements.get(name),
                 }
             )

@@ -1,6 +1,7 @@
-"""What a caller waits for: from the text on. A model's own time begins where the tokenizer has ended, and TF-IDF has no
-such point, so that the two can only be compared from the text on."""
+"""What a caller waits for: from the text on. A model's own time begins where the tokenizer has ended, and a
+baseline like TF-IDF has no such point, so that the two can only be compared from the text on."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -9,7 +10,10 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from configs.delivery import EvaluateSettings, parse_cell
+from tasks.evaluate.latency import Timing
 from tasks.evaluate.stopwatch import call_repeatedly
+from tasks.model.text import Rows
+from tasks.objectives.judging import Baseline
 
 SAMPLES, SECONDS = 100, 0.2
 """Of each cell and tokenizer."""
@@ -46,3 +50,16 @@ class Texts:
                 found.append(median(call_repeatedly(partial(tokenizer.encode_batch, texts), SAMPLES, SECONDS)))
             self._known[content] = found
         return self._known[content]
+
+
+def time_baseline(fitted: Baseline, cells: Sequence[list[str]], settings: EvaluateSettings) -> Timing:
+    """Times a baseline in this process, on one core, from the text on: what counts words is most of it.
+
+    Args:
+        cells: texts of each cell.
+    """
+    rows = [Rows(texts, None, np.zeros(len(texts), np.int64)) for texts in cells]
+    milliseconds = [
+        call_repeatedly(partial(fitted.answers, texts), settings.samples, settings.cell_seconds) for texts in rows
+    ]
+    return Timing(providers=["cpu"], load_seconds=0.0, peak_memory_bytes=0, milliseconds=milliseconds)

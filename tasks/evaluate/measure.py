@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from configs.recipe import Recipe
 from tasks import evidence, store
 from tasks.contracts import ExportedModels, Handoff, Placement, PreparedData, Serving, SessionSettings, TrainedModel
-from tasks.evaluate import candidates, floor, from_text, machine
+from tasks.evaluate import candidates, from_text, machine
 from tasks.evaluate.contenders import Timed, best_threads
 from tasks.evaluate.latency import check_cells
 from tasks.evaluate.parity import hand_over
+from tasks.evaluate.perturb import perturb
 from tasks.evaluate.placement import place
 from tasks.evaluate.public import public_rows
-from tasks.evaluate.spoil import spoil
 from tasks.evaluate.steps import Steps
 from tasks.evaluate.timing import time_all
 from tasks.model.delivered import deliver
@@ -26,6 +25,7 @@ from tasks.model.predict import predict, read
 from tasks.model.runtime import read_text_settings
 from tasks.model.subject import Subject, subjects_of
 from tasks.model.text import Rows, read_split
+from tasks.objectives.judging import Answers, Judging, judging
 from tasks.probe.golden import choose_rows, write_golden
 from tasks.probe.probe import probe
 from tasks.stage import Workshop
@@ -33,7 +33,6 @@ from tasks.stage import Workshop
 MEMORY_ARENA = True
 """ONNX Runtime's own choice. Without it every call asks the system for its memory anew, which costs time that grows
 with the shape; with it a server holds what its largest call has needed."""
-Logits = npt.NDArray[np.float32]
 
 
 def measure(
@@ -49,9 +48,10 @@ def measure(
     )
     steps = Steps(workshop, expected)
     data_folder = store.open_artifact(data.artifact)
+    objective = judging(recipe.task)
     test, train = read_split(data_folder, "test"), read_split(data_folder, "train")
 
-    def answers(subject: Subject, rows: Rows, batch_size: int = settings.batch_size) -> Logits:
+    def answers(subject: Subject, rows: Rows, batch_size: int = settings.batch_size) -> Answers:
         return predict(
             subject,
             rows,
@@ -61,7 +61,7 @@ def measure(
             threads=settings.threads,
         )
 
-    logits: dict[str, Logits] = {}
+    logits: dict[str, Answers] = {}
     for subject in subjects:
         logits[subject.name] = answers(subject, test)
         steps.behind(f"{subject.name} on the test split")
@@ -70,17 +70,18 @@ def measure(
     otherwise = {f"{selected}+{evidence.ALONE}": alone}
     steps.behind(f"{selected}, one text at a time")
     for how in settings.robustness:
-        rows = spoil(test, how, recipe.seed)
+        rows = perturb(test, how, recipe.seed)
         for name in dict.fromkeys((selected, baseline)):
             otherwise[f"{name}+{how}"] = answers(by_name[name], rows)
             steps.behind(f"{name} on {how}")
-    tfidf = floor.fit(floor.one_text(train), train.labels, len(data.labels))
-    logits["floor"] = tfidf.logits(floor.one_text(test))
-    steps.behind("floor on the test split")
+    baseline_model = objective.baseline(train, data.labels)
+    logits["floor"] = baseline_model.answers(test)
+    steps.behind("the baseline on the test split")
     handoffs = hand_over(
         exported,
         test,
         data.labels,
+        objective,
         answers=logits,
         max_length=recipe.model.max_length,
         batch_size=settings.batch_size,
@@ -101,15 +102,16 @@ def measure(
         steps=steps,
         quiet=quiet,
     )
-    texts = from_text.Texts(tfidf.words, settings, recipe.seed)
-    timed["floor"] = Timed([tfidf.time(texts.cells, settings)], best=[])
+    texts = from_text.Texts(baseline_model.words, settings, recipe.seed)
+    timed["floor"] = Timed([from_text.time_baseline(baseline_model, texts.cells, settings)], best=[])
     tokenizing = {subject.name: texts.tokenizing_ms(subject.folder) for subject in subjects}
     evidence.save(folder, test.labels, {**logits, **otherwise}, _plain(timed))
     described = candidates.describe_all(
         subjects,
-        tfidf,
-        labels=test.labels,
-        logits=logits,
+        baseline_model,
+        judging=objective,
+        targets=test.labels,
+        answers=logits,
         timed=timed,
         tokenizing=tokenizing,
         baseline=baseline,
@@ -135,6 +137,7 @@ def measure(
         "selected": selected,
         "baseline": baseline,
         "reference": baseline,
+        "metrics": _plain_metrics(objective),
         "machine": {
             **machine.hardware(),
             "versions": machine.versions(),
@@ -154,6 +157,12 @@ def _plain(timed: Mapping[str, Timed]) -> dict[str, list[dict[str, Any]]]:
     return {name: [asdict(timing) for timing in rounds] for name, rounds in found.items()}
 
 
+def _plain_metrics(objective: Judging) -> list[dict[str, str]]:
+    """What the report tells of each metric, the primary one first."""
+    named = sorted(objective.metrics.values(), key=lambda metric: metric.name != objective.primary)
+    return [{"name": one.name, "title": one.title, "better": one.better, "unit": one.unit} for one in named]
+
+
 def _golden_places(delivered: Path, test: Rows, count: int) -> list[int]:
     """Rows of the test split that become golden requests."""
     reading = read(delivered, test, max_length=0)  # it has its own length
@@ -164,7 +173,7 @@ def _golden_places(delivered: Path, test: Rows, count: int) -> list[int]:
     return choose_rows(reading.text.lengths.tolist(), characters, most, count)
 
 
-def _serve(delivered: Path, asked: Rows, answered: Logits, labels: Sequence[str], golden: Path) -> Serving | None:
+def _serve(delivered: Path, asked: Rows, answered: Answers, labels: Sequence[str], golden: Path) -> Serving | None:
     """Golden requests, and what a process with nothing of Hone's code makes of them; None of a model that answers what
     is no number.
 

@@ -5,7 +5,7 @@ the gate's business; here is only measured.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,7 @@ from tasks.model.fake_quantization import FILE
 from tasks.model.predict import Form, Reading, answer, load_as, read
 from tasks.model.sessions import create_session, provider_names
 from tasks.model.text import Rows
+from tasks.objectives.judging import Answers, FormDifference, Judging, Targets
 
 Kind = Literal["exact", "rounded", "integer"]
 ON_CPU = "onnx (cpu)"
@@ -28,6 +29,8 @@ EXPLAINED_EXACT = 1e-4
 EXPLAINED_INTEGER = 0.02
 """Root mean square difference, as a share of the logits' spread, for which no layer is sought: measured 0.0034 on 3
 layers of MiniLM and 1821 rows of SST-2, from roundings that fall on the other side."""
+INCOMPARABLE = FormDifference(float("inf"), float("inf"), agreement=0.0, accuracy_difference=0.0)
+"""Of forms that read text otherwise."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,12 @@ class Side:
     providers: Sequence[str]
     batch_size: int
     threads: int
-    known: np.ndarray | None = None
-    """Its logits, where somebody computed them already."""
+    known: Answers | None = None
+    """Its answers, where somebody computed them already."""
 
     @cached_property
-    def logits(self) -> np.ndarray:
-        """[rows, labels]."""
+    def answers(self) -> Answers:
+        """[rows, ...]."""
         if self.known is not None:
             return self.known
         return answer(
@@ -63,8 +66,9 @@ def hand_over(
     exported: ExportedModels,
     test: Rows,
     labels: Sequence[str],
+    judging: Judging,
     *,
-    answers: Mapping[str, np.ndarray],
+    answers: Mapping[str, Answers],
     max_length: int,
     batch_size: int,
     providers: Sequence[str],
@@ -76,7 +80,7 @@ def hand_over(
 
     Args:
         labels: names by id, as the data has them.
-        answers: logits [rows, labels] that `predict` gave under the same settings: of an exported model by its name, of
+        answers: [rows, ...] that `predict` gave under the same settings: of an exported model by its name, of
             its checkpoint in PyTorch as NAME-pytorch. What is not among them is computed.
         providers: as the recipe lists them.
         on_step: called once for each model.
@@ -99,7 +103,7 @@ def hand_over(
             for place, (word, wanted) in enumerate(obtained(folder / "model.onnx", providers).items())
         ]
         for source, target, kind in steps(in_pytorch, in_sessions):
-            found.append(compare(model.name, source, target, kind, test.labels, labels, show_tokens))
+            found.append(compare(model.name, source, target, kind, test.labels, labels, judging, show_tokens))
         on_step(f"{model.name}: held against what it was made from")
     return found
 
@@ -135,14 +139,15 @@ def compare(
     source: Side,
     target: Side,
     kind: Kind,
-    truth: np.ndarray,
+    targets: Targets,
     labels: Sequence[str],
+    judging: Judging,
     show_tokens: bool = True,
 ) -> Handoff:
     """One hand-off, with the layer that is to blame where the graph differs from PyTorch by more than rounding.
 
     Args:
-        truth: [rows] label ids.
+        targets: [rows], what would have been right.
         labels: names by id.
     """
     same_folder = source.folder == target.folder
@@ -150,10 +155,10 @@ def compare(
         "" if same_folder else reading_difference(source.name, source.reading, target.name, target.reading, show_tokens)
     )
     misnamed = [naming_difference(side.name, side.folder, labels) for side in (source, target)[same_folder:]]
-    numbers = _incomparable() if misread else difference(source.logits, target.logits, truth)
+    numbers = INCOMPARABLE if misread else judging.compare(source.answers, target.answers, targets)
     explained = {
-        "exact": numbers["max_abs_difference"] <= EXPLAINED_EXACT,
-        "integer": numbers["rms_share"] <= EXPLAINED_INTEGER,
+        "exact": numbers.max_abs_difference <= EXPLAINED_EXACT,
+        "integer": numbers.rms_share <= EXPLAINED_INTEGER,
     }
     located = ""
     if kind != "rounded" and target.name == ON_CPU and not misread and not explained[kind]:
@@ -165,51 +170,20 @@ def compare(
         source=source.name,
         target=target.name,
         kind=kind,
-        rows=len(truth),
+        rows=len(targets),
         mismatch="; ".join(filter(None, [misread, *misnamed])),
         first_divergence=located,
-        **numbers,
+        **asdict(numbers),
     )
-
-
-def difference(source: np.ndarray, target: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """The numbers of a hand-off, from logits [rows, labels]. A row with a logit that is not finite agrees with nothing
-    and is answered wrongly; one such row makes the differences infinite, as do other numbers of labels."""
-    if source.shape != target.shape:
-        return _incomparable()
-    sound = [np.isfinite(logits).all(axis=1) for logits in (source, target)]
-    before, after = (
-        np.where(rows, logits.argmax(axis=1), -1) for rows, logits in zip(sound, (source, target), strict=True)
-    )
-    numbers = {
-        "agreement": float(((before == after) & sound[0] & sound[1]).mean()),
-        "accuracy_difference": float((after == truth).mean() - (before == truth).mean()),
-        "max_abs_difference": float("inf"),
-        "rms_share": float("inf"),
-    }
-    if all(rows.all() for rows in sound):
-        apart = target.astype(np.float64) - source
-        spread = max(float(source.std()), float(np.finfo(np.float32).tiny))
-        numbers["max_abs_difference"] = float(np.abs(apart).max())
-        numbers["rms_share"] = float(np.sqrt((apart**2).mean())) / spread
-    return numbers
 
 
 def telling_rows(source: Side, target: Side, worst: int = 4) -> np.ndarray:
     """A few rows [int64] in which a layer is to be found: those that differ most, the shortest and the longest."""
     lengths = source.reading.text.lengths
     rows = [int(lengths.argmin()), int(lengths.argmax())]
-    if source.logits.shape == target.logits.shape:
+    if source.answers.shape == target.answers.shape:
         with np.errstate(invalid="ignore", over="ignore"):
-            apart = np.nan_to_num(np.abs(source.logits - target.logits).max(axis=1), nan=np.inf)
+            by_row = np.abs(source.answers - target.answers).reshape(len(lengths), -1).max(axis=1)
+            apart = np.nan_to_num(by_row, nan=np.inf)
         rows += np.argsort(-apart, kind="stable")[:worst].tolist()
     return np.unique(rows)
-
-
-def _incomparable() -> dict[str, float]:
-    return {
-        "max_abs_difference": float("inf"),
-        "rms_share": float("inf"),
-        "agreement": 0.0,
-        "accuracy_difference": 0.0,
-    }

@@ -1,4 +1,4 @@
-"""Measures every model of the chain on the test split and on this machine, and a floor beside them."""
+"""Measures every model of the chain on the test split and on this machine, and a baseline beside them."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ LIBRARIES = (*machine.LIBRARIES, "scipy")
 def evaluate_models(
     context: RunContext, data: PreparedData, teacher: TrainedModel, exported: ExportedModels
 ) -> EvaluationReport:
-    """Quality, size and speed of the teacher in PyTorch, of each exported model, and of TF-IDF beside them; what every
-    hand-off from one form to the next costs; where the nodes run; whether the selected model serves.
+    """Quality, size and speed of the teacher in PyTorch, of each exported model, and of the baseline beside them; what
+    every hand-off from one form to the next costs; where the nodes run; whether the selected model serves.
 
     Speed-ups are over the best dense configuration of the teacher, never over PyTorch.
     """

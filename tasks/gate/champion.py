@@ -2,15 +2,14 @@
 
 from dataclasses import replace
 
-import numpy as np
-import numpy.typing as npt
-
 from configs.delivery import GateSettings
 from tasks import evidence, store
 from tasks.contracts import ChampionAnswers, Check, VerdictName
 from tasks.gate.advice import RowSource
 from tasks.gate.decision import Claim
-from tasks.gate.quality import champion_predictions, not_compared, quality_checks
+from tasks.gate.quality import not_compared, quality_checks
+from tasks.objectives.judging import Judging, Targets
+from tasks.objectives.metric import Statistics
 
 CHAMPION = "champion"
 WAY_OUT = "Run it again when it is there (what is trained is kept), or set gate.compare_champion: false"
@@ -19,8 +18,9 @@ WAY_OUT = "Run it again when it is there (what is trained is kept), or set gate.
 def champion_checks(
     settings: GateSettings,
     champion: ChampionAnswers,
-    labels: npt.NDArray[np.int64],
-    candidate: npt.NDArray[np.int64] | None,
+    judging: Judging,
+    targets: Targets,
+    candidate: Statistics | None,
     seed: int,
     more: RowSource | None = None,
 ) -> list[Check | Claim]:
@@ -28,20 +28,21 @@ def champion_checks(
     they stay open.
 
     Args:
-        labels: [rows] of the whole test split.
-        candidate: [rows] predictions of the selected model.
+        targets: [rows] of the whole test split.
+        candidate: statistics [rows, k] of the selected model there.
         more: where more rows could come from; None where they could not.
     """
+    metrics = [judging.metrics[name] for name in settings.metrics]
     if champion.missing:
-        return [*not_compared(settings, CHAMPION, f"{champion.missing}. {WAY_OUT}")]
+        return [*not_compared(metrics, settings, CHAMPION, f"{champion.missing}. {WAY_OUT}")]
     if champion.artifact is None:
-        return [*not_compared(settings, CHAMPION, champion.note)] if champion.version and champion.note else []
+        return [*not_compared(metrics, settings, CHAMPION, champion.note)] if champion.version and champion.note else []
     folder = store.open_artifact(champion.artifact)
-    rows = evidence.read_rows(folder, len(labels))
+    rows = evidence.read_rows(folder, len(targets))
     logits = evidence.read_logits(folder, CHAMPION)
-    before = None if logits is None else champion_predictions(logits)[0]
+    before = None if logits is None else judging.statistics(logits, targets[rows])
     answered = None if candidate is None else candidate[rows]
-    found = quality_checks(labels[rows], answered, {CHAMPION: before}, settings, seed, more)
+    found = quality_checks(answered, {CHAMPION: before}, metrics, settings, seed, more)
     return [_with_note(one, champion.note) for one in found]
 
 

@@ -7,6 +7,7 @@ from configs.delivery import GateSettings, parse_cell
 from tasks.contracts import Candidate, Check, EvaluationReport, Handoff, VerdictName
 from tasks.gate.decision import Claim
 from tasks.gate.speed import MOST_ROUNDS, Measured, Rounds, percentile, speedup
+from tasks.objectives.metric import Metric
 
 Direction = Literal["at_least", "at_most", "above"]
 HOLDS: dict[Direction, Callable[[float, float], bool]] = {
@@ -21,23 +22,28 @@ SPEED_SETTINGS = {
 }
 
 
-def exact_checks(settings: GateSettings, report: EvaluationReport) -> list[Check]:
+def exact_checks(settings: GateSettings, report: EvaluationReport, primary: Metric) -> list[Check]:
     """Demands on numbers that have no interval: sizes, what one process took, where the nodes ran.
 
     `accuracy_kept` is a share of the reference's accuracy as measured, `size_fraction` a share of the baseline's bytes.
     A model without an accuracy is refused even where no threshold is set.
+
+    Args:
+        primary: the metric that stands for accuracy. Where lower is better, what is kept is the reference's value as a
+            share of the model's, and the least accuracy is the most that it may be.
     """
     candidates = {candidate.name: candidate for candidate in report.candidates}
     selected, reference, baseline = (candidates.get(n) for n in (report.selected, report.reference, report.baseline))
-    accuracy, serving = _metric(selected, "accuracy"), report.serving
-    least = 0.0 if settings.min_accuracy is None and accuracy is None else settings.min_accuracy
+    quality, serving = _metric(selected, primary.name), report.serving
+    bound = 0.0 if settings.min_accuracy is None and quality is None else settings.min_accuracy
     served = serving if serving is not None and not serving.error else None
     size_fraction = _ratio(_size(selected), _size(baseline))
-    kept = _ratio(accuracy, _metric(reference, "accuracy"))
+    pair = [quality, _metric(reference, primary.name)]
+    kept = _ratio(*(pair if primary.better == "higher" else reversed(pair)))
     peak = float(served.peak_memory_bytes) if served else None
     found = [
-        _check("accuracy", accuracy, least, "at_least", "share"),
-        _check("accuracy_kept", kept, settings.min_accuracy_kept, "at_least", "share"),
+        _check(primary.name, quality, bound, "at_least" if primary.better == "higher" else "at_most", primary.unit),
+        _check(f"{primary.name}_kept", kept, settings.min_accuracy_kept, "at_least", "share"),
         _check(
             "calibration_error",
             _metric(selected, "calibration_error"),

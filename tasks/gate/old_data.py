@@ -1,27 +1,30 @@
 """The new model against the champion on the rows that the champion was judged on: what it could, it still has to."""
 
-import numpy as np
-
 from configs.delivery import GateSettings
 from tasks import evidence, store
 from tasks.contracts import ChampionAnswers, Check
 from tasks.gate.decision import Claim
-from tasks.gate.quality import champion_predictions, predictions, quality_checks
+from tasks.gate.quality import if_sound, quality_checks
+from tasks.objectives.judging import Judging
 
 ON_OLD_DATA = "champion, on its own test rows"
 
 
-def old_data_checks(settings: GateSettings, champion: ChampionAnswers, seed: int) -> list[Check | Claim]:
+def old_data_checks(
+    settings: GateSettings, champion: ChampionAnswers, judging: Judging, seed: int
+) -> list[Check | Claim]:
     """Against the champion on its own test split. Where those rows cannot be had, that is a refusal if the recipe
     requires them, and else none of the checks."""
+    metrics = [judging.metrics[name] for name in settings.metrics]
     if champion.old_artifact is not None:
         folder = store.open_artifact(champion.old_artifact)
-        labels = evidence.read_labels(folder)
-        answered = predictions(evidence.read_logits(folder, "candidate"))
-        logits = evidence.read_logits(folder, "champion")
-        before = None if logits is None else champion_predictions(logits)[0]
-        return quality_checks(labels, answered, {ON_OLD_DATA: before}, settings, seed)
+        targets = evidence.read_labels(folder)
+        answered, before = (
+            None if answers is None else judging.statistics(answers, targets)
+            for answers in (evidence.read_logits(folder, name) for name in ("candidate", "champion"))
+        )
+        return quality_checks(if_sound(judging, answered), {ON_OLD_DATA: before}, metrics, settings, seed)
     if settings.old_data != "require" or not champion.old_note:
         return []
-    refused = quality_checks(np.zeros(0, np.int64), None, {ON_OLD_DATA: None}, settings, seed)
+    refused = quality_checks(None, {ON_OLD_DATA: None}, metrics, settings, seed)
     return [check.model_copy(update={"detail": champion.old_note}) for check in refused if isinstance(check, Check)]

@@ -1,10 +1,10 @@
-"""How far one classifier is from another on the same rows, and how sure that is.
+"""How far one model is from another on the same rows, in any metric, and how sure that is.
 
 Both answer the same examples, so it is the examples on which they differ that tell them apart: far fewer rows settle
 a question than if each had rows of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,8 @@ import numpy.typing as npt
 from scipy.stats import norm
 
 from tasks.gate.exact import exact_high, exact_low, exact_p
+from tasks.objectives.metric import Metric, Statistics
 
-Counts = npt.NDArray[np.float64]
-"""[draws, labels, labels]: rows are true labels, columns predicted ones."""
 DRAWS_AT_ONCE = 4_000_000  # numbers in memory at once
 POWER = 0.8
 """Chance with which the rows that are asked for settle the question."""
@@ -30,19 +29,19 @@ TAIL = 10
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of the candidate less the reference's, and how sure it is: of accuracy by an exact test, of the other
-    metrics by the bootstrap."""
+    """How much better the candidate is than the reference in a metric, and how sure that is: where the metric is a
+    share of rows by an exact test, and else by the bootstrap."""
 
     value: float
+    """`Metric.gain`: negative where the candidate is worse."""
     draws: npt.NDArray[np.float64]
-    """[resamples], sorted: the difference on each resample of the rows."""
+    """[resamples], sorted: the value on each resample of the rows."""
     rows: int
     won: int
-    """Rows that the candidate alone has right."""
+    """Rows on which the candidate alone is right, or is better."""
     lost: int
-    """Rows that the reference alone has right."""
-    exact: bool
-    """Whether the metric is accuracy, for which there is an exact test."""
+    """Rows on which the reference alone is right, or is better."""
+    metric: Metric
 
     @property
     def spread(self) -> float:
@@ -52,14 +51,14 @@ class Difference:
     def low(self, level: float) -> float:
         """Lower one-sided confidence bound."""
         bound = exact_low(self.won, self.lost, self.rows, level)
-        if self.exact:
+        if self.metric.share_of_rows:
             return bound
         return min(self._drawn(level, -1.0), bound) if self._few else self._drawn(level, -1.0)
 
     def high(self, level: float) -> float:
         """Upper one-sided confidence bound."""
         bound = exact_high(self.won, self.lost, self.rows, level)
-        if self.exact:
+        if self.metric.share_of_rows:
             return bound
         return max(self._drawn(level, 1.0), bound) if self._few else self._drawn(level, 1.0)
 
@@ -93,11 +92,12 @@ class Difference:
 
     @property
     def _few(self) -> bool:
-        """Too few disagreements for a bootstrap: of none at all it is certain."""
+        """Too few disagreements for a bootstrap: of none at all it is certain. The exact test then bounds any metric,
+        as if its margin were one of rows."""
         return self.won + self.lost < FEW
 
     def _p(self, exact: float, at: float, beyond: Callable[..., Any], side: float) -> float:
-        if self.exact:
+        if self.metric.share_of_rows:
             return exact
         count, drawn = int(beyond(self.draws, at).sum()), len(self.draws)
         tail = float(norm.sf(side * (self.value - at) / self.spread)) if self.spread else 0.0
@@ -115,7 +115,7 @@ class Difference:
 
     def _until_shown(self, rows: int, margin: float, level: float) -> int | None:
         """So many rows or, where the exact test asks for more than the normal distribution, as many as it needs."""
-        if not self.exact and not self._few:
+        if not self.metric.share_of_rows and not self._few:
             return rows
         while rows < MOST_TESTED:
             won, lost = (round(count * rows / self.rows) for count in (self.won, self.lost))
@@ -127,97 +127,66 @@ class Difference:
 
 
 def paired_difference(
-    labels: npt.NDArray[np.int64],
-    candidate: npt.NDArray[np.int64],
-    reference: npt.NDArray[np.int64],
-    metric: str,
-    *,
-    resamples: int,
-    seed: int,
+    candidate: Statistics, reference: Statistics, metric: Metric, *, resamples: int, seed: int
 ) -> Difference:
-    """Paired bootstrap: rows are drawn with replacement, each with its label and both predictions.
-
-    What a draw gives depends only on how often each combination of label and predictions occurs in it, so those counts
-    are drawn from their multinomial distribution, which is the same and takes far less.
+    """Paired bootstrap: rows are drawn with replacement, each with the statistics of both models.
 
     Args:
-        labels, candidate, reference: [rows] label ids.
-        metric: a key of `METRICS`.
+        candidate, reference: [rows, k] of the same rows.
 
     Source: Efron and Tibshirani 1993, chapter 13.
     """
-    if not len(labels):
+    if not len(candidate):
         raise ValueError("no rows to compare on")
-    measure = METRICS[metric]
-    size = 1 + int(max(labels.max(), candidate.max(), reference.max()))
-    kinds, counts = np.unique(np.stack([labels, candidate, reference]), axis=1, return_counts=True)
-
-    def difference(drawn: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """[draws] of counts [draws, kinds]."""
-        confusions = []
-        for predicted in (kinds[1], kinds[2]):
-            cells = np.zeros((len(drawn), size * size))
-            np.add.at(cells.T, kinds[0] * size + predicted, drawn.T)
-            confusions.append(cells.reshape(-1, size, size))
-        return measure(confusions[0]) - measure(confusions[1])
-
-    chance = np.random.default_rng(seed)
-    at_once = max(1, DRAWS_AT_ONCE // max(size * size, len(counts)))
-    draws = []
-    for start in range(0, resamples, at_once):
-        several = min(at_once, resamples - start)
-        draws.append(difference(chance.multinomial(len(labels), counts / counts.sum(), size=several)))
-    right, right_reference = candidate == labels, reference == labels
+    kinds = _kinds_of(candidate, reference)
+    rng = np.random.default_rng(seed)
+    draws = [metric.gain(w @ kinds.candidate, w @ kinds.reference) for w in kinds.weights(rng, resamples)]
+    everything = kinds.counts[None].astype(np.float64)
+    by_kind = metric.gain(kinds.candidate, kinds.reference)  # of one row of each kind
     return Difference(
-        value=float(difference(counts[None])[0]),
+        value=float(metric.gain(everything @ kinds.candidate, everything @ kinds.reference)[0]),
         draws=np.sort(np.concatenate(draws)),
-        rows=len(labels),
-        won=int((right & ~right_reference).sum()),
-        lost=int((right_reference & ~right).sum()),
-        exact=metric == "accuracy",
+        rows=len(candidate),
+        won=int(kinds.counts[by_kind > 0].sum()),
+        lost=int(kinds.counts[by_kind < 0].sum()),
+        metric=metric,
     )
 
 
-def accuracy(counts: Counts) -> npt.NDArray[np.float64]:
-    """Share of rows on the diagonal [draws]."""
-    share: npt.NDArray[np.float64] = np.trace(counts, axis1=1, axis2=2) / counts.sum(axis=(1, 2))
-    return share
+@dataclass(frozen=True)
+class _Kinds:
+    """Rows whose statistics are the same for both models, taken together."""
+
+    candidate: npt.NDArray[np.float64]
+    """[kinds, k]: of one row."""
+    reference: npt.NDArray[np.float64]
+    counts: npt.NDArray[np.int64]
+    """[kinds]: rows."""
+    alike: bool
+    """Whether rows were taken together at all."""
+
+    def weights(self, rng: np.random.Generator, resamples: int) -> Iterator[npt.NDArray[np.float64]]:
+        """How often each kind stands in each resample [draws, kinds], some resamples at a time."""
+        rows, kinds = int(self.counts.sum()), len(self.counts)
+        at_once = max(1, DRAWS_AT_ONCE // max(kinds, self.candidate.shape[1]))
+        for start in range(0, resamples, at_once):
+            draws = min(at_once, resamples - start)
+            if not self.alike:
+                drawn = rng.integers(0, rows, (draws, rows)) + rows * np.arange(draws)[:, None]
+                yield np.bincount(drawn.ravel(), minlength=draws * rows).reshape(draws, rows).astype(np.float64)
+            else:
+                # What a draw gives depends only on how often each kind occurs in it, so those counts are drawn from
+                # their multinomial distribution, which is the same and takes far less.
+                yield rng.multinomial(rows, self.counts / rows, size=draws).astype(np.float64)
 
 
-def precision(counts: Counts) -> npt.NDArray[np.float64]:
-    """Mean over labels of right / predicted so [draws]; 0 where a label is never predicted."""
-    return _macro(counts, _share(_right(counts), counts.sum(axis=1)))
-
-
-def recall(counts: Counts) -> npt.NDArray[np.float64]:
-    """Mean over labels of right / truly so [draws]; 0 where a label does not occur."""
-    return _macro(counts, _share(_right(counts), counts.sum(axis=2)))
-
-
-def macro_f1(counts: Counts) -> npt.NDArray[np.float64]:
-    """Mean over labels of 2 right / (truly + predicted so) [draws]."""
-    return _macro(counts, _share(2 * _right(counts), counts.sum(axis=1) + counts.sum(axis=2)))
-
-
-METRICS: dict[str, Callable[[Counts], npt.NDArray[np.float64]]] = {
-    "accuracy": accuracy,
-    "precision": precision,
-    "recall": recall,
-    "macro_f1": macro_f1,
-}
-"""The metrics of `gate.metrics`, from confusion counts, as scikit-learn defines them with macro averages."""
-
-
-def _right(counts: Counts) -> npt.NDArray[np.float64]:
-    return np.diagonal(counts, axis1=1, axis2=2)
-
-
-def _share(part: npt.NDArray[np.float64], whole: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.divide(part, whole, out=np.zeros_like(part, dtype=np.float64), where=whole > 0)
-
-
-def _macro(counts: Counts, by_label: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Mean over the labels that occur or are predicted, as scikit-learn takes it."""
-    present = (counts.sum(axis=1) + counts.sum(axis=2)) > 0
-    mean: npt.NDArray[np.float64] = (by_label * present).sum(axis=1) / present.sum(axis=1)
-    return mean
+def _kinds_of(candidate: Statistics, reference: Statistics) -> _Kinds:
+    """Distinct rows of both statistics and how many there are of each, the largest first in the order of the columns.
+    Statistics that are no whole numbers hardly ever occur twice: each row is then its own kind."""
+    width, both = candidate.shape[1], np.hstack([candidate, reference])
+    if not np.issubdtype(both.dtype, np.integer):
+        return _Kinds(*np.split(both.astype(np.float64), [width], axis=1), np.ones(len(both), np.int64), alike=False)
+    both = both[np.lexsort(both.T[::-1])[::-1]]
+    first = np.flatnonzero(np.concatenate([[True], (both[1:] != both[:-1]).any(axis=1)]))
+    counts = np.diff(np.concatenate([first, [len(both)]]))
+    return _Kinds(*np.split(both[first].astype(np.float64), [width], axis=1), counts, alike=True)

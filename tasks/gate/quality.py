@@ -1,41 +1,30 @@
 """Whether the selected model is as good as another one, by more than the luck of the draw."""
 
 import math
-from collections.abc import Callable, Mapping
-
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Callable, Mapping, Sequence
 
 from configs.delivery import GateSettings
 from tasks.contracts import Check, VerdictName
 from tasks.gate.advice import RowSource
 from tasks.gate.decision import Claim
 from tasks.gate.paired import Difference, paired_difference
+from tasks.objectives.judging import Judging
+from tasks.objectives.metric import Metric, Statistics
 
-Ids = npt.NDArray[np.int64]
 Told = Callable[[VerdictName, float], str]
 BETTER = "a better model helps: more epochs (train, distill, prune, quantize), or less taken away (prune.*_fraction)"
 
 
-def predictions(logits: npt.NDArray[np.float32] | None) -> Ids | None:
-    """Label ids [rows], the first of equals; None where nothing, or something that is no number, was answered."""
-    if logits is None or not np.isfinite(logits).all():
-        return None
-    return logits.argmax(axis=1).astype(np.int64)
-
-
-def champion_predictions(logits: npt.NDArray[np.float32]) -> tuple[Ids, int]:
-    """Label ids [rows] of the champion, and how many of its answers are no numbers. These count as wrong: they get an
-    id beyond the labels. A champion that is broken is easily bettered, and does not stand in the way of every model."""
-    broken = ~np.isfinite(logits).all(axis=1)
-    answered = np.where(broken, logits.shape[1], np.nan_to_num(logits).argmax(axis=1))
-    return answered.astype(np.int64), int(broken.sum())
+def if_sound(judging: Judging, statistics: Statistics | None) -> Statistics | None:
+    """Statistics [rows, k] of a model; None where nothing, or something that is no number, was answered. The champion's
+    are taken as they are, and such answers count as wrong: a broken one is easily bettered, and is in nobody's way."""
+    return None if statistics is None or judging.unanswered(statistics).any() else statistics
 
 
 def quality_checks(
-    labels: Ids,
-    candidate: Ids | None,
-    others: Mapping[str, Ids | None],
+    candidate: Statistics | None,
+    others: Mapping[str, Statistics | None],
+    metrics: Sequence[Metric],
     settings: GateSettings,
     seed: int,
     rows: RowSource | None = None,
@@ -43,35 +32,34 @@ def quality_checks(
     """For each metric against each other model: inside the margin below it.
 
     Args:
-        labels: [rows] label ids.
-        candidate: predictions of the selected model.
-        others: predictions by subject: `teacher`, `champion`, `teacher, typos` and the like.
+        candidate: statistics [rows, k] of the selected model.
+        others: statistics of the same rows by subject: `teacher`, `champion`, `teacher, typos` and the like.
+        metrics: those of `gate.metrics`.
         rows: where more rows could come from; None where they could not.
     """
     found: list[Check | Claim] = []
     for subject, other in others.items():
-        for metric in settings.metrics:
-            name = f"{metric}_difference"
-            difference = difference_of(labels, candidate, other, metric, settings, seed)
+        for metric in metrics:
+            difference = difference_of(candidate, other, metric, settings, seed)
             if difference is None:
-                found.append(not_answered(name, subject, -settings.margin))
+                found.append(not_answered(f"{metric.name}_difference", subject, -settings.margin, metric.margin_unit))
             else:
                 told = about_margin(difference, "gate.margin", settings.margin, rows)
-                found.append(margin_claim(name, subject, difference, settings.margin, told))
+                found.append(margin_claim(f"{metric.name}_difference", subject, difference, settings.margin, told))
     return found
 
 
-def not_compared(settings: GateSettings, subject: str, why: str) -> list[Check]:
+def not_compared(metrics: Sequence[Metric], settings: GateSettings, subject: str, why: str) -> list[Check]:
     """Checks that stay open, as there was nothing to compare with."""
     return [
-        not_answered(f"{metric}_difference", subject, -settings.margin).model_copy(
+        not_answered(f"{metric.name}_difference", subject, -settings.margin, metric.margin_unit).model_copy(
             update={"verdict": "INCONCLUSIVE", "detail": f"not compared: {why}"}
         )
-        for metric in settings.metrics
+        for metric in metrics
     ]
 
 
-def not_answered(name: str, subject: str, threshold: float) -> Check:
+def not_answered(name: str, subject: str, threshold: float, unit: str = "points") -> Check:
     """A comparison that could not be made fails: nothing passes on silence."""
     return Check(
         name=name,
@@ -79,7 +67,7 @@ def not_answered(name: str, subject: str, threshold: float) -> Check:
         verdict="REJECTED",
         value=None,
         threshold=threshold,
-        unit="points",
+        unit=unit,
         direction="above",
         detail="one of the two gave no answers, or answers that are no numbers",
     )
@@ -94,7 +82,7 @@ def margin_claim(name: str, subject: str, difference: Difference, margin: float,
             verdict="INCONCLUSIVE",
             value=difference.value,
             threshold=-margin,
-            unit="points",
+            unit=difference.metric.margin_unit,
             direction="above",
             rows=difference.rows,
         ),
@@ -122,14 +110,14 @@ def about_margin(
         if verdict != "INCONCLUSIVE":
             return disagreement(difference)
         distance, needed = difference.value + margin, difference.rows_needed(margin, level)
-        smallest = difference.smallest_margin(level)
+        smallest, asked = difference.smallest_margin(level), _as_margin(difference, margin, "g").removesuffix(" points")
         wider = math.ceil(1000 * smallest + 1e-6) / 1000
         if needed is None:
             said = "it is measured on the margin itself, or so near it that no number of rows settles it"
         elif distance > 0:
             said = (
-                f"{difference.rows:,} rows can show a margin of {100 * smallest:.2f} points at best; about {needed:,} "
-                f"would show {100 * margin:g} with 80% chance"
+                f"{difference.rows:,} rows can show a margin of {_as_margin(difference, smallest, '.2f')} at best; "
+                f"about {needed:,} would show {asked} with 80% chance"
             )
         else:
             said = (
@@ -150,13 +138,24 @@ def about_margin(
 
 def disagreement(difference: Difference) -> str:
     """On how many rows the two differ, and how."""
-    return f"alone right on {difference.won:,} rows, alone wrong on {difference.lost:,} of {difference.rows:,}"
+    return difference.metric.disagreement.format(won=difference.won, lost=difference.lost, rows=difference.rows)
 
 
 def difference_of(
-    labels: Ids, candidate: Ids | None, other: Ids | None, metric: str, settings: GateSettings, seed: int
+    candidate: Statistics | None, other: Statistics | None, metric: Metric, settings: GateSettings, seed: int
 ) -> Difference | None:
     """None where one of the two gave no answers, or there is no row."""
-    if candidate is None or other is None or not len(labels):
+    if candidate is None or other is None or not len(candidate):
         return None
-    return paired_difference(labels, candidate, other, metric, resamples=settings.resamples, seed=seed)
+    return paired_difference(candidate, other, metric, resamples=settings.resamples, seed=seed)
+
+
+def _as_margin(difference: Difference, margin: float, digits: str) -> str:
+    """`1.25 points`, or `1.25%` of the reference where margins are relative.
+
+    Args:
+        digits: how a number in points or percent is formatted.
+    """
+    unit = difference.metric.margin_unit
+    scaled = {"points": f"{100 * margin:{digits}} points", "relative": f"{100 * margin:{digits}}%"}
+    return scaled.get(unit, f"{margin:.4g} {unit}".rstrip())

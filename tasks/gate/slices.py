@@ -12,14 +12,14 @@ from tasks.gate.advice import RowSource
 from tasks.gate.decision import Claim
 from tasks.gate.paired import Difference, paired_difference
 from tasks.gate.quality import about_margin, margin_claim, not_answered
+from tasks.objectives.judging import Mask
+from tasks.objectives.metric import Metric, Statistics
 
 Ids = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 
 def slices_of(
-    labels: Ids,
-    label_names: Sequence[str],
+    by_target: Mapping[str, Mask],
     words: Ids,
     columns: Mapping[str, Sequence[str]],
     settings: GateSettings,
@@ -27,7 +27,7 @@ def slices_of(
     """Rows of each slice, by a name such as `label = negative`. They overlap: a row has a label and a length.
 
     Args:
-        labels: [rows] label ids.
+        by_target: rows of each slice that the targets make (`Judging.slices`).
         words: [rows] words of each text, both texts of a pair together.
         columns: values [rows] of each of data.slice_columns.
     """
@@ -35,7 +35,7 @@ def slices_of(
     if settings.slice_margin is None:
         return found
     if settings.slice_labels:
-        found |= {f"label = {name}": labels == place for place, name in enumerate(label_names)}
+        found |= by_target
     found |= _by_length(words, settings.slice_lengths)
     for column, values in columns.items():
         several = np.array(values, dtype=object)
@@ -45,19 +45,21 @@ def slices_of(
 
 def slice_checks(
     slices: Mapping[str, Mask],
-    labels: Ids,
-    candidate: Ids,
-    reference: Ids,
+    candidate: Statistics,
+    reference: Statistics,
+    metric: Metric,
     settings: GateSettings,
     seed: int,
     rows: RowSource | None = None,
 ) -> list[Check | Claim]:
-    """Whether the candidate's accuracy is inside the slice margin of the reference's, on each slice.
+    """Whether the candidate is inside the slice margin of the reference in a metric, on each slice.
 
     A slice of fewer than `gate.min_slice_rows` rows is told and does not decide; one without a row fails, as nothing is
     known of it.
 
     Args:
+        candidate, reference: statistics [rows, k] of the whole test split.
+        metric: the primary one.
         rows: where more rows could come from.
     """
     margin = settings.slice_margin
@@ -67,12 +69,13 @@ def slice_checks(
     for name, inside in slices.items():
         if not inside.any():
             detail = "no row of the test split belongs to it"
-            found.append(not_answered("slice", name, -margin).model_copy(update={"detail": detail, "rows": 0}))
+            check = not_answered("slice", name, -margin, metric.margin_unit)
+            found.append(check.model_copy(update={"detail": detail, "rows": 0}))
             continue
         difference = paired_difference(
-            labels[inside], candidate[inside], reference[inside], "accuracy", resamples=settings.resamples, seed=seed
+            candidate[inside], reference[inside], metric, resamples=settings.resamples, seed=seed
         )
-        told = about_margin(difference, "gate.slice_margin", margin, rows, difference.rows / len(labels))
+        told = about_margin(difference, "gate.slice_margin", margin, rows, difference.rows / len(candidate))
         claim = margin_claim("slice", name, difference, margin, told)
         few = difference.rows < settings.min_slice_rows
         found.append(_told(claim, difference, settings) if few else claim)

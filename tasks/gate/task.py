@@ -31,29 +31,33 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
         from tasks.gate.decision import Claim, verdict_of
         from tasks.gate.decision import decide as decided
         from tasks.gate.old_data import old_data_checks
-        from tasks.gate.quality import predictions, quality_checks
+        from tasks.gate.quality import if_sound, quality_checks
         from tasks.gate.slices import slice_checks, slices_of
         from tasks.model.text import read_split, word_counts
+        from tasks.objectives.judging import judging
+        from tasks.objectives.metric import Statistics
 
         folder, seed = store.open_artifact(report.artifact), workshop.seed
-        labels = evidence.read_labels(folder)
-        answered = predictions(evidence.read_logits(folder, report.selected))
-        teacher = predictions(evidence.read_logits(folder, report.reference))
-        found: list[Check | Claim] = [*demands.exact_checks(settings, report)]
-        found += quality_checks(labels, answered, {"teacher": teacher}, settings, seed, more)
-        found += champion_checks(settings, champion, labels, answered, seed, more)
-        found += old_data_checks(settings, champion, seed)
-        alone = predictions(evidence.read_logits(folder, f"{report.selected}+{evidence.ALONE}"))
-        found += quality_checks(labels, alone, {f"teacher, {evidence.ALONE}": teacher}, settings, seed, more)
-        for spoilt in recipe.evaluate.robustness:
-            pair = [
-                predictions(evidence.read_logits(folder, f"{name}+{spoilt}"))
-                for name in (report.selected, report.reference)
-            ]
-            found += quality_checks(labels, pair[0], {f"teacher, {spoilt}": pair[1]}, settings, seed, more)
+        targets, objective = evidence.read_labels(folder), judging(recipe.task)
+        metrics, primary = [objective.metrics[name] for name in settings.metrics], objective.metrics[objective.primary]
+
+        def answers_of(name: str) -> Statistics | None:
+            answers = evidence.read_logits(folder, name)
+            return None if answers is None else if_sound(objective, objective.statistics(answers, targets))
+
+        answered, teacher = answers_of(report.selected), answers_of(report.reference)
+        found: list[Check | Claim] = [*demands.exact_checks(settings, report, primary)]
+        found += quality_checks(answered, {"teacher": teacher}, metrics, settings, seed, more)
+        found += champion_checks(settings, champion, objective, targets, answered, seed, more)
+        found += old_data_checks(settings, champion, objective, seed)
+        alone = answers_of(f"{report.selected}+{evidence.ALONE}")
+        found += quality_checks(alone, {f"teacher, {evidence.ALONE}": teacher}, metrics, settings, seed, more)
+        for perturbed in recipe.evaluate.robustness:
+            pair = [answers_of(f"{name}+{perturbed}") for name in (report.selected, report.reference)]
+            found += quality_checks(pair[0], {f"teacher, {perturbed}": pair[1]}, metrics, settings, seed, more)
         if settings.beat_baseline:
-            floor = predictions(evidence.read_logits(folder, "floor"))
-            found += baseline_checks(labels, answered, teacher, floor, settings, seed, more)
+            baseline, title = answers_of("floor"), objective.baseline_title
+            found += baseline_checks(answered, teacher, baseline, primary, title, settings, seed, more)
         found += demands.speed_checks(
             settings,
             report,
@@ -70,10 +74,10 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
         found += demands.parity_checks(settings, report.handoffs)
         found.append(demands.serving_check(report))
         rows = read_split(store.open_artifact(data.artifact), "test", recipe.data.slice_columns)
-        slices = slices_of(labels, data.labels, word_counts(rows), rows.slices, settings)
+        slices = slices_of(objective.slices(targets, data.labels), word_counts(rows), rows.slices, settings)
         parts = []  # of a model without answers: the checks above refuse it already
         if answered is not None and teacher is not None:
-            parts = slice_checks(slices, labels, answered, teacher, settings, seed, more)
+            parts = slice_checks(slices, answered, teacher, primary, settings, seed, more)
         found = [*([look.check] if look.check else []), *found]
         checks = decided([*found, *parts], look.level, settings.level)
         return {
@@ -96,6 +100,7 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
             "data.slice_columns": recipe.data.slice_columns,
             "look": [look.number, look.level],
             "data.test_fraction": more.fraction,
+            "task": recipe.task,
         },
         # The evidence's digest covers every answer and every timing that the verdict is computed from.
         inputs={

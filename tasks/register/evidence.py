@@ -22,12 +22,12 @@ def evidence_tags(
     pipeline_run_id: str,
 ) -> dict[str, str]:
     """Tags of a version: plain numbers under the names that its metrics have in MLflow. Differences are of fractions:
-    -0.0033 is a third of a percentage point fewer.
+    -0.0033 is a third of a percentage point fewer. Where they are of the primary metric, its name is in theirs.
 
     Args:
         session: how it is served.
     """
-    chosen = report.candidate(report.selected)
+    chosen, primary = report.candidate(report.selected), report.primary.name
     served = {"session": session.model_dump(), "code": code_digests()}
     checks = [check.model_dump() for check in [*verdict.checks, *verdict.slices]]
     reasons = {"report": _digest(report), "checks": checks}
@@ -39,7 +39,7 @@ def evidence_tags(
         "hone.candidate": chosen.name,
         "hone.provider": chosen.provider,
         "hone.precision": model.precision,
-        "hone.accuracy": f"{chosen.metrics['accuracy']:.6g}",
+        f"hone.{primary}": f"{chosen.metrics[primary]:.6g}",
         "hone.speedup": f"{chosen.speedup:.4g}",
         "hone.size_bytes": str(chosen.size_bytes),
         "hone.model_digest": model.artifact.digest,
@@ -48,10 +48,10 @@ def evidence_tags(
         "hone.pipeline_run_id": pipeline_run_id,
     }
     for check in verdict.checks:
-        if check.name == "accuracy_difference" and check.subject == TEACHER and check.value is not None:
-            told["hone.accuracy_difference"] = f"{check.value:.6g}"
+        if check.name == f"{primary}_difference" and check.subject == TEACHER and check.value is not None:
+            told[f"hone.{primary}_difference"] = f"{check.value:.6g}"
             if check.low is not None:
-                told["hone.accuracy_difference_low"] = f"{check.low:.6g}"
+                told[f"hone.{primary}_difference_low"] = f"{check.low:.6g}"
         if check.name == "speedup" and check.low is not None:
             told["hone.speedup_low"] = f"{check.low:.4g}"
     return {name: value for name, value in told.items() if value}
@@ -66,6 +66,6 @@ def _name(check: Check) -> str:
 
 
 def _digest(report: EvaluationReport) -> str:
-    """Of what was measured, wherever it lies and whichever run measured it."""
-    measured = report.model_dump_json(exclude={"record": True, "artifact": {"uri"}})
+    """Of what was measured, wherever it lies, whichever run measured it and whatever its metrics are called."""
+    measured = report.model_dump_json(exclude={"record": True, "artifact": {"uri"}, "metrics": True})
     return f"sha256:{hashlib.sha256(measured.encode()).hexdigest()}"

@@ -96,17 +96,20 @@ def _worse(name: str, report: EvaluationReport) -> str:
     before = tracking.version_at(name, CHALLENGER)
     if before is None:
         return ""
-    now = report.candidate(report.selected)
+    now, primary = report.candidate(report.selected), report.primary
     said = []
-    for what, value, tag in (
-        ("accuracy", now.metrics.get("accuracy"), "hone.accuracy"),
-        ("speed-up", now.speedup, "hone.speedup"),
+    for what, value, tag, better in (
+        (primary.title, now.metrics.get(primary.name), f"hone.{primary.name}", primary.better),
+        ("speed-up", now.speedup, "hone.speedup", "higher"),
     ):
         try:
             old = float(before.tags.get(tag, ""))
         except ValueError:  # no number was recorded
             continue
-        if value is not None and float(f"{value:.4g}") < float(f"{old:.4g}"):
+        if value is None:
+            continue
+        gained = float(f"{value:.4g}") - float(f"{old:.4g}")
+        if gained < 0 if better == "higher" else gained > 0:
             said.append(f"{what} {value:.4g} after {old:.4g}")
     return f", although it is worse than version {before.version}, which had it: {', '.join(said)}" if said else ""
 

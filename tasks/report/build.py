@@ -81,6 +81,7 @@ def build_report(
         },
         "stages": [_plain(result.record) for result in results],
         "candidates": [_plain(candidate) for candidate in evaluation.candidates],
+        "metrics": [_plain(metric) for metric in evaluation.metrics],
         "checks": [_plain(check) for check in verdict.checks],
         "slices": [_plain(check) for check in verdict.slices],
         "handoffs": [_plain(handoff) for handoff in evaluation.handoffs],

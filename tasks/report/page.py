@@ -39,6 +39,7 @@ def render_page(report: Report, drawn: plots.Drawn | None = None) -> str:
     page = environment.get_template(TEMPLATE).render(
         report=report,
         cell=wording.headline_cell(report["candidates"]),
+        primary=wording.metrics(report)[0],
         selected=candidates[report["selected"]],
         baseline=baseline,
         reference=candidates[report["reference"]],

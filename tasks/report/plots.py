@@ -55,14 +55,15 @@ Report = dict[str, Any]
 Points = list[tuple[float, float]]
 
 
-def accuracy_against_latency(report: Report) -> str:
-    """Every candidate by its median latency (logarithmic) and test accuracy, the chain's models joined in their order,
-    with the least accuracy that the gate asks; empty where nothing was measured."""
-    cell = wording.headline_cell(report["candidates"])
+def quality_against_latency(report: Report) -> str:
+    """Every candidate by its median latency (logarithmic) and its primary metric on the test split, the chain's models
+    joined in their order, with the least that the gate asks; empty where nothing was measured."""
+    cell, metric = wording.headline_cell(report["candidates"]), wording.metrics(report)[0]
+    name, title, scale = metric["name"], metric["title"], 100 if metric["unit"] == "share" else 1
     placed = [
-        (candidate, latency, 100 * candidate["metrics"]["accuracy"])
+        (candidate, latency, scale * candidate["metrics"][name])
         for candidate in report["candidates"]
-        if (latency := wording.latency_at(candidate, cell)) and "accuracy" in candidate["metrics"]
+        if (latency := wording.latency_at(candidate, cell)) and name in candidate["metrics"]
     ]
     points = [(candidate["name"], x, y) for candidate, x, y in placed]
     chain = [(x, y) for candidate, x, y in placed if candidate["runtime"] == "onnxruntime"]
@@ -74,13 +75,13 @@ def accuracy_against_latency(report: Report) -> str:
         axes.set_xscale("log")
         if len(chain) > 1:
             axes.plot(*zip(*chain, strict=True), color=RULE, linewidth=1.2, zorder=1)
-        for name, x, y in points:
-            chosen = name == report["selected"]
+        for model, x, y in points:
+            chosen = model == report["selected"]
             axes.plot(
                 [x],
                 [y],
                 color=INK,
-                marker="D" if name == "floor" else "o",
+                marker="D" if model == "floor" else "o",
                 markersize=8 if chosen else 6,
                 markerfacecolor=CHOSEN if chosen else PAPER,
                 markeredgecolor=CHOSEN if chosen else INK,
@@ -91,13 +92,13 @@ def accuracy_against_latency(report: Report) -> str:
         _plain_log_ticks(axes, [x for _, x, _ in points])
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel(f"milliseconds for {_cell_words(cell)}, median")
-        axes.set_title("test accuracy, %")
-        asked = _least_accuracy(report)
+        axes.set_title(f"test {title}, {'%' if scale == 100 else metric['unit']}".removesuffix(", "))
+        asked = _least_asked(report, metric)
         if asked is not None:
-            axes.axhline(100 * asked, color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)), zorder=0)
+            axes.axhline(scale * asked, color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)), zorder=0)
             axes.annotate(
                 "least the gate asks",
-                (1.0, 100 * asked),
+                (1.0, scale * asked),
                 xycoords=("axes fraction", "data"),
                 xytext=(0, -3),
                 textcoords="offset points",
@@ -106,22 +107,22 @@ def accuracy_against_latency(report: Report) -> str:
                 color=MUTED,
                 fontsize=9.5,
             )
-        _label_points(figure, axes, [(wording.model(name), x, y) for name, x, y in points])
-        return as_svg(figure, "Test accuracy against latency of every model")
+        _label_points(figure, axes, [(wording.model(model), x, y) for model, x, y in points])
+        return as_svg(figure, f"Test {title} against latency of every model")
 
 
 class Drawn(NamedTuple):
     """The plots of a report that stand on its page and beside it, drawn once for both."""
 
     scatter: str
-    """Accuracy against latency; empty where there is nothing to draw."""
+    """The primary metric against latency; empty where there is nothing to draw."""
     curves: dict[str, str]
     """Learning curves, by stage."""
 
 
 def draw(report: Report) -> Drawn:
     """The plots as SVG."""
-    return Drawn(accuracy_against_latency(report), learning_curves(report))
+    return Drawn(quality_against_latency(report), learning_curves(report))
 
 
 def learning_curves(report: Report) -> dict[str, str]:
@@ -167,13 +168,15 @@ def _small_multiple(stage: str, accuracy: Points, limits: tuple[float, float], l
         return as_svg(figure, f"Learning curves of {stage}")
 
 
-def _least_accuracy(report: Report) -> float | None:
-    """The strictest accuracy that the checks ask."""
-    reference = next((c for c in report["candidates"] if c["name"] == report["reference"]), None)
-    whole = reference["metrics"].get("accuracy") if reference else None
-    asked = [check["threshold"] for check in report["checks"] if check["name"] == "accuracy"]
+def _least_asked(report: Report, metric: dict[str, str]) -> float | None:
+    """The strictest least value of a metric that the checks ask; None where lower is better."""
+    if metric["better"] == "lower":
+        return None
+    name, reference = metric["name"], next((c for c in report["candidates"] if c["name"] == report["reference"]), None)
+    whole = reference["metrics"].get(name) if reference else None
+    asked = [check["threshold"] for check in report["checks"] if check["name"] == name]
     if whole is not None:
-        asked += [check["threshold"] * whole for check in report["checks"] if check["name"] == "accuracy_kept"]
+        asked += [check["threshold"] * whole for check in report["checks"] if check["name"] == f"{name}_kept"]
     return max(asked, default=None)
 
 

@@ -1,4 +1,4 @@
-"""What a run ends with: each model's accuracy, size, latency and speed-up, and what was asked of the selected one."""
+"""What a run ends with: each model's quality, size, latency and speed-up, and what was asked of the selected one."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ COLOURS = {"ACCEPTED": "green", "REJECTED": "red", "INCONCLUSIVE": "yellow", "":
 
 def summary_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Heads and rows, all of it text, the candidates in their order."""
-    cell = wording.headline_cell(report["candidates"])
+    cell, primary = wording.headline_cell(report["candidates"]), wording.metrics(report)[0]
     at = f" {cell[0]}x{cell[1]}" if cell else ""
-    heads = ["model", "accuracy", "size", f"p50 ms{at}", "from text", "speed-up", "per core"]
+    heads = ["model", primary["title"], "size", f"p50 ms{at}", "from text", "speed-up", "per core"]
     return heads, [
         [
             wording.model(candidate["name"]),
-            wording.share(candidate["metrics"].get("accuracy")),
+            wording.quality(candidate, primary),
             wording.size(candidate["size_bytes"]),
             # What has no tokenizer is timed from the text on alone.
             wording.milliseconds(wording.latency_at(candidate, cell) if candidate["runtime"] != "sklearn" else None),

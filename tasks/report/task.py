@@ -52,7 +52,7 @@ def publish_report(
     MLflow's run of the pipeline gets the same files, the verdict as a tag, and the selected model's numbers; Prefect
     gets the table, the plots and links to MLflow as artifacts.
     """
-    examples = _examples(data, evaluation, context.recipe.report.texts)
+    examples = _examples(data, evaluation, context.recipe.report.texts, context.recipe.task)
     report = build_report(
         context, data, models, exported, evaluation, champion, verdict, registered, promotion, examples, drift
     )
@@ -142,11 +142,13 @@ def _show(report: dict[str, Any], registered: RegisteredVersion, drawn: Drawn) -
             create_link_artifact(link, link_text=text, key=f"{prefix}-{name}", description=text)
 
 
-def _examples(data: PreparedData, evaluation: EvaluationReport, how: Texts) -> dict[str, Any]:
+def _examples(data: PreparedData, evaluation: EvaluationReport, how: Texts, task_name: str) -> dict[str, Any]:
     from tasks.model.text import read_split
+    from tasks.objectives.judging import judging
 
     folder, rows = store.open_artifact(evaluation.artifact), read_split(store.open_artifact(data.artifact), "test")
     return lost_and_won(
+        judging(task_name),
         evidence.read_labels(folder),
         evidence.read_logits(folder, evaluation.selected),
         evidence.read_logits(folder, evaluation.reference),

@@ -1,4 +1,4 @@
-"""What every stage of the chain took away: accuracy, size and latency from one to the next, as SVG."""
+"""What every stage of the chain took away: quality, size and latency from one to the next, as SVG."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,18 +16,20 @@ GAP = "\N{NO-BREAK SPACE}" * 2  # SVG makes one of several plain ones
 
 
 def waterfall(report: Report) -> dict[str, str]:
-    """Accuracy, size and latency from stage to stage of the exported chain, each with its change: one plot for each, by
-    its title. Of size and latency the part that a stage took away is drawn pale behind what is left."""
+    """The primary metric (where it is a share), size and latency from stage to stage of the exported chain, each with
+    its change: one plot for each, by its title. Of size and latency the part that a stage took away is drawn pale
+    behind what is left."""
     cell = wording.headline_cell(report["candidates"])
     chain = [candidate for candidate in report["candidates"] if candidate["runtime"] == "onnxruntime"]
-    accuracies = [candidate["metrics"].get("accuracy") for candidate in chain]
+    metric = wording.metrics(report)[0]
+    shares = [candidate["metrics"].get(metric["name"]) for candidate in chain]
     sizes = [candidate["size_bytes"] or None for candidate in chain]
     times = [wording.latency_at(candidate, cell) for candidate in chain]
     names = [wording.model(candidate["name"]) for candidate in chain]
     chosen = [candidate["name"] == report["selected"] for candidate in chain]
     plots = {}
-    if any(accuracy is not None for accuracy in accuracies):
-        plots["Accuracy, %"] = _steps(names, chosen, accuracies)
+    if metric["unit"] == "share" and any(share is not None for share in shares):
+        plots[f"{metric['title'][:1].upper()}{metric['title'][1:]}, %"] = _steps(names, chosen, shares)
     if any(sizes):
         plots["Size"] = _bars("Size", names, chosen, sizes, wording.size)
     if cell and any(times):

@@ -5,6 +5,7 @@ from typing import Any
 MODELS = {"teacher-pytorch": "teacher (PyTorch)", "floor": "floor (TF-IDF)"}
 PROVIDERS = {"tensorrt": "TensorRT", "cuda": "CUDA", "cpu": "CPU"}
 RUNTIMES = {"pytorch": "PyTorch", "onnxruntime": "ONNX Runtime", "sklearn": "scikit-learn"}
+ACCURACY = {"name": "accuracy", "title": "accuracy", "better": "higher", "unit": "share"}
 METRICS = {
     "accuracy": "accuracy",
     "precision": "precision",
@@ -29,13 +30,15 @@ CHECKS = {
     "serves": "Golden requests answered",
     "looks": "Verdicts on these test rows",
 }
-SPOILT = {
+PERTURBED = {
     "alone": "of one text at a time",
     "typos": "with typos",
     "case": "with changed case",
     "punctuation": "with changed punctuation",
 }
 DIRECTIONS = {"at_least": "at least", "at_most": "at most", "above": "above"}
+LOSSES = {"points": " points below", "relative": "% worse"}
+"""How a margin is said, by the unit of the difference."""
 MARKS = {"ACCEPTED": "✓", "REJECTED": "✗", "INCONCLUSIVE": "?", "": "–"}
 MISSING = "–"
 BADLY_CALIBRATED = 0.1
@@ -50,6 +53,33 @@ Check = dict[str, Any]
 def words(name: str) -> str:
     """`vocabulary_kept` as `vocabulary kept`."""
     return name.replace("_", " ")
+
+
+def metrics(report: dict[str, Any]) -> list[dict[str, str]]:
+    """The metrics of a report as `MeasuredMetric` has them, the primary one first, then those that models have besides
+    (a calibration error). A report from before it named them has accuracy first."""
+    named = report.get("metrics") or [ACCURACY]
+    known = {metric["name"] for metric in named} | {"nonfinite_rows"}
+    besides = dict.fromkeys(name for candidate in report["candidates"] for name in candidate["metrics"])
+    return named + [
+        {"name": name, "title": METRICS.get(name, words(name)), "unit": "share" if name in METRICS else ""}
+        for name in besides
+        if name not in known
+    ]
+
+
+def main_metrics(report: dict[str, Any]) -> list[dict[str, str]]:
+    """Those of `metrics` that stand in the table of models: the primary one, and what tells most beside it."""
+    found = metrics(report)
+    return [metric for metric in found if metric is found[0] or metric["name"] in ("macro_f1", "calibration_error")]
+
+
+def quality(candidate: dict[str, Any], metric: dict[str, str]) -> str:
+    """A candidate's value of a metric: `98.63%`, `0.531 °C`."""
+    value = candidate["metrics"].get(metric["name"])
+    if metric["unit"] == "share" or value is None:
+        return share(value)
+    return f"{value:.4g} {metric['unit']}".rstrip()
 
 
 def model(name: str) -> str:
@@ -125,11 +155,14 @@ def digest(text: str) -> str:
 
 
 def measured(value: float | None, unit: str) -> str:
-    """A check's value or threshold with its unit; points have their sign."""
+    """A check's value or threshold with its unit; points have their sign, and so have parts of the reference's value,
+    in percent."""
     if value is None:
         return "not measured"
     if unit == "points":
         return f"{_signed(100 * value)} points"
+    if unit == "relative":
+        return f"{_signed(100 * value)}%"
     if unit in ("nodes", "requests", "looks"):
         return f"{value:,.0f} {unit if value != 1 else unit[:-1]}"
     known = {"share": share, "x": factor, "bytes": size}
@@ -144,14 +177,18 @@ def check_name(check: Check) -> str:
     if name.endswith("_difference"):
         metric = name.removesuffix("_difference")
         other, _, how = subject.partition(", ")
-        spoilt = f" {SPOILT.get(how, how)}," if how else ""
-        return _capital(f"{METRICS.get(metric, words(metric))}{spoilt} against the {other}'s")
+        perturbed = f" {PERTURBED.get(how, how)}," if how else ""
+        return _capital(f"{METRICS.get(metric, words(metric))}{perturbed} against the {other}'s")
     if name == "required_provider":
         return f"Nodes on {provider(subject)}, the required provider"
     if name == "slice":
         return f"Slice {subject}"
     if name == "accuracy_above_baseline" and subject:
         return f"The {subject}'s accuracy above TF-IDF's"
+    if name.endswith("_above_baseline") and name not in CHECKS:
+        metric = name.removesuffix("_above_baseline")
+        owner = f"The {subject}'s " if subject else ""
+        return _capital(f"{owner}{METRICS.get(metric, words(metric))} better than the baseline's")
     known = CHECKS.get(name, _capital(words(name)))
     return f"{known} {'at' if name == 'p95' else 'of'} {subject}" if subject else known
 
@@ -174,8 +211,8 @@ def check_demand(check: Check) -> str:
             return f"logits at most {threshold:g} apart"
         kind = "of the labels the same" if direction == "at_least" else "of the logits' spread apart"
         return f"{DIRECTIONS[direction]} {measured(threshold, unit)} {kind}"
-    if unit == "points" and direction == "above" and threshold < 0:
-        return f"no more than {-100 * threshold:.2f} points below"
+    if unit in LOSSES and direction == "above" and threshold < 0:
+        return f"no more than {-100 * threshold:.2f}{LOSSES[unit]}"
     if unit == "points" and threshold == 0:
         return "above 0 points"
     return f"{DIRECTIONS[direction]} {measured(threshold, unit)}"

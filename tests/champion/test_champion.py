@@ -9,24 +9,28 @@ import pytest
 
 from configs.recipe import parse_recipe
 from tasks import evidence, store, tracking
-from tasks.champion.answers import UNKNOWN, answer, asked_as
+from tasks.champion.answers import answer, asked_as
 from tasks.champion.task import ask_champion
 from tasks.contracts import ExportedModels, OnnxModel, PreparedData, StageRecord
 from tasks.errors import RegistryError
 from tasks.gate.champion import champion_checks
 from tasks.gate.decision import decide
 from tasks.model.text import read_split
+from tasks.objectives.judging import judging
+from tasks.objectives.text_classification.judging import UNKNOWN
+from tasks.objectives.text_classification.metrics import statistics_of
 from tasks.stage import RunContext
 
 OWN = {"max_length": 16, "lowercase": False, "strip_punctuation": False}
 ASKED = {"served": OWN, "batch_size": 8, "providers": ["cpu"], "threads": 1}
+JUDGING = judging("text-classification")
 RECORD = StageRecord(name="export", status="ran", reason="first run of this stage", seconds=1.0)
 
 
 def test_its_labels_are_matched_by_their_names(tiny_onnx_folder: Path, prepared_folder: Path) -> None:
     rows = read_split(prepared_folder, "test")
-    own = answer(tiny_onnx_folder, rows, ["bad", "good"], **ASKED)
-    other = answer(tiny_onnx_folder, rows, ["good", "new", "bad"], **ASKED)
+    own = answer(tiny_onnx_folder, rows, ["bad", "good"], JUDGING, **ASKED)
+    other = answer(tiny_onnx_folder, rows, ["good", "new", "bad"], JUDGING, **ASKED)
     assert own.shape == (60, 2)
     assert np.array_equal(other[:, [2, 0]], own)
     assert (other[:, 1] == UNKNOWN).all()
@@ -146,7 +150,9 @@ def test_a_champion_that_is_gone_or_a_registry_that_is_away_is_told_and_keeps_th
     for asked in (gone, found):
         assert (asked.missing, asked.artifact) == ("its files cannot be fetched", None)
         assert asked.record.reason == "not compared: its files cannot be fetched"
-    labels = np.arange(40) % 2
-    checks = decide(champion_checks(context(tmp_path).recipe.gate, found, labels, labels, 0), level=0.05)
+    targets = np.arange(40) % 2
+    statistics = statistics_of(targets, targets, 2)
+    settings = context(tmp_path).recipe.gate
+    checks = decide(champion_checks(settings, found, JUDGING, targets, statistics, 0), level=0.05)
     assert [(check.subject, check.verdict, check.value) for check in checks] == [("champion", "INCONCLUSIVE", None)]
     assert "set gate.compare_champion: false" in checks[0].detail

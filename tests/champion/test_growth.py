@@ -13,6 +13,7 @@ from tasks.data.clean import SCHEMA
 from tasks.data.split import split_off, with_keys
 from tasks.gate.paired import paired_difference
 from tasks.model.text import Rows, unlearned
+from tasks.objectives.text_classification.metrics import METRICS, statistics_of
 from tasks.text_key import text_key
 
 ROWS, GROWTH, TIMES = 3000, 1.1, 5
@@ -40,8 +41,8 @@ def trained(rows: Rows):
 
 
 def accepted(candidate, champion, rows: Rows) -> bool:
-    answers = [model.predict(rows.texts) for model in (candidate, champion)]
-    difference = paired_difference(rows.labels, *answers, "accuracy", resamples=500, seed=0)
+    answers = [statistics_of(rows.labels, model.predict(rows.texts), 2) for model in (candidate, champion)]
+    difference = paired_difference(*answers, METRICS["accuracy"], resamples=500, seed=0)
     return difference.low(LEVEL) > -MARGIN and difference.p_not_inferior(MARGIN) <= LEVEL
 
 

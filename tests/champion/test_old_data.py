@@ -11,9 +11,11 @@ from tasks.contracts import ChampionAnswers, Check, StageRecord
 from tasks.gate.decision import decide
 from tasks.gate.old_data import ON_OLD_DATA, old_data_checks
 from tasks.model.text import Rows, unlearned
+from tasks.objectives.judging import judging
 
 RECORD = StageRecord(name="champion", status="ran", reason="first run of this stage", seconds=1.0)
 ROWS = 200
+JUDGING = judging("text-classification")
 
 
 def rows(*texts: str, pairs: list[str] | None = None) -> Rows:
@@ -43,14 +45,15 @@ def champion(folder: Path, wrong: int) -> ChampionAnswers:
 
 @pytest.mark.parametrize(("wrong", "verdict"), [(0, "ACCEPTED"), (4, "INCONCLUSIVE"), (30, "REJECTED")])
 def test_a_model_that_is_worse_on_the_old_data_is_refused(tmp_path: Path, wrong: int, verdict: str) -> None:
-    (check,) = decide(old_data_checks(GateSettings(margin=0.03), champion(tmp_path, wrong), 0), level=0.05)
+    (check,) = decide(old_data_checks(GateSettings(margin=0.03), champion(tmp_path, wrong), JUDGING, 0), level=0.05)
     assert (check.verdict, check.value, check.rows) == (verdict, pytest.approx(-wrong / ROWS), ROWS)
     assert check.subject == ON_OLD_DATA
 
 
 def checks_without_old_data(old_data: str, note: str) -> list[Check]:
     settings = GateSettings.model_validate({"old_data": old_data})
-    return decide(old_data_checks(settings, ChampionAnswers(record=RECORD, version="1", old_note=note), 0), level=0.05)
+    found = ChampionAnswers(record=RECORD, version="1", old_note=note)
+    return decide(old_data_checks(settings, found, JUDGING, 0), level=0.05)
 
 
 def test_old_data_that_are_gone_refuse_a_model_only_where_the_recipe_requires_them() -> None:

@@ -11,9 +11,10 @@ from configs.delivery import GateSettings
 from tasks import store
 from tasks.contracts import Handoff, OnnxModel
 from tasks.evaluate.mismatch import naming_difference, reading_difference
-from tasks.evaluate.parity import Side, difference, hand_over, obtained, steps, telling_rows
+from tasks.evaluate.parity import Side, hand_over, obtained, steps, telling_rows
 from tasks.model.predict import read
 from tasks.model.text import Rows
+from tasks.objectives.judging import judging
 from tests.evaluate.exported_models import (
     FEED_IN,
     LABELS,
@@ -33,6 +34,7 @@ from tests.evaluate.exported_models import (
 )
 
 BOUNDS = GateSettings()
+JUDGING = judging("text-classification")
 Damage = Callable[[Path], None]
 
 
@@ -47,6 +49,7 @@ def held(*models: OnnxModel, notes: list[str] | None = None, **answers: np.ndarr
         chain_of(*models),
         ROWS,
         LABELS,
+        JUDGING,
         answers=answers,
         max_length=32,
         batch_size=8,
@@ -129,6 +132,7 @@ def test_answers_that_are_there_are_not_computed_again(models: dict[str, OnnxMod
         chain_of(models["teacher"]),
         ROWS,
         LABELS,
+        JUDGING,
         answers={"teacher-pytorch": ours, "teacher": theirs},
         max_length=32,
         batch_size=8,
@@ -156,27 +160,6 @@ def test_other_providers_are_held_against_the_cpu(models: dict[str, OnnxModel]) 
     assert [kind for *_, kind in steps([pytorch], sessions)] == ["exact"] * 3
     assert list(obtained(folder / "model.onnx", ["cpu", "cuda"])) == ["cpu"]
     assert list(obtained(folder / "model.onnx", ["tensorrt", "cuda", "cpu"]))[-1] == "cpu"
-
-
-def test_the_numbers_of_a_hand_off_worked_by_hand() -> None:
-    source = np.float32([[0, 2], [2, 0], [0, 2], [2, 0]])  # standard deviation 1
-    target = np.float32([[0, 2], [0, 2], [0, 2], [2, 0]])
-    truth = np.array([1, 1, 0, 0])
-    assert difference(source, target, truth) == pytest.approx(
-        {"max_abs_difference": 2.0, "rms_share": 1.0, "agreement": 0.75, "accuracy_difference": 0.25}
-    )
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_logits_that_are_no_numbers_differ_without_bound_and_agree_with_nothing(bad: float) -> None:
-    sound, truth = np.float32([[0, 1], [1, 0]]), np.array([1, 0])
-    one = np.float32([[0, 1], [bad, 0]])
-    assert difference(sound, one, truth) == {
-        "max_abs_difference": np.inf, "rms_share": np.inf, "agreement": 0.5, "accuracy_difference": -0.5,
-    }  # fmt: skip
-    both = np.full((2, 2), bad, np.float32)
-    assert difference(both, both, truth)["agreement"] == 0.0
-    assert difference(sound, np.zeros((2, 3), np.float32), truth)["max_abs_difference"] == np.inf
 
 
 def test_a_graph_that_answers_nan_is_located_too(models: dict[str, OnnxModel], tmp_path: Path) -> None:

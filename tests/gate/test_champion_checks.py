@@ -10,16 +10,20 @@ from tasks import evidence, store
 from tasks.contracts import ChampionAnswers, Check, StageRecord
 from tasks.gate.champion import champion_checks
 from tasks.gate.decision import decide
+from tasks.objectives.judging import judging
+from tasks.objectives.text_classification.metrics import statistics_of
 
 RECORD = StageRecord(name="champion", status="ran", reason="first run of this stage", seconds=1.0)
 ROWS = 400
 LABELS = np.arange(ROWS) % 2
+JUDGING = judging("text-classification")
 NOTE = "100 of 400 test rows left out, as the champion has learned from them"
 
 
 def checks(champion: ChampionAnswers, candidate: np.ndarray) -> list[Check]:
     settings = GateSettings(margin=0.05, resamples=500)
-    return decide(champion_checks(settings, champion, LABELS, candidate, 0), settings.level)
+    answered = statistics_of(LABELS, candidate, 2)
+    return decide(champion_checks(settings, champion, JUDGING, LABELS, answered, 0), settings.level)
 
 
 def test_rows_that_the_champion_learned_from_count_for_neither(tmp_path: Path) -> None:

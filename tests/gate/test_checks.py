@@ -5,8 +5,10 @@ import pytest
 from tasks.contracts import Check, Handoff, Placement
 from tasks.gate.checks import exact_checks, parity_checks, placement_checks, serving_check
 from tasks.gate.decision import verdict_of
+from tasks.objectives.text_classification.metrics import METRICS
 from tests.gate.report_fixtures import GOOD, NOTHING, SERVING, candidate, report
 
+ACCURACY = METRICS["accuracy"]
 ON_CPU = Placement(asked=["cpu"], got=["cpu"], nodes={"cpu": 40}, operators={"cpu": {"MatMul": 40}}, fallback=[])
 ALL = {
     "min_accuracy": 0.85,
@@ -20,7 +22,7 @@ ALL = {
 
 
 def test_values_are_computed_as_the_settings_say():
-    checks = exact_checks(NOTHING.model_copy(update=ALL), GOOD)
+    checks = exact_checks(NOTHING.model_copy(update=ALL), GOOD, ACCURACY)
     assert {check.name: check.value for check in checks} == pytest.approx(
         {
             "accuracy": 0.882,
@@ -49,18 +51,18 @@ def test_values_are_computed_as_the_settings_say():
 )
 def test_each_threshold_alone_accepts_and_rejects(field, passing, failing):
     for threshold, verdict in ((passing, "ACCEPTED"), (failing, "REJECTED")):
-        checks = exact_checks(NOTHING.model_copy(update={field: threshold}), GOOD)
+        checks = exact_checks(NOTHING.model_copy(update={field: threshold}), GOOD, ACCURACY)
         assert [(check.threshold, check.verdict) for check in checks] == [(threshold, verdict)]
 
 
 def test_a_threshold_that_is_null_is_no_check():
-    assert exact_checks(NOTHING, GOOD) == []
+    assert exact_checks(NOTHING, GOOD, ACCURACY) == []
 
 
 def test_what_nobody_measured_fails_however_low_the_threshold():
     lax = NOTHING.model_copy(update={**ALL, "min_accuracy": 0.0, "min_accuracy_kept": 0.0, "max_size_fraction": 9})
     bare = report(candidate("teacher", 0.9), candidate("quantized", None, 0), serving=None)
-    checks = exact_checks(lax, bare)
+    checks = exact_checks(lax, bare, ACCURACY)
     assert {check.verdict for check in checks} == {"REJECTED"}
     assert {check.value for check in checks} == {None}
 
@@ -68,13 +70,14 @@ def test_what_nobody_measured_fails_however_low_the_threshold():
 @pytest.mark.parametrize("absent", ["teacher", "quantized"])
 def test_an_absent_candidate_fails_what_it_is_needed_for(absent):
     present = [one for one in GOOD.candidates if one.name != absent]
-    checks = exact_checks(NOTHING.model_copy(update=ALL), report(*present))
+    checks = exact_checks(NOTHING.model_copy(update=ALL), report(*present), ACCURACY)
     assert any(check.value is None for check in checks)
     assert verdict_of(checks) == "REJECTED"
 
 
 def test_a_model_without_an_accuracy_is_refused_even_where_nothing_is_asked():
-    checks = exact_checks(NOTHING, report(candidate("teacher", 0.9), candidate("quantized", None)))
+    bare = report(candidate("teacher", 0.9), candidate("quantized", None))
+    checks = exact_checks(NOTHING, bare, ACCURACY)
     assert [(check.name, check.value, check.verdict) for check in checks] == [("accuracy", None, "REJECTED")]
 
 

@@ -1,4 +1,4 @@
-"""How far one classifier is from another on the same rows: against scikit-learn, and by simulation."""
+"""How far one model is from another on the same rows: against scikit-learn, and by simulation."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from tasks.gate.exact import exact_p
-from tasks.gate.paired import METRICS, paired_difference
+from tasks.gate.paired import paired_difference
+from tasks.objectives.text_classification.metrics import METRICS, statistics_of
 
 
 def split(won: int, lost: int, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -19,8 +20,14 @@ def split(won: int, lost: int, rows: int) -> tuple[np.ndarray, np.ndarray, np.nd
     return labels, candidate, reference
 
 
+def of_labels(labels, candidate, reference, metric: str, resamples: int = 10, seed: int = 0):
+    size = 1 + int(max(labels.max(), candidate.max(), reference.max()))
+    pair = (statistics_of(labels, answers, size) for answers in (candidate, reference))
+    return paired_difference(*pair, METRICS[metric], resamples=resamples, seed=seed)
+
+
 def compare(won: int, lost: int, rows: int, metric: str = "accuracy", resamples: int = 2000, seed: int = 0):
-    return paired_difference(*split(won, lost, rows), metric, resamples=resamples, seed=seed)
+    return of_labels(*split(won, lost, rows), metric, resamples, seed)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -28,7 +35,7 @@ def test_the_metrics_are_scikit_learns(metric: str) -> None:
     chance = np.random.default_rng(1)
     labels, candidate, reference = (chance.integers(0, 4, 200) for _ in range(3))
     labels[labels == 3] = 0  # a label that is predicted and never true
-    found = paired_difference(labels, candidate, reference, metric, resamples=10, seed=0)
+    found = of_labels(labels, candidate, reference, metric)
 
     def score(predicted: np.ndarray) -> float:
         macro = precision_recall_fscore_support(labels, predicted, average="macro", zero_division=0.0)
@@ -51,20 +58,20 @@ def test_the_spread_of_the_bootstrap_is_that_of_a_paired_difference() -> None:
     assert found.low(0.05) == pytest.approx(0.01 - 1.645 * by_hand, abs=3e-4)
 
 
-def test_counts_drawn_together_are_the_bootstrap_of_rows() -> None:
-    chance = np.random.default_rng(3)
+def test_rows_drawn_together_or_one_by_one_are_the_bootstrap_of_rows() -> None:
+    chance, metric = np.random.default_rng(3), METRICS["macro_f1"]
     labels, candidate, reference = (chance.integers(0, 3, 150) for _ in range(3))
-    found = paired_difference(labels, candidate, reference, "macro_f1", resamples=4000, seed=0)
+    pair = [statistics_of(labels, answers, 3) for answers in (candidate, reference)]
     by_rows = []
-    for _ in range(300):
+    for _ in range(1000):
         rows = chance.integers(0, 150, 150)
-        scores = [
-            precision_recall_fscore_support(labels[rows], predicted[rows], average="macro", zero_division=0.0)[2]
-            for predicted in (candidate, reference)
-        ]
-        by_rows.append(scores[0] - scores[1])
-    assert found.draws.mean() == pytest.approx(np.mean(by_rows), abs=0.009)
-    assert found.draws.std() == pytest.approx(np.std(by_rows), rel=0.13)  # three standard errors
+        by_rows.append(metric.of(pair[0][rows]) - metric.of(pair[1][rows]))
+    found = [paired_difference(*pair, metric, resamples=4000, seed=0)]  # whole numbers: by kind of row
+    found.append(paired_difference(*(one.astype(float) for one in pair), metric, resamples=4000, seed=0))
+    assert found[0].value == found[1].value == metric.of(pair[0]) - metric.of(pair[1])
+    for one in found:
+        assert one.draws.mean() == pytest.approx(np.mean(by_rows), abs=3 * np.std(by_rows) / np.sqrt(800))
+        assert one.draws.std() == pytest.approx(np.std(by_rows), rel=0.075)  # three standard errors
 
 
 def test_of_a_few_disagreements_another_metric_is_no_surer_than_the_exact_test() -> None:

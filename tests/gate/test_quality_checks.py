@@ -7,10 +7,18 @@ from tasks.contracts import Check
 from tasks.gate.advice import RowSource
 from tasks.gate.baseline import baseline_checks
 from tasks.gate.decision import decide
-from tasks.gate.quality import champion_predictions, predictions, quality_checks
+from tasks.gate.quality import if_sound, quality_checks
+from tasks.objectives.judging import judging
+from tasks.objectives.text_classification.metrics import METRICS, statistics_of
 from tests.gate.report_fixtures import NOTHING
 
 LABELS = np.arange(4000) % 2
+JUDGING = judging("text-classification")
+
+
+def told(answers: np.ndarray) -> np.ndarray:
+    """Statistics of label ids."""
+    return statistics_of(LABELS[: len(answers)], answers, 2)
 
 
 def wrong_on(rows: slice) -> np.ndarray:
@@ -21,8 +29,9 @@ def wrong_on(rows: slice) -> np.ndarray:
 
 def judge(candidate: np.ndarray, other: np.ndarray, rows: RowSource | None = None, **settings) -> Check:
     asked = NOTHING.model_copy(update=settings)
-    labels = LABELS[: len(candidate)]
-    return decide(quality_checks(labels, candidate, {"teacher": other}, asked, 0, rows), asked.level)[0]
+    metrics = [METRICS[name] for name in asked.metrics]
+    found = quality_checks(told(candidate), {"teacher": told(other)}, metrics, asked, 0, rows)
+    return decide(found, asked.level)[0]
 
 
 def test_quality_passes_fails_or_stays_open_by_the_bound():
@@ -63,8 +72,8 @@ def test_two_models_that_agree_on_a_few_rows_are_not_said_to_lie_on_the_margin()
 
 
 def test_every_metric_is_asked_against_every_other_model():
-    asked = NOTHING.model_copy(update={"metrics": ["accuracy", "macro_f1"]})
-    found = decide(quality_checks(LABELS, LABELS, {"teacher": LABELS, "champion": LABELS}, asked, 0), 0.05)
+    metrics, same = [METRICS["accuracy"], METRICS["macro_f1"]], told(LABELS)
+    found = decide(quality_checks(same, {"teacher": same, "champion": same}, metrics, NOTHING, 0), 0.05)
     assert [(one.name, one.subject) for one in found] == [
         ("accuracy_difference", "teacher"),
         ("macro_f1_difference", "teacher"),
@@ -75,10 +84,13 @@ def test_every_metric_is_asked_against_every_other_model():
 
 @pytest.mark.parametrize("missing", ["candidate", "other"])
 def test_answers_that_are_not_there_or_no_numbers_fail(missing):
-    nan = predictions(np.full((4000, 2), np.nan, np.float32))
-    assert nan is None
-    pair = {"candidate": LABELS, "other": LABELS, missing: nan}
-    (found,) = quality_checks(LABELS, pair["candidate"], {"teacher": pair["other"]}, NOTHING, 0)
+    logits = np.eye(2, dtype=np.float32)[LABELS]
+    assert if_sound(JUDGING, JUDGING.statistics(logits, LABELS)) is not None
+    logits[7, 1] = np.nan
+    nan = if_sound(JUDGING, JUDGING.statistics(logits, LABELS))
+    assert nan is if_sound(JUDGING, None) is None
+    pair = {"candidate": told(LABELS), "other": told(LABELS), missing: nan}
+    (found,) = quality_checks(pair["candidate"], {"teacher": pair["other"]}, [METRICS["accuracy"]], NOTHING, 0)
     assert (found.value, found.verdict) == (None, "REJECTED")
 
 
@@ -86,19 +98,18 @@ def test_answers_that_are_not_there_or_no_numbers_fail(missing):
 def test_a_champion_that_answers_what_is_no_number_is_wrong_there_and_refuses_nobody(metric):
     logits = np.eye(2, dtype=np.float32)[LABELS]
     logits[:40] = np.nan
-    before, broken = champion_predictions(logits)
-    assert broken == 40
-    assert (before == LABELS)[40:].all()
-    found = judge(wrong_on(slice(0, 20)), before, metrics=[metric])
-    assert found.verdict == "ACCEPTED"
-    assert found.value > 0
-    everywhere = champion_predictions(np.full((4000, 2), np.nan, np.float32))[0]
-    assert judge(wrong_on(slice(0, 20)), everywhere, metrics=[metric]).verdict == "ACCEPTED"
+    candidate = told(wrong_on(slice(0, 20)))
+    for answers in (logits, np.full((4000, 2), np.nan, np.float32)):
+        before = JUDGING.statistics(answers, LABELS)
+        (found,) = decide(quality_checks(candidate, {"champion": before}, [METRICS[metric]], NOTHING, 0), NOTHING.level)
+        assert found.verdict == "ACCEPTED"
+        assert found.value > 0
 
 
 def against_baseline(candidate: np.ndarray, teacher: np.ndarray, baseline: np.ndarray) -> list[Check]:
-    labels, rows = LABELS[: len(candidate)], RowSource(rows=len(candidate), total=10 * len(candidate), fraction=0.1)
-    return decide(baseline_checks(labels, candidate, teacher, baseline, NOTHING, 0, rows), NOTHING.level)
+    rows = RowSource(rows=len(candidate), total=10 * len(candidate), fraction=0.1)
+    answers = (told(ids) for ids in (candidate, teacher, baseline))
+    return decide(baseline_checks(*answers, METRICS["accuracy"], "TF-IDF", NOTHING, 0, rows), NOTHING.level)
 
 
 def test_as_good_as_the_baseline_is_not_enough():
@@ -118,7 +129,7 @@ def test_a_teacher_that_is_no_better_than_the_baseline_refuses_whatever_came_of_
     for teacher in (wrong_on(slice(0, 67))[:119], baseline):
         found = against_baseline(LABELS[:119], teacher, baseline)
         assert [(one.subject, one.verdict) for one in found] == [("", "ACCEPTED"), ("teacher", "REJECTED")]
-        assert "being as good as the teacher shows nothing" in found[1].detail
+        assert " and that of TF-IDF 54.62%, so being as good as the teacher shows nothing" in found[1].detail
         assert "gate.beat_baseline: false" in found[1].detail
 
 

@@ -6,6 +6,8 @@ from tasks.contracts import Check
 from tasks.gate.advice import RowSource
 from tasks.gate.decision import decide
 from tasks.gate.slices import slice_checks, slices_of
+from tasks.objectives.judging import judging
+from tasks.objectives.text_classification.metrics import METRICS, statistics_of
 
 SETTINGS = GateSettings(slice_margin=0.05, min_slice_rows=50, resamples=2000)
 
@@ -13,7 +15,8 @@ SETTINGS = GateSettings(slice_margin=0.05, min_slice_rows=50, resamples=2000)
 def test_labels_lengths_and_columns_are_slices_and_lengths_share_the_rows_out() -> None:
     words = np.array([1, 2, 2, 3, 4, 5, 6, 7, 8, 30])
     labels = np.arange(10) % 2
-    slices = slices_of(labels, ["no", "yes"], words, {"source": ["web"] * 4 + ["mail"] * 6}, SETTINGS)
+    by_label = judging("text-classification").slices(labels, ["no", "yes"])
+    slices = slices_of(by_label, words, {"source": ["web"] * 4 + ["mail"] * 6}, SETTINGS)
     assert {name: int(rows.sum()) for name, rows in slices.items()} == {
         "label = no": 5,
         "label = yes": 5,
@@ -29,7 +32,7 @@ def test_labels_lengths_and_columns_are_slices_and_lengths_share_the_rows_out() 
 def test_every_row_has_one_length(count: int) -> None:
     words = np.random.default_rng(0).integers(1, 12, 300)
     settings = GateSettings(slice_labels=False, slice_lengths=count)
-    slices = slices_of(np.zeros(300, int), ["a"], words, {}, settings)
+    slices = slices_of({}, words, {}, settings)
     assert (np.sum(list(slices.values()), axis=0) == 1).all()
     assert 1 <= len(slices) <= count
 
@@ -42,7 +45,8 @@ def answers(rows: int, wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def judge(slices: dict[str, np.ndarray], labels: np.ndarray, candidate: np.ndarray) -> list[Check]:
     """The slices, against a reference that is always right."""
     rows = RowSource(rows=len(labels), total=10 * len(labels), fraction=0.1)
-    return decide(slice_checks(slices, labels, candidate, labels, SETTINGS, 0, rows), SETTINGS.level)
+    pair = (statistics_of(labels, answers, 2) for answers in (candidate, labels))
+    return decide(slice_checks(slices, *pair, METRICS["accuracy"], SETTINGS, 0, rows), SETTINGS.level)
 
 
 def test_a_slice_that_is_lost_is_refused_though_the_average_is_good() -> None:

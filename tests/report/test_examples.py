@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from tasks.objectives.judging import judging
 from tasks.report.examples import LONGEST_TEXT, MOST, lost_and_won
 
 NAMES = ["no", "yes"]
@@ -17,7 +18,7 @@ def logits(*sureness):
 def parted(labels, candidate, reference, **changes):
     labels = np.array(labels)
     texts = {"texts": [f"text {row}" for row in range(len(labels))], "pairs": None, "label_names": NAMES} | changes
-    return lost_and_won(labels, candidate, reference, **texts)
+    return lost_and_won(judging("text-classification"), labels, candidate, reference, **texts)
 
 
 def test_lost_is_what_only_the_teacher_has_right_and_won_what_only_the_candidate_has():

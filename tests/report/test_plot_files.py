@@ -3,11 +3,11 @@
 from typing import Any
 from xml.etree import ElementTree
 
-from tasks.report.plots import accuracy_against_latency, learning_curves, standalone
+from tasks.report.plots import learning_curves, quality_against_latency, standalone
 
 
 def test_every_plot_that_stands_alone_is_well_formed_and_has_all_its_colours(report: dict[str, Any]) -> None:
-    plots = [accuracy_against_latency(report), *learning_curves(report).values()]
+    plots = [quality_against_latency(report), *learning_curves(report).values()]
     assert len(plots) > 1
     for plot in plots:
         text = standalone(plot)

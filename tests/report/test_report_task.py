@@ -27,6 +27,7 @@ def test_examples_are_read_from_the_evidence_and_the_test_split(results, tmp_pat
         results["data"].model_copy(update={"artifact": store.describe(data, [])}),
         results["evaluation"].model_copy(update={"artifact": store.describe(answers, [])}),
         "shown",
+        "text-classification",
     )
     assert [row["text"] for row in found["lost"]] == ["bad"]
     assert found["lost"][0]["candidate"] == "positive"
@@ -46,6 +47,7 @@ def test_a_text_of_the_data_is_nowhere_in_the_examples_unless_the_recipe_shows_i
         results["data"].model_copy(update={"artifact": store.describe(data, [])}),
         results["evaluation"].model_copy(update={"artifact": store.describe(answers, [])}),
         how,
+        "text-classification",
     )
     assert found["lost_rows"] == 1
     assert marker not in json.dumps(found)

@@ -4,6 +4,8 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from tasks.report.page import render_page
+from tasks.report.plots import draw
 from tasks.report.summary import check_lines, summary_markdown, summary_rows, summary_table
 
 
@@ -114,3 +116,15 @@ def test_markdown_without_checks_is_the_verdict_and_the_table(report):
     heading, table = summary_markdown(report).split("\n\n")
     assert heading == "## ACCEPTED: quantized"
     assert table.startswith("| model |")
+
+
+def test_a_report_of_another_task_tells_its_own_metric_in_its_unit(report):
+    report["metrics"] = [{"name": "rmse", "title": "error", "better": "lower", "unit": "°C"}]
+    for candidate in report["candidates"]:
+        candidate["metrics"] = {"rmse": 0.531}
+    heads, rows = summary_rows(report)
+    assert heads[1] == "error"
+    assert {row[1] for row in rows} == {"0.531 °C"}
+    page = render_page(report, draw(report))
+    assert "Test error" in page
+    assert "Test error against latency of every model" in page

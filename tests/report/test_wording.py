@@ -49,6 +49,7 @@ def test_durations_are_as_exact_as_anyone_needs(seconds, text):
         (-0.0042, "points", "−0.42 points"),
         (0.0612, "points", "+6.12 points"),
         (-0.00001, "points", "0.00 points"),
+        (-0.0312, "relative", "−3.12%"),
         (181_000_000, "bytes", "181 MB"),
         (0.214, "s", "0.214 s"),
         (1, "nodes", "1 node"),
@@ -78,6 +79,7 @@ def test_a_check_that_is_not_known_by_name_is_still_readable():
         ("parity", "quantized, pytorch → fake-quantised", "Parity of quantized, pytorch → fake-quantised"),
         ("parity", "", "Parity"),
         ("slice", "label = negative", "Slice label = negative"),
+        ("entity_f1_above_baseline", "teacher", "The teacher's entity f1 better than the baseline's"),
     ],
 )
 def test_a_check_is_named_with_what_it_is_about(name, subject, said):
@@ -89,6 +91,7 @@ def test_a_check_is_named_with_what_it_is_about(name, subject, said):
     [
         ("accuracy_difference", "points", "above", -0.02, "no more than 2.00 points below"),
         ("accuracy_above_baseline", "points", "above", 0.0, "above 0 points"),
+        ("rmse_difference", "relative", "above", -0.05, "no more than 5.00% worse"),
         ("serves", "share", "at_least", 1.0, "all of them"),
         ("fallback_nodes", "nodes", "at_most", 1, "at most 1 node"),
         ("parity", "", "at_most", 0.001, "logits at most 0.001 apart"),

@@ -6,37 +6,42 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from configs.delivery import EvaluateSettings
-from tasks.evaluate import floor
+from tasks.evaluate.from_text import time_baseline
 from tasks.model.text import Rows
+from tasks.objectives.text_classification import baseline
 
 TEXTS = ["a good film", "not good at all", "good, very good", "bad", "not bad", "a bad bad film", "awful !!", "fine :)"]
 LABELS = np.array([1, 0, 1, 0, 1, 0, 0, 1])
 
 
-def test_the_floor_is_scikit_learns_pipeline():
+def rows(texts, labels=None):
+    return Rows(texts, None, np.zeros(len(texts), np.int64) if labels is None else labels)
+
+
+def test_the_baseline_is_scikit_learns_pipeline():
     reference = make_pipeline(
-        TfidfVectorizer(ngram_range=(1, 2), token_pattern=floor.TERM, sublinear_tf=True),
-        LogisticRegression(C=floor.C, max_iter=1000),
+        TfidfVectorizer(ngram_range=(1, 2), token_pattern=baseline.TERM, sublinear_tf=True),
+        LogisticRegression(C=baseline.C, max_iter=1000),
     ).fit(TEXTS, LABELS)
-    fitted = floor.fit(TEXTS, LABELS, 2)
+    fitted = baseline.fit(rows(TEXTS, LABELS), 2)
     unseen = ["good", "not good", "a terrible film"]
-    assert fitted.logits(unseen) == pytest.approx(reference.predict_log_proba(unseen), abs=1e-6)
+    assert fitted.answers(rows(unseen)) == pytest.approx(reference.predict_log_proba(unseen), abs=1e-6)
 
 
-def test_the_floor_is_the_same_every_time():
-    first, second = floor.fit(TEXTS, LABELS, 2), floor.fit(TEXTS, LABELS, 2)
-    assert np.array_equal(first.logits(TEXTS), second.logits(TEXTS))
+def test_the_baseline_is_the_same_every_time():
+    first, second = baseline.fit(rows(TEXTS, LABELS), 2), baseline.fit(rows(TEXTS, LABELS), 2)
+    assert np.array_equal(first.answers(rows(TEXTS)), second.answers(rows(TEXTS)))
 
 
 def test_pairs_of_words_say_what_words_alone_cannot():
     # An exclusive or: each of the three words stands as often under either label.
     texts = ["good film", "bad film", "not good film", "not bad film"]
     labels = np.array([1, 0, 0, 1])
-    assert floor.fit(texts, labels, 2).logits(texts).argmax(axis=1).tolist() == labels.tolist()
+    assert baseline.fit(rows(texts, labels), 2).answers(rows(texts)).argmax(axis=1).tolist() == labels.tolist()
 
 
 def test_softmax_of_its_logits_are_its_probabilities_and_a_label_never_seen_has_none():
-    logits = floor.fit(TEXTS, LABELS * 2, 3).logits(TEXTS)
+    logits = baseline.fit(rows(TEXTS, LABELS * 2), 3).answers(rows(TEXTS))
     assert logits.shape == (8, 3)
     probabilities = softmax(logits.astype(np.float64), axis=1)
     assert probabilities.sum(axis=1) == pytest.approx(1.0)
@@ -44,27 +49,27 @@ def test_softmax_of_its_logits_are_its_probabilities_and_a_label_never_seen_has_
 
 
 def test_text_of_signs_alone_is_no_obstacle():
-    fitted = floor.fit(["!!!", ":)", "???", ":D"], np.array([0, 1, 0, 1]), 2)
-    assert fitted.logits(["!!!", ":)"]).argmax(axis=1).tolist() == [0, 1]
+    fitted = baseline.fit(rows(["!!!", ":)", "???", ":D"], np.array([0, 1, 0, 1])), 2)
+    assert fitted.answers(rows(["!!!", ":)"])).argmax(axis=1).tolist() == [0, 1]
 
 
 def test_parameters_and_bytes_counted_by_hand():
     # Terms: a, b, "a b", "b a"; one row of coefficients and one intercept, as there are 2 labels; 4 weights of terms.
-    fitted = floor.fit(["a b", "b a", "a b", "b a"], np.array([0, 1, 0, 1]), 2)
+    fitted = baseline.fit(rows(["a b", "b a", "a b", "b a"], np.array([0, 1, 0, 1])), 2)
     assert sorted(fitted.vectorizer.vocabulary_) == ["a", "a b", "b", "b a"]
     assert fitted.parameters == 4 + 1 + 4
     assert fitted.size_bytes == (1 + 3 + 1 + 3) + 4 + 4 * 9
 
 
 def test_a_pair_is_read_as_one_text():
-    rows = Rows(["a b", "c"], ["d", "e f"], np.array([0, 1]))
-    assert floor.one_text(rows) == ["a b d", "c e f"]
+    pairs = Rows(["a b", "c"], ["d", "e f"], np.array([0, 1]))
+    assert baseline.one_text(pairs) == ["a b d", "c e f"]
 
 
-def test_the_floor_is_timed_over_every_cell():
+def test_the_baseline_is_timed_over_every_cell():
     settings = EvaluateSettings(cells=["1x4", "3x2"], samples=5, cell_seconds=0.2)
-    fitted = floor.fit(TEXTS, LABELS, 2)
-    timing = fitted.time([["good", "bad"], ["a good film"]], settings)
+    fitted = baseline.fit(rows(TEXTS, LABELS), 2)
+    timing = time_baseline(fitted, [["good", "bad"], ["a good film"]], settings)
     assert [len(samples) for samples in timing.milliseconds] == [5, 5]
     assert min(min(samples) for samples in timing.milliseconds) > 0
     assert {"good", "film", "!"} & set(fitted.words) == {"good", "film"}

@@ -15,10 +15,10 @@ TYPOS = 0.1
 _GO = re.compile(rf"(\s*)([{UNSPACED}]{{1,4}}|[^\s{UNSPACED}]+)")
 
 
-def spoil(rows: Rows, how: Perturbation, seed: int) -> Rows:
-    """The same rows with every text spoilt, the same way on every run."""
+def perturb(rows: Rows, how: Perturbation, seed: int) -> Rows:
+    """The same rows with every text perturbed, the same way on every run."""
     chance = random.Random(f"{seed} {how}")
-    change = SPOILERS[how]
+    change = PERTURBATIONS[how]
     return Rows(
         texts=[change(text, chance) for text in rows.texts],
         pairs=None if rows.pairs is None else [change(text, chance) for text in rows.pairs],
@@ -74,7 +74,7 @@ def _mistyped(word: str, chance: random.Random) -> str:
     return chance.choice(kinds)()
 
 
-SPOILERS: dict[Perturbation, Callable[[str, random.Random], str]] = {
+PERTURBATIONS: dict[Perturbation, Callable[[str, random.Random], str]] = {
     "typos": typos,
     "case": case,
     "punctuation": punctuation,

@@ -1,0 +1,128 @@
+"""What evaluation, gate, report and the champion's comparison ask of a task, so that none of them knows one itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.objectives.metric import Metric, Statistics
+
+if TYPE_CHECKING:  # settings and rows come from the caller
+    from configs.delivery import EvaluateSettings
+    from tasks.model.text import Rows
+
+Answers = npt.NDArray[np.float32]
+"""What a model answered, rows first: logits [rows, labels] of a classifier."""
+Targets = npt.NDArray[Any]
+"""What would have been right, rows first: label ids [rows] of a classifier."""
+Mask = npt.NDArray[np.bool_]
+"""[rows]."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """How good one model's answers are."""
+
+    metrics: dict[str, float]
+    """By name; `nonfinite_rows` alone where an answer is no number."""
+    confusion: list[list[int]]
+    """Rows by true label and predicted one; empty of a task without labels."""
+
+
+@dataclass(frozen=True)
+class FormDifference:
+    """How far two forms of one model are apart on the same rows: the numbers of a hand-off."""
+
+    max_abs_difference: float
+    """Of one number of an answer."""
+    rms_share: float
+    """Root mean square difference, as a share of the answers' spread (standard deviation)."""
+    agreement: float
+    """Share of answers that come to the same."""
+    accuracy_difference: float
+    """Of the primary metric, target less source."""
+
+
+class Baseline(Protocol):
+    """What a model has to beat to be worth anything, fitted; it lives in the process that fitted it."""
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that it has learned."""
+
+    @property
+    def size_bytes(self) -> int:
+        """What a file of it could not do without."""
+
+    @property
+    def words(self) -> list[str]:
+        """That it knows, in their order: texts for timing are made of them."""
+
+    def answers(self, rows: "Rows") -> Answers:
+        """As a model would answer the rows."""
+
+
+class Judging(Protocol):
+    """One task, as far as its models are judged. It needs no torch."""
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """Those in which two models can be compared on the same rows, by name."""
+
+    @property
+    def primary(self) -> str:
+        """Name of the one that slices, the baseline and the headline are judged by."""
+
+    @property
+    def baseline_title(self) -> str:
+        """The baseline's name for people."""
+
+    def statistics(self, answers: Answers, targets: Targets) -> Statistics:
+        """Statistics [rows, k] of each row's answer. One that is no number counts as the worst there is."""
+
+    def unanswered(self, statistics: Statistics) -> Mask:
+        """Rows [rows] whose answers were no numbers."""
+
+    def score(self, answers: Answers, targets: Targets, settings: "EvaluateSettings") -> Score:
+        """All that the table of models holds of one model's quality."""
+
+    def slices(self, targets: Targets, labels: Sequence[str]) -> dict[str, Mask]:
+        """Rows [rows] of each part of the data that the targets make, by a name such as `label = negative`.
+
+        Args:
+            labels: names by id.
+        """
+
+    def compare(self, source: Answers, target: Answers, targets: Targets) -> FormDifference:
+        """The numbers of a hand-off, from both forms' answers to the same rows."""
+
+    def sureness(self, answers: Answers) -> npt.NDArray[np.float64]:
+        """How sure a model is of each of its answers [rows], 0..1."""
+
+    def examples(
+        self, targets: Targets, candidate: Answers, reference: Answers, labels: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """What the report shows of each row's answers: `label`, `reference` and `candidate` in words, and
+        `probability`, the candidate's of its own answer."""
+
+    def translate(self, answers: Answers, own: Sequence[str], labels: Sequence[str]) -> Answers:
+        """Answers of a model with labels of its own in those of this run, matched by their names.
+
+        Args:
+            own: the model's labels, by id.
+            labels: this run's, by id.
+        """
+
+    def baseline(self, train: "Rows", labels: Sequence[str]) -> Baseline:
+        """The baseline, fitted to the training rows, the same on every run."""
+
+
+def judging(task: str) -> Judging:
+    """How models of a recipe's `task` are judged."""
+    if task == "text-classification":
+        from tasks.objectives.text_classification.judging import TextClassification
+
+        return TextClassification()
+    raise ValueError(f"task = '{task}': it has no folder in tasks/objectives/ that says how its models are judged")
