@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from configs.recipe import Recipe
@@ -22,7 +22,8 @@ from tasks.model.check import LIBRARY_ERRORS, check_fit, in_one_line
 from tasks.model.checkpoint import load_pretrained
 from tasks.model.fake_quantization import attach, detach, plan_for
 from tasks.model.source import resolve_source
-from tasks.model.text import Batch, Rows, TokenizedText, make_batch, model_inputs, texts_of, tokenize
+from tasks.model.text import Batch, Rows, TokenizedText, make_batch, model_inputs, texts_of
+from tasks.objectives.learning import learning_of
 from tasks.prune.patterns import check_widths
 from tasks.rehearsal import rehearse
 
@@ -50,12 +51,12 @@ def dry_run(recipe: Recipe, rows: Rows, labels: list[str]) -> Facts:
             of pruning does not fit.
         UnsafeFileError: when loading it would take a pickle or code of the model's own.
     """
-    model, tokenizer = load_pretrained(recipe.model, labels, seed=0)
+    model, tokenizer = load_pretrained(recipe.model, labels, 0, recipe.task)
     facts = check_fit(recipe.model.source, model, tokenizer, recipe.model.max_length)
     other = None
     if _has_other_student(recipe):
         folder = resolve_source(recipe.distill.student, recipe.distill.student_revision, "distill.student")
-        other = other_student(folder, recipe.model, labels, 0)
+        other = other_student(folder, recipe.model, labels, 0, recipe.task)
     check_abilities(recipe, model.config.model_type, other and other[0].config.model_type)
     if recipe.prune.method in ("magnitude", "wanda"):
         check_widths(other[0] if other is not None else model, recipe.prune.pattern)
@@ -78,7 +79,7 @@ def one_step(source: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizer
     Raises:
         ModelError: when it cannot, or when what it answers is not finite.
     """
-    text = tokenize(tokenizer, rows, length)
+    text = learning_of(model.config).encode(tokenizer, rows, length)
     check_ids(source, model, text)
     with _step(source, "one batch of the data, forward, backward and rounded,"):
         batch = make_batch(text, np.arange(len(text)), int(tokenizer.pad_token_id), "cpu")
@@ -121,8 +122,7 @@ def check_ids(source: str, model: PreTrainedModel, text: TokenizedText) -> None:
 
 
 def _loss(model: PreTrainedModel, batch: Batch) -> Tensor:
-    logits = model(**model_inputs(batch)).logits
-    return nn.functional.cross_entropy(logits.float(), batch["labels"], reduction="sum")
+    return learning_of(model.config).loss(model(**model_inputs(batch)), batch).sum()
 
 
 def _has_other_student(recipe: Recipe) -> bool:

@@ -23,8 +23,13 @@ class Checkpoint(Contract):
     """Weights that are there after what was removed is removed."""
     nonzero_parameters: int
     """Those of them that are not exactly zero."""
-    validation_accuracy: float
+    validation_accuracy: float | None = None
+    """None where the task has no accuracy."""
     validation_loss: float
+    validation_metrics: dict[str, float] = {}
+    """What else the task measures on the validation split, by name."""
+    selected_by: str = "accuracy"
+    """The metric by which the epoch was chosen."""
     curves: list[Curve] = []
     notes: dict[str, Any] = {}
     """What the stage measured on the way, such as heads per layer or the sensitivity of each layer."""
@@ -33,9 +38,12 @@ class Checkpoint(Contract):
     row the same answer."""
 
     def headline(self) -> str:
-        """Accuracy and size in a few words, and what to be warned of."""
+        """What the epoch was chosen by and size in a few words, and what to be warned of."""
         size = f"{self.parameters / 1e6:.2f} M parameters"
-        return "; ".join([f"{self.validation_accuracy:.4f} on validation, {size}", *self.warnings])
+        scores = {"accuracy": self.validation_accuracy, **self.validation_metrics}
+        name = "" if self.selected_by == "accuracy" else f"{self.selected_by.replace('_', ' ')} "
+        score = f"{name}{scores[self.selected_by]:.4f}"
+        return "; ".join([f"{score} on validation, {size}", *self.warnings])
 
 
 class CheckpointResult(StageResult):

@@ -6,6 +6,7 @@ from pathlib import Path
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from configs.model import DistillSettings, ModelSettings
+from configs.recipe import Task
 from tasks.errors import ModelError
 from tasks.model.anatomy import encoder_layers, set_encoder_layers
 from tasks.model.checkpoint import load_model, load_pretrained, load_tokenizer, save_model
@@ -24,6 +25,7 @@ def write_student(
     labels: list[str],
     seed: int,
     other: Path | None = None,
+    task: Task = "text-classification",
 ) -> list[int]:
     """Saves the student that the settings ask for, before its first lesson.
 
@@ -31,7 +33,7 @@ def write_student(
         teacher: folder of the teacher's checkpoint.
         data: folder of the prepared data.
         labels: label names by id.
-        seed: of a new classification head (distill.student).
+        seed: of a new head (distill.student).
         other: folder of the encoder that distill.student names; None where it names none.
 
     Returns:
@@ -45,7 +47,7 @@ def write_student(
         layers = layers_kept(settings, whole.config.num_hidden_layers)
         save_model(student_from_layers(whole, layers), tokenizer, destination)
         return layers
-    student, own_tokenizer = other_student(other, model, labels, seed)
+    student, own_tokenizer = other_student(other, model, labels, seed, task)
     check_tokens(settings, tokenizer, own_tokenizer, read_split(data, "train").texts)
     save_model(student, own_tokenizer, destination)
     return spread_layers(student.config.num_hidden_layers, whole.config.num_hidden_layers)
@@ -110,15 +112,15 @@ def spread_layers(student_count: int, teacher_count: int) -> list[int]:
 
 
 def other_student(
-    folder: Path, model: ModelSettings, labels: list[str], seed: int
+    folder: Path, model: ModelSettings, labels: list[str], seed: int, task: Task = "text-classification"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """The encoder in a folder, with a new classification head.
+    """The encoder in a folder, with a new head for the task.
 
     Raises:
         ModelError: when it cannot be loaded, or does not take texts of model.max_length tokens.
     """
     source = ModelSettings(source=str(folder), max_length=model.max_length)
-    return load_pretrained(source, labels, seed)
+    return load_pretrained(source, labels, seed, task)
 
 
 def check_tokens(

@@ -29,7 +29,7 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
         from tasks.distill.student import write_student
         from tasks.model import teacher_outputs
         from tasks.model.checkpoint import count_parameters, load_model
-        from tasks.model.learner import TrainingJob, warnings_of
+        from tasks.model.learner import TrainingJob, validation_fields, warnings_of
         from tasks.model.teaching import lesson_arguments, make_learner
 
         student, data_folder = workshop.scratch / "student", store.open_artifact(data.artifact)
@@ -42,6 +42,7 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
             labels=data.labels,
             seed=workshop.seed,
             other=other,
+            task=recipe.task,
         )
         outputs = teacher_outputs.prepare(
             Path(context.storage),
@@ -53,12 +54,14 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
             seed=workshop.seed,
             owner=recipe.name,
             on_progress=workshop.advanced,
+            task=recipe.task,
         )
         job = TrainingJob(
             make_learner=make_learner,
             settings=settings,
             seed=workshop.seed,
             workdir=workshop.scratch / "training",
+            task=recipe.task,
             arguments=lesson_arguments(
                 student=student,
                 data=data_folder,
@@ -76,11 +79,10 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
                 artifact=workshop.artifact("checkpoint", [teacher.checkpoint.artifact.digest, data.artifact.digest]),
                 parameters=parameters,
                 nonzero_parameters=nonzero,
-                validation_accuracy=result.validation_accuracy,
-                validation_loss=result.validation_loss,
+                **validation_fields(recipe.task, result.validation),
                 curves=result.curves,
                 notes={"teacher_layers": layers, **({"hub_commit": commit} if commit else {})},
-                warnings=warnings_of("the student", result.only_label, data.labels, data.rows["validation"]),
+                warnings=warnings_of("the student", recipe.task, result.sums, data.labels),
             )
         }
 
@@ -90,6 +92,7 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
         DistilledModel,
         body,
         settings={
+            "task": recipe.task,
             "distill": settings.model_dump(mode="json", exclude={"student", "student_revision"}),
             "model.max_length": recipe.model.max_length,
             "compute": cluster.shaping_settings(recipe.compute),

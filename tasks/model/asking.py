@@ -13,6 +13,7 @@ import torch
 from pyarrow import parquet
 from torch import Tensor, nn
 
+from configs.recipe import Task
 from configs.section import Precision
 from tasks.device import driver_device
 from tasks.errors import ModelError, PreflightError
@@ -20,8 +21,9 @@ from tasks.model.anatomy import SUPPORTED, LayerParts, layer_parts
 from tasks.model.augment import Neighbours, augment, word_neighbours
 from tasks.model.checkpoint import load_model, load_tokenizer
 from tasks.model.optimizer import arithmetic
-from tasks.model.text import Rows, make_batch, model_inputs, read_split, sequential_batches, token_marks, tokenize
+from tasks.model.text import Rows, TokenizedText, make_batch, model_inputs, read_split, sequential_batches, token_marks
 from tasks.model.token_file import TokenFile
+from tasks.objectives.learning import learning
 
 BATCH_SIZE = 64
 Progress = Callable[[float, float, str], None]
@@ -44,20 +46,22 @@ class Question:
     """Of the copies."""
     precision: Precision
     """Arithmetic of the forward pass."""
+    task: Task = "text-classification"
+    """What it answers."""
 
 
 def ask(question: Question, wanted: list[str], into: Path, on_progress: Progress) -> dict[str, object]:
     """Writes the wanted files (see `teacher_outputs`) into a folder.
 
     Returns:
-        What the files do not say: the teacher's `mask_token`, and `heads` of its last layer (0 where its architecture
-        does not show them).
+        What the files do not say: the teacher's `mask_token`, `heads` of its last layer (0 where its architecture
+        does not show them), and whether it has an answer `by_token`.
 
     Raises:
         ModelError: when a layer is wanted that the teacher does not have.
         PreflightError: when the disk has no room for them.
     """
-    device = torch.device(driver_device())
+    device, objective = torch.device(driver_device()), learning(question.task)
     tokenizer = load_tokenizer(question.teacher)
     teacher = load_model(question.teacher)
     teacher.to(device)  # type: ignore[arg-type]  # transformers hides the signature
@@ -69,7 +73,7 @@ def ask(question: Question, wanted: list[str], into: Path, on_progress: Progress
         table = teacher.get_input_embeddings().get_parameter("weight")
         neighbours = word_neighbours(tokenizer, table, [*rows.texts, *(rows.pairs or [])])
         rows = with_copies(rows, question.copies, question.seed, tokenizer.mask_token, neighbours)
-    text = tokenize(tokenizer, rows, question.max_length)
+    text = objective.encode(tokenizer, rows, question.max_length)
     if "train.parquet" in wanted:
         _write_rows(rows, into / "train.parquet")
     if "offsets.npy" in wanted:
@@ -80,13 +84,13 @@ def ask(question: Question, wanted: list[str], into: Path, on_progress: Progress
     if last is not None and relations:
         widths["relations.npy"] = 3 * last.query.out_features
     files = _reserve(into, int(text.offsets[-1]), {name: widths[name] for name in wanted if name in widths})
-    logits = np.zeros((len(text), int(teacher.config.num_labels or 0)), np.float32)
+    answers = _Answers(into / "logits.npy" if "logits.npy" in wanted else None, text)
     done = 0
     for rows_asked in sequential_batches(text.lengths, BATCH_SIZE):
         batch = make_batch(text, rows_asked, tokenizer.pad_token_id, device)
         with torch.no_grad(), arithmetic(question.precision, device), recorded(last if relations else None) as vectors:
             answer = teacher(**model_inputs(batch), output_hidden_states=bool(layers))
-        logits[rows_asked] = answer.logits.float().cpu().numpy()
+        answers.write(rows_asked, objective.targets(answer, batch).cpu().numpy())
         for name, file in files.items():
             hidden = name in layers
             values = _half(answer.hidden_states[layers[name] + 1] if hidden else torch.cat(vectors, dim=-1))
@@ -94,11 +98,43 @@ def ask(question: Question, wanted: list[str], into: Path, on_progress: Progress
                 file.write(int(text.offsets[row]), found[: text.lengths[row]])
         done += len(rows_asked)
         on_progress(done, len(text), "asking the teacher")
-    if "logits.npy" in wanted:
-        np.save(into / "logits.npy", logits)
     for file in files.values():
         file.close()
-    return {"mask_token": tokenizer.mask_token, "heads": last.heads if last is not None else 0}
+    answers.close()
+    heads = last.heads if last is not None else 0
+    return {"mask_token": tokenizer.mask_token, "heads": heads, "by_token": answers.by_token}
+
+
+class _Answers:
+    """The file of what the task keeps of each answer; the first batch tells how wide it is."""
+
+    def __init__(self, path: Path | None, text: TokenizedText) -> None:
+        """
+        Args:
+            path: None where the file is not wanted.
+        """
+        self.by_token = False
+        self._path, self._text = path, text
+        self._file: TokenFile | None = None
+
+    def write(self, rows: npt.NDArray[np.int64], targets: npt.NDArray[np.float32]) -> None:
+        """Adds those of a batch, [rows, width] or [rows, length, width]."""
+        offsets, self.by_token = self._text.offsets, targets.ndim > 2
+        if self._path is None:
+            return
+        if self._file is None:
+            count = int(offsets[-1]) if self.by_token else len(self._text)
+            self._file = TokenFile.create(self._path, count, targets.shape[-1], np.float32)
+        for row, target in zip(rows.tolist(), targets, strict=True):
+            if self.by_token:
+                self._file.write(int(offsets[row]), target[: offsets[row + 1] - offsets[row]])
+            else:
+                self._file.write(row, target)
+
+    def close(self) -> None:
+        """Everything written is in the file."""
+        if self._file is not None:
+            self._file.close()
 
 
 def with_copies(rows: Rows, copies: int, seed: int, mask_token: str | None, neighbours: Neighbours) -> Rows:

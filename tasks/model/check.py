@@ -3,6 +3,7 @@
 import importlib.util
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
-    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
 )
 
 from tasks.errors import ModelError, UnsafeFileError
@@ -149,14 +149,20 @@ def check_tokenizer(folder: Path) -> None:
         )
 
 
-def check_kind(source: str, config: PretrainedConfig) -> None:
-    """Raises:
-    ModelError: when the model is not an encoder that transformers can put a classification head on.
+def check_kind(source: str, config: PretrainedConfig, auto_model: Any) -> None:
+    """Refuses what is not an encoder that transformers can put the task's head on.
+
+    Args:
+        auto_model: transformers' AutoModelFor... of the task.
+
+    Raises:
+        ModelError: naming the kind of model and others that can be taken.
     """
     kind = config.model_type
-    if kind not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES:
+    if type(config) not in auto_model._model_mapping:
+        head = " ".join(re.findall("[A-Z][a-z]+", auto_model.__name__.removeprefix("AutoModelFor"))).lower()
         raise ModelError(
-            f"model.source = '{source}': model type '{kind}' has no sequence classification head in transformers; take "
+            f"model.source = '{source}': model type '{kind}' has no {head} head in transformers; take "
             "an encoder such as bert, roberta, distilbert or electra"
         )
     decodes = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES

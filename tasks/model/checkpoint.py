@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from transformers import (
-    AutoModelForSequenceClassification,
     AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
@@ -26,6 +25,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICA
 from transformers.utils import logging as transformers_logging
 
 from configs.model import ModelSettings
+from configs.recipe import Task
 from tasks.errors import ModelError
 from tasks.model.anatomy import apply_shape, shape_record
 from tasks.model.check import (
@@ -40,12 +40,14 @@ from tasks.model.check import (
     takes_token_types,
 )
 from tasks.model.source import resolve_source
+from tasks.objectives.learning import Learning, learning, learning_of
 
 ATTENTION = "eager"  # pruning masks single heads and the exporter sees plain matrix products
 
 
 def load_model(folder: Path) -> PreTrainedModel:
-    """The model in a folder, in evaluation mode and fp32; removed heads and neurons are gone.
+    """The model in a folder with the head that its config names, in evaluation mode and fp32; removed heads and neurons
+    are gone.
 
     Raises:
         ModelError: when the folder holds no model, or weights that do not fit its config.
@@ -55,7 +57,7 @@ def load_model(folder: Path) -> PreTrainedModel:
     check_weights(folder)
     record = getattr(config, "hone", None)
     if record is None:
-        model, missing = _from_pretrained(folder, config)
+        model, missing = _from_pretrained(folder, config, learning_of(config))
         if missing:
             raise ModelError(
                 f"{folder}: its weights do not fit its config: {_some(missing)} are missing or of another shape"
@@ -112,9 +114,9 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folde
 
 
 def load_pretrained(
-    settings: ModelSettings, labels: list[str], seed: int
+    settings: ModelSettings, labels: list[str], seed: int, task: Task = "text-classification"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """The encoder that the settings name, with a classification head for the labels.
+    """The encoder that the settings name, with the task's head for the labels.
 
     A head that the source lacks, or that has another number of labels, is drawn with the seed; with
     `weights: random` so is everything else.
@@ -123,21 +125,21 @@ def load_pretrained(
         ModelError: when it cannot be loaded or does not fit the task.
         UnsafeFileError: when it would take a pickle or code of the model's own.
     """
+    objective = learning(task)
     folder = resolve_source(settings.source, settings.revision)
     config = check_config(folder)
-    check_kind(settings.source, config)
+    check_kind(settings.source, config, objective.auto_model)
     if settings.weights == "pretrained":
         check_weights(folder)
     tokenizer = load_tokenizer(folder)
-    config.num_labels = len(labels)
-    config.id2label = dict(enumerate(labels))
-    config.label2id = {name: place for place, name in enumerate(labels)}
+    for name, value in objective.config_labels(labels).items():
+        setattr(config, name, value)
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if settings.weights == "random":
-            model = drawn(folder, config)
+            model = drawn(folder, config, objective)
         else:
-            model, missing = _from_pretrained(folder, config)
+            model, missing = _from_pretrained(folder, config, objective)
             encoder = [
                 name for name in missing if name.startswith(f"{model.base_model_prefix}.") and "pooler" not in name
             ]
@@ -147,10 +149,11 @@ def load_pretrained(
                 )
             check_finite(folder, model)
     check_fit(settings.source, model, tokenizer, settings.max_length)
+    model.config.architectures = [type(model).__name__]  # the source's may name another head, or none
     return model.eval(), tokenizer
 
 
-def check_model(settings: ModelSettings, labels: list[str]) -> dict[str, Any]:
+def check_model(settings: ModelSettings, labels: list[str], task: Task = "text-classification") -> dict[str, Any]:
     """Loads the encoder as training would, and returns facts about it: model_type, layers, width, parameters,
     vocabulary, max_positions (None where nothing limits them), labels.
 
@@ -158,7 +161,7 @@ def check_model(settings: ModelSettings, labels: list[str]) -> dict[str, Any]:
         ModelError: when it cannot be loaded or does not fit the task.
         UnsafeFileError: when it would take a pickle or code of the model's own.
     """
-    model, tokenizer = load_pretrained(settings, labels, seed=0)
+    model, tokenizer = load_pretrained(settings, labels, 0, task)
     return check_fit(settings.source, model, tokenizer, settings.max_length)
 
 
@@ -182,27 +185,27 @@ def quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def drawn(folder: Path, config: PretrainedConfig) -> PreTrainedModel:
+def drawn(folder: Path, config: PretrainedConfig, objective: Learning | None = None) -> PreTrainedModel:
     """A model of this config in fp32, with weights drawn at random.
 
     Args:
         folder: of the config, as errors name it.
+        objective: whose head it has; None: that which the config names.
     """
+    auto_model = (objective or learning_of(config)).auto_model
     try:
         with quiet():
-            model: PreTrainedModel = AutoModelForSequenceClassification.from_config(
-                config, attn_implementation=ATTENTION
-            )
+            model: PreTrainedModel = auto_model.from_config(config, attn_implementation=ATTENTION)
     except LIBRARY_ERRORS as error:
         raise ModelError(f"{folder / 'config.json'}: no model can be built of it: {in_one_line(error)}") from error
     return model.float()
 
 
-def _from_pretrained(folder: Path, config: PretrainedConfig) -> tuple[PreTrainedModel, list[str]]:
+def _from_pretrained(folder: Path, config: PretrainedConfig, objective: Learning) -> tuple[PreTrainedModel, list[str]]:
     """The model in fp32, and the names of the weights that were not there and were drawn instead."""
     try:
         with quiet():
-            model, report = AutoModelForSequenceClassification.from_pretrained(
+            model, report = objective.auto_model.from_pretrained(
                 folder,
                 config=config,
                 attn_implementation=ATTENTION,

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from configs.recipe import Task
 from configs.section import TrainingSection
 from tasks.contracts import Curve
 from tasks.model.text import Batch, TokenizedText
+from tasks.objectives.learning import learning
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+    from transformers.utils import ModelOutput
 
 
 class Learner(Protocol):
@@ -28,7 +31,7 @@ class Learner(Protocol):
     @property
     def module(self) -> nn.Module:
         """`forward(batch: Batch) -> dict[str, Tensor]`: scalar SUMS over the batch's rows by name; the loop optimises
-        `loss` divided by the number of rows in the whole step, over all workers and micro-batches."""
+        `loss` divided by what the rows of the whole step weigh, over all workers and micro-batches."""
         ...
 
     @property
@@ -50,8 +53,8 @@ class Learner(Protocol):
         """The training rows that one epoch, counted from 1, passes over; as many in each."""
         ...
 
-    def predict(self, batch: Batch) -> Tensor:
-        """Logits [batch, labels] fp32 in evaluation mode, without gradients."""
+    def predict(self, batch: Batch) -> "ModelOutput":
+        """What the model answers, fp32 in evaluation mode, without gradients."""
         ...
 
     def before_step(self, step: int, total: int) -> None:
@@ -89,6 +92,8 @@ class TrainingJob:
     """What `make_learner` needs: plain values, and folders as paths."""
     identity: str = ""
     """What tells it from other jobs, where that was decided before its folders got other paths; see `job_digest`."""
+    task: Task = "text-classification"
+    """What the model does: loop and learner ask `objectives.learning.learning` by this name."""
 
 
 @dataclass(frozen=True)
@@ -96,26 +101,35 @@ class TrainingResult:
     """What came of a job."""
 
     best: Path
-    """Folder the learner saved at its best validation accuracy (ties: lower loss)."""
-    validation_accuracy: float
-    validation_loss: float
+    """Folder the learner saved where validation was best by the task's primary metric (ties: lower loss)."""
+    validation: dict[str, float]
+    """Metrics of the validation split there, by name, as `Learning.validation_metrics` has them."""
     curves: list[Curve]
-    only_label: int = -1
-    """The label it predicts for every validation row; -1 where it predicts several."""
+    sums: list[float] = field(default_factory=list)
+    """What these metrics are of, as `Learning.validation` sums it."""
 
 
-def warnings_of(model: str, only_label: int, labels: list[str], rows: int) -> list[str]:
-    """What to say of a model that predicts one label alone, as `Checkpoint.warnings`.
+def validation_fields(task: Task, metrics: dict[str, float]) -> dict[str, Any]:
+    """The metrics of the validation split as `Checkpoint` has them."""
+    others = {name: value for name, value in metrics.items() if name not in ("accuracy", "loss")}
+    return {
+        "validation_accuracy": metrics.get("accuracy"),
+        "validation_loss": metrics["loss"],
+        "validation_metrics": others,
+        "selected_by": learning(task).primary,
+    }
+
+
+def warnings_of(model: str, task: Task, sums: list[float], labels: list[str]) -> list[str]:
+    """What to say of a model that answers every row alike, as `Checkpoint.warnings`.
 
     Args:
         model: what it is called: "the teacher".
-        only_label: as `TrainingResult.only_label`.
+        sums: as `TrainingResult.sums`.
         labels: label names by id.
-        rows: of the validation split; of a single row nothing can be said.
     """
-    if only_label < 0 or rows < 2:
-        return []
-    return [f"{model} predicts '{labels[only_label]}' for all {rows:,} validation rows"]
+    wrong = learning(task).degenerate(sums, labels)
+    return [f"{model} {wrong}"] if wrong else []
 
 
 @dataclass(frozen=True)

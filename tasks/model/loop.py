@@ -4,6 +4,7 @@ Every worker calls `run` with the same job. All they need from each other goes t
 outlives them through the job's folder: `events.jsonl`, `resume-<step>`, `best`, and `result.json` once it is done.
 """
 
+import functools
 import hashlib
 import json
 import shutil
@@ -27,6 +28,7 @@ from tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
 from tasks.model.optimizer import arithmetic, learning_rate, make_optimizer, make_scaler
 from tasks.model.resume import point_name, read_point, unreadable, write_point
 from tasks.model.text import bucketed_batches, make_batch, sequential_batches
+from tasks.objectives.learning import learning
 from tasks.storage import MARKER
 from tasks.store import replace_folder, write_text
 
@@ -73,10 +75,9 @@ def read_result(job: TrainingJob) -> TrainingResult | None:
         return None
     return TrainingResult(
         best=job.workdir / BEST,
-        validation_accuracy=content["validation_accuracy"],
-        validation_loss=content["validation_loss"],
+        validation=content["validation"],
         curves=curves(job.workdir / EVENTS),
-        only_label=content.get("only_label", -1),
+        sums=content["sums"],
     )
 
 
@@ -96,7 +97,7 @@ def job_digest(job: TrainingJob) -> str:
     if job.identity:
         return job.identity
     maker = f"{job.make_learner.__module__}.{job.make_learner.__qualname__}"
-    content = [maker, job.settings.model_dump(mode="json"), job.seed, job.arguments]
+    content = [maker, job.task, job.settings.model_dump(mode="json"), job.seed, job.arguments]
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -108,6 +109,7 @@ class _Run:
     ) -> None:
         self.job, self.settings, self.keep = job, job.settings, keep
         self.rank, self.world_size, self.device = rank, world_size, device
+        self.objective = learning(job.task)
         problem: HoneError | None = None
         try:
             self._prepare()
@@ -123,7 +125,7 @@ class _Run:
         rows = len(self.learner.rows_of(1))
         self.total_steps = self.settings.epochs * -(-rows // self.settings.batch_size)
         self.log = EventLog(job.workdir / EVENTS) if rank == 0 else None
-        self.pending: list[tuple[int, Tensor]] = []
+        self.pending: list[tuple[int, Tensor]] = []  # what a step's rows weigh, and its losses' sums
         self.names: list[str] = []
         self.last_told = time.monotonic()
 
@@ -170,12 +172,7 @@ class _Run:
             self._train_epoch(counters.epoch)
             self._finish_epoch()
         if self.rank == 0:
-            result = {
-                "job": counters.job,
-                "validation_accuracy": counters.best_accuracy,
-                "validation_loss": counters.best_loss,
-                "only_label": counters.best_only_label,
-            }
+            result = {"job": counters.job, "validation": counters.best, "sums": counters.best_sums}
             write_text(self.job.workdir / MARKER, json.dumps(result))
             self.keep(MARKER)
 
@@ -206,13 +203,14 @@ class _Run:
         """One optimiser step on one batch, of which this worker takes every n-th row, in micro-batches.
 
         DistributedDataParallel averages over workers, so each one's sum is multiplied by their number and divided by
-        the rows of the whole batch: the gradient is that of one worker with all rows.
+        what the rows of the whole batch weigh: the gradient is that of one worker with all rows.
         """
         rate = learning_rate(self.settings, self.counters.step, self.total_steps)
         self.learner.before_step(self.counters.step, self.total_steps)
         share = rows[self.rank :: self.world_size]
         parts = [part for part in np.array_split(share, self.settings.accumulate) if len(part)]
-        scale = self.world_size / len(rows)
+        weight = self.learner.train.weight_of(rows)
+        scale = self.world_size / max(weight, 1)  # a step of no target at all has no loss to divide
         if not parts:  # the last batch has fewer rows than there are workers, and the others wait for this one
             parts, scale = [rows[:1]], 0.0
         total: Tensor | None = None
@@ -235,7 +233,7 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         self.learner.after_step()
         if total is not None:
-            self.pending.append((len(rows), total if scale else torch.zeros_like(total)))
+            self.pending.append((weight, total if scale else torch.zeros_like(total)))
 
     def _flush(self) -> None:
         """Tells the mean losses since the last time: the only moment at which the loop waits for the device."""
@@ -244,14 +242,14 @@ class _Run:
         sums = torch.stack([total for _rows, total in self.pending]).double()
         if self.world_size > 1:
             dist.all_reduce(sums)
-        by_step, rows = sums.cpu().numpy(), [rows for rows, _total in self.pending]
-        first = self.counters.step - len(rows)
+        by_step, weights = sums.cpu().numpy(), [weight for weight, _total in self.pending]
+        first = self.counters.step - len(weights)
         self.pending = []
         for place, loss in enumerate(by_step[:, self.names.index("loss")]):
             if not np.isfinite(loss):
                 step = f"{first + place + 1} of {self.total_steps}"
                 raise TrainingError(f"the loss is {loss} at step {step}: {self._way_out()}")
-        means = by_step.sum(axis=0) / sum(rows)
+        means = by_step.sum(axis=0) / max(sum(weights), 1)
         values = {
             ("train_loss" if name == "loss" else name): float(x) for name, x in zip(self.names, means, strict=True)
         }
@@ -263,7 +261,9 @@ class _Run:
         on the way is done again in the same way."""
         counters = self.counters
         counters.batches = 0
-        accuracy, loss, only_label = self._validate()
+        sums = self._validate()
+        metrics, primary = self.objective.validation_metrics(sums), self.objective.primary
+        score, loss = metrics[primary], metrics["loss"]
         if not np.isfinite(loss):
             raise TrainingError(
                 f"the validation loss is {loss} after epoch {counters.epoch} of {self.settings.epochs}: "
@@ -271,17 +271,19 @@ class _Run:
             )
         # A model that is still on its way to its sparsity would win, and is not what was asked for.
         settled = self.learner.settled(counters.step, self.total_steps)
+        best_score = counters.best.get(primary, -float("inf"))
+        best_loss = counters.best.get("loss", float("inf"))
         if settled:
-            counters.stale_epochs = 0 if accuracy > counters.best_accuracy else counters.stale_epochs + 1
-        if settled and (accuracy, -loss) > (counters.best_accuracy, -counters.best_loss):
-            counters.best_accuracy, counters.best_loss, counters.best_epoch = accuracy, loss, counters.epoch
-            counters.best_only_label = only_label
+            counters.stale_epochs = 0 if score > best_score else counters.stale_epochs + 1
+        if settled and (score, -loss) > (best_score, -best_loss):
+            counters.best, counters.best_sums, counters.best_epoch = metrics, sums, counters.epoch
             if self.rank == 0:
                 self._save_best()
         if self.rank == 0:
-            note = f"epoch {counters.epoch}/{self.settings.epochs}, validation accuracy {accuracy:.4f}"
+            said = primary.replace("_", " ")
+            note = f"epoch {counters.epoch}/{self.settings.epochs}, validation {said} {score:.4f}"
             note += "" if settled else ", not kept: it is still being changed"
-            self._tell({"validation_accuracy": accuracy, "validation_loss": loss}, note)
+            self._tell({f"validation_{name}": value for name, value in metrics.items()}, note)
         if counters.epoch:
             self._write_point()
 
@@ -299,28 +301,24 @@ class _Run:
         )
 
     @torch.no_grad()
-    def _validate(self) -> tuple[float, float, int]:
-        """Accuracy and mean cross-entropy on the validation split, in fp32, as the checkpoint will be used; and the
-        label that all rows are given, or -1."""
+    def _validate(self) -> list[float]:
+        """What the task measures on the validation split, in fp32, as the checkpoint will be used: the sums of
+        `Learning.validation` over all rows."""
         text = self.learner.validation
         self.module.eval()
-        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
-        ends = torch.full((2,), -torch.inf, dtype=torch.float64, device=self.device)  # of the labels: -lowest, highest
         size = max(EVALUATION_BATCH, self.settings.batch_size // self.world_size)
-        for rows in sequential_batches(text.lengths, size)[self.rank :: self.world_size]:
+        batches = sequential_batches(text.lengths, size)
+        sums = []
+        for rows in batches[self.rank :: self.world_size] or batches[:1]:
             batch = make_batch(text, rows, self.pad_id, self.device)
-            logits, labels = self.learner.predict(batch).double(), batch["labels"]
-            found = logits.argmax(dim=1)
-            sums[0] += nn.functional.cross_entropy(logits, labels, reduction="sum")
-            sums[1] += (found == labels).sum()
-            sums[2] += len(rows)
-            ends = torch.maximum(ends, torch.stack([-found.min(), found.max()]).double())
+            sums.append(self.objective.validation(self.learner.predict(batch), batch))
+        total = functools.reduce(torch.add, sums)
+        if self.rank >= len(batches):  # it has no rows of its own, and only learned how many sums there are
+            total = torch.zeros_like(total)
         if self.world_size > 1:
-            dist.all_reduce(sums)
-            dist.all_reduce(ends, op=dist.ReduceOp.MAX)
-        loss, correct, count = sums.tolist()
-        lowest, highest = -ends[0].item(), ends[1].item()
-        return correct / count, loss / count, int(highest) if lowest == highest else -1
+            dist.all_reduce(total)
+        found: list[float] = total.tolist()
+        return found
 
     def _save_best(self) -> None:
         beside = self.job.workdir / f"{BEST}.new"

@@ -1,4 +1,5 @@
-"""What a student is taught by: labels, softened predictions, hidden states and attention relations.
+"""What a student is taught by beside its task's own losses (see `objectives.learning`): hidden states and attention
+relations, and how the labels' loss and the teacher's are mixed.
 
 Every function returns one number per row, [batch] fp32, so that a step's loss is a plain sum over its rows, however
 they are shared out over workers and micro-batches. Inputs of any float dtype are computed on in fp32.
@@ -9,31 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def hard_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy with the labels: `-log p(label)`.
+def mix(hard: Tensor, soft: Tensor, labelled: Tensor, alpha: float) -> Tensor:
+    """alpha * hard + (1 - alpha) * soft, and `soft` alone where there is no label.
 
     Args:
-        logits: [batch, labels].
-        labels: [batch] int64; -1 where there is none, and then the loss is exactly 0.
+        labelled: which rows have one, [batch] bool.
     """
-    return F.cross_entropy(logits.float(), labels, ignore_index=-1, reduction="none")
-
-
-def soft_loss(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
-    """T^2 * KL(softmax(teacher / T) || softmax(student / T)).
-
-    The factor T^2 undoes the 1/T^2 by which softening shrinks the gradient, so that `alpha` weighs the same at every T.
-
-    Source: Hinton, Vinyals and Dean 2015, arXiv:1503.02531, section 2.
-    """
-    student = F.log_softmax(logits.float() / temperature, dim=-1)
-    teacher = F.log_softmax(teacher_logits.float() / temperature, dim=-1)
-    return temperature**2 * F.kl_div(student, teacher, log_target=True, reduction="none").sum(dim=-1)
-
-
-def mix(hard: Tensor, soft: Tensor, labels: Tensor, alpha: float) -> Tensor:
-    """alpha * hard + (1 - alpha) * soft, and `soft` alone where there is no label (-1)."""
-    weight = torch.where(labels >= 0, alpha, 0.0)
+    weight = torch.where(labelled, alpha, 0.0)
     return weight * hard + (1 - weight) * soft
 
 

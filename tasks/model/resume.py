@@ -31,14 +31,14 @@ class Counters:
     """Batches of that epoch behind it."""
     step: int = 0
     """Optimiser steps behind it."""
-    best_accuracy: float = -1.0
-    best_loss: float = float("inf")
+    best: dict[str, float] = field(default_factory=dict)
+    """Metrics of the validation split where it was best so far, by name."""
+    best_sums: list[float] = field(default_factory=list)
+    """What these are of, as `Learning.validation` sums it."""
     best_epoch: int = -1
     """0 is the model as training found it."""
-    best_only_label: int = -1
-    """The label that the best predicts for every validation row; -1 where it predicts several."""
     stale_epochs: int = 0
-    """Epochs since the accuracy last rose."""
+    """Epochs since the primary metric last rose."""
     scaler: dict[str, float] = field(default_factory=dict)
     """State of fp16's loss scaling."""
 

@@ -4,7 +4,8 @@
         train.parquet      the rows it was asked about: the training split, then its perturbed copies (label -1)
         offsets.npy        int64 [rows + 1]: row i owns tokens offsets[i] to offsets[i + 1]
         tokens.npy         uint32 [tokens]: checksum of how each token is written
-        logits.npy         fp32 [rows, labels]
+        logits.npy         fp32 [rows, labels], or [tokens, labels] where each token has an answer of its own: what the
+                           task keeps of an answer (`Learning.targets`)
         hidden-<l>.npy     fp16 [tokens, width]: output of layer l, counted from 0
         relations.npy      fp16 [tokens, 3 * width]: queries, keys and values of the last layer
         manifest.json      sha256 of each, written last
@@ -26,12 +27,13 @@ from torch import Tensor
 from transformers import AutoConfig
 
 from configs.model import DistillSettings
+from configs.recipe import Task
 from tasks import cache, disk, lease, storage, store
 from tasks.contracts import Artifact, Checkpoint
 from tasks.device import driver_device
 from tasks.model.asking import Progress, Question, ask
 from tasks.model.text import Rows, TokenizedText, read_split
-from tasks.model.token_file import TokenFile
+from tasks.model.token_file import TokenFile, Values
 
 MANIFEST = "manifest.json"
 MAKER = "tasks.model.asking"  # the code that shapes them
@@ -48,6 +50,7 @@ def prepare(
     seed: int,
     owner: str,
     on_progress: Progress,
+    task: Task = "text-classification",
 ) -> Path:
     """The folder with all outputs of the teacher that the loss needs; what is there already is not computed again.
 
@@ -67,6 +70,7 @@ def prepare(
         "driver": driver_device(),
         "max_length": max_length,
         "seed": seed,
+        "task": task,
     }
     ingredients = cache.gather(
         settings,
@@ -95,6 +99,7 @@ def prepare(
                 max_length=max_length,
                 seed=seed,
                 precision=loss.precision,
+                task=task,
             )
             facts = ask(question, missing, new, on_progress)
             for piece in missing:
@@ -139,11 +144,10 @@ class TeacherOutputs:
     def __init__(self, folder: Path) -> None:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         self._folder = folder
-        self._logits: npt.NDArray[np.float32] = np.load(folder / "logits.npy")
-        self._tokens = {
+        self._files = {
             name: TokenFile(folder / name)
             for name in manifest["digests"]
-            if name.startswith("hidden-") or name == "relations.npy"
+            if name.startswith("hidden-") or name in ("relations.npy", "logits.npy")
         }
         self.offsets: npt.NDArray[np.int64] = np.load(folder / "offsets.npy")
         """Row i owns tokens offsets[i] to offsets[i + 1]."""
@@ -151,10 +155,11 @@ class TeacherOutputs:
         """The mask as it stands in the perturbed copies."""
         self.heads: int = manifest["heads"]
         """Attention heads of the teacher's last layer."""
+        self._by_token: bool = manifest["by_token"]
 
     def close(self) -> None:
-        """Closes the files; nothing can be read afterwards but the rows and the logits."""
-        for file in self._tokens.values():
+        """Closes the files; nothing can be read afterwards but the rows."""
+        for file in self._files.values():
             file.close()
 
     def other_tokens(self, text: TokenizedText, marks: npt.NDArray[np.uint32]) -> int:
@@ -181,11 +186,15 @@ class TeacherOutputs:
 
     def width(self, piece: str) -> int:
         """Numbers per token of `hidden-<l>.npy` or `relations.npy`."""
-        return self._tokens[piece].width
+        return self._files[piece].width
 
-    def logits(self, rows: Tensor) -> Tensor:
-        """[batch, labels] fp32 for rows [batch] int64, on their device."""
-        return torch.from_numpy(self._logits[rows.cpu().numpy()]).to(rows.device)
+    def targets(self, rows: Tensor, length: int) -> Tensor:
+        """What the task keeps of the teacher's answers: [batch, labels] fp32 for rows [batch] int64, on their device,
+        or [batch, length, labels], zero at padding, where each token has an answer of its own."""
+        if self._by_token:
+            return self._ragged("logits.npy", rows, length)
+        file = self._files["logits.npy"]
+        return torch.from_numpy(np.concatenate([file.read(row, 1) for row in rows.tolist()])).to(rows.device)
 
     def hidden(self, layer: int, rows: Tensor, length: int) -> Tensor:
         """[batch, length, width] fp16, zero at padding."""
@@ -196,8 +205,8 @@ class TeacherOutputs:
         return list(self._ragged("relations.npy", rows, length).chunk(3, dim=-1))
 
     def _ragged(self, piece: str, rows: Tensor, length: int) -> Tensor:
-        file = self._tokens[piece]
-        found = np.zeros((len(rows), length, file.width), np.float16)
+        file = self._files[piece]
+        found: Values = np.zeros((len(rows), length, file.width), file.dtype)
         for place, row in enumerate(rows.tolist()):
             first, end = self.offsets[row : row + 2].tolist()
             found[place, : end - first] = file.read(first, end - first)

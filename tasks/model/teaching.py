@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers.utils import ModelOutput
 
 from configs.model import DistillSettings
 from tasks.errors import ModelError
@@ -23,7 +24,8 @@ from tasks.model.learner import TrainingJob
 from tasks.model.modifier import Modifier, Unmodified
 from tasks.model.projections import Weights, fit, new_projections, read_projections, write_projections
 from tasks.model.teacher_outputs import TeacherOutputs
-from tasks.model.text import Batch, Rows, TokenizedText, model_inputs, read_split, token_marks, tokenize
+from tasks.model.text import Batch, Rows, TokenizedText, model_inputs, read_split, token_marks
+from tasks.objectives.learning import Learning, learning
 
 
 class Lesson(nn.Module):
@@ -37,15 +39,18 @@ class Lesson(nn.Module):
         teacher_layers: list[int],
         seed: int,
         trained: Weights | None = None,
+        objective: Learning | None = None,
     ) -> None:
         """
         Args:
             seed: of projections that are new.
             trained: what `read_projections` found beside the student.
+            objective: what the student learns; None: text classification.
         """
         super().__init__()
         self.student = student
         self.teacher = teacher
+        self._objective = objective or learning("text-classification")
         self._loss = loss
         self._teacher_layers = teacher_layers
         self.projections = new_projections(student, teacher, teacher_layers if loss.hidden_weight else [], seed)
@@ -57,22 +62,27 @@ class Lesson(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Sums over the batch's rows: `loss`, and the parts it is made of, unweighted."""
-        loss, rows, mask = self._loss, batch["rows"], batch["attention_mask"]
+        loss, rows, mask, objective = self._loss, batch["rows"], batch["attention_mask"], self._objective
         last = layer_parts(self.student)[-1] if loss.relation_weight else None
         with recorded(last) as vectors:
             answer = self.student(**model_inputs(batch), output_hidden_states=bool(loss.hidden_weight))
         with torch.autocast(rows.device.type, enabled=False):
-            hard = losses.hard_loss(answer.logits, batch["labels"])
-            soft = losses.soft_loss(answer.logits, self.teacher.logits(rows), loss.temperature)
-            total = losses.mix(hard, soft, batch["labels"], loss.alpha)
+            hard = objective.loss(answer, batch)
+            targets = self.teacher.targets(rows, mask.shape[1])
+            soft = objective.distillation_loss(answer, targets, batch, loss.temperature)
+            total = losses.mix(hard, soft, objective.labelled(batch), loss.alpha)
             parts = {"hard_loss": hard, "soft_loss": soft}
             if loss.hidden_weight:
-                parts["hidden_loss"] = self._hidden(answer.hidden_states[1:], rows, mask)
+                parts["hidden_loss"] = self._weighed(self._hidden(answer.hidden_states[1:], rows, mask), batch)
                 total = total + loss.hidden_weight * parts["hidden_loss"]
             if loss.relation_weight:
-                parts["relation_loss"] = self._relations(vectors, rows, mask)
+                parts["relation_loss"] = self._weighed(self._relations(vectors, rows, mask), batch)
                 total = total + loss.relation_weight * parts["relation_loss"]
         return {"loss": total.sum(), **{name: part.detach().sum() for name, part in parts.items()}}
+
+    def _weighed(self, means: Tensor, batch: Batch) -> Tensor:
+        """Means over each row as sums, where a row's own loss is one: a weight means the same beside either."""
+        return means * batch["weights"] if "weights" in batch else means
 
     def _hidden(self, states: tuple[Tensor, ...], rows: Tensor, mask: Tensor) -> Tensor:
         """Mean over the matched layers, so that the weight means the same for a student of any depth."""
@@ -115,12 +125,12 @@ class TeachingLearner:
         start = self.texts * (1 + (epoch - 1) % copies)
         return np.concatenate([np.arange(self.texts), np.arange(start, start + self.texts)])
 
-    def predict(self, batch: Batch) -> Tensor:
-        """Logits [batch, labels] fp32 in evaluation mode, without gradients."""
+    def predict(self, batch: Batch) -> ModelOutput:
+        """What the student answers, fp32 in evaluation mode, without gradients."""
         self.module.eval()
         with torch.no_grad():
-            logits: Tensor = self.student(**model_inputs(batch)).logits
-        return logits.float()
+            output: ModelOutput = self.student(**model_inputs(batch))
+        return output
 
     def before_step(self, step: int, total: int) -> None:
         """Whatever the stage changes."""
@@ -182,11 +192,13 @@ def make_learner(job: TrainingJob, device: torch.device) -> TeachingLearner:
     """
     student = load_model(job.arguments["student"])
     tokenizer = load_tokenizer(job.arguments["student"])
+    objective = learning(job.task)
     teacher = TeacherOutputs(job.arguments["teacher_outputs"])
     loss, max_length = job.arguments["loss"], job.arguments["max_length"]
     layers = job.arguments["student_layers"]
-    train = tokenize(tokenizer, _with_own_mask(teacher.rows(), teacher.mask_token, tokenizer.mask_token), max_length)
-    validation = tokenize(tokenizer, read_split(job.arguments["data"], "validation"), max_length)
+    rows = _with_own_mask(teacher.rows(), teacher.mask_token, tokenizer.mask_token)
+    train = objective.encode(tokenizer, rows, max_length)
+    validation = objective.encode(tokenizer, read_split(job.arguments["data"], "validation"), max_length)
     if loss.hidden_weight or loss.relation_weight:
         differing = teacher.other_tokens(train, token_marks(tokenizer, train))
         if differing:
@@ -202,8 +214,8 @@ def make_learner(job: TrainingJob, device: torch.device) -> TeachingLearner:
         )
     _settle(student, loss)
     trained = read_projections(job.arguments["student"])
-    lesson = Lesson(student, teacher, loss, layers, job.seed, trained).to(device)
-    return TeachingLearner(student, tokenizer, lesson, train, validation, texts=int((train.labels >= 0).sum()))
+    lesson = Lesson(student, teacher, loss, layers, job.seed, trained, objective).to(device)
+    return TeachingLearner(student, tokenizer, lesson, train, validation, texts=int(train.labelled.sum()))
 
 
 def _settle(student: PreTrainedModel, loss: DistillSettings) -> None:

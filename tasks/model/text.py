@@ -19,9 +19,11 @@ if TYPE_CHECKING:  # a run that finds everything finished reads the test split, 
     from transformers import PreTrainedTokenizerBase
 
 Batch = dict[str, "Tensor"]
-"""`input_ids`, `attention_mask` [batch, length] int64, `token_type_ids` where the model takes them, `labels` [batch]
-int64 (-1 where only the teacher knows), `rows` [batch] int64: the rows' places in the split."""
+"""`input_ids`, `attention_mask` [batch, length] int64, `token_type_ids` where the model takes them, `labels` int64 as
+`TokenizedText.labels` has them ([batch], or [batch, length] by token, `NO_TARGET` at padding), `rows` [batch] int64:
+the rows' places in the split, `weights` [batch] int64 where rows do not weigh 1 each."""
 
+NO_TARGET = -100  # the label of a token that is asked for no answer, as torch's cross_entropy leaves it out
 SPECIAL = ("cls_token", "sep_token", "pad_token", "mask_token", "unk_token")
 MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 ROWS_AT_ONCE = 10_000  # tokenized at once: the lists of Python integers in between stay small
@@ -63,10 +65,31 @@ class TokenizedText:
     type_ids: npt.NDArray[np.int8] | None
     """[tokens], where the model takes token types."""
     labels: npt.NDArray[np.int64]
-    """[rows]; -1 where only the teacher knows."""
+    """[rows], or [tokens] with `by_token`; -1 where only the teacher knows, `NO_TARGET` at tokens that do not count."""
+    by_token: bool = False
+    """Whether each token has a label of its own."""
+    weights: npt.NDArray[np.int64] | None = None
+    """What each row counts for in a loss [rows], such as its tokens that have a target; None: 1 each."""
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.offsets) - 1
+
+    @property
+    def labelled(self) -> npt.NDArray[np.bool_]:
+        """Which rows have labels, [rows]; the others only the teacher knows."""
+        if not self.by_token or not len(self):
+            known: npt.NDArray[np.bool_] = self.labels >= 0
+            return known
+        found: npt.NDArray[np.bool_] = np.maximum.reduceat(self.labels, self.offsets[:-1]) >= 0
+        return found
+
+    def weight_of(self, rows: npt.NDArray[np.int64]) -> int:
+        """What these rows weigh together: the sum of their losses is divided by it.
+
+        Args:
+            rows: places in the split [batch].
+        """
+        return len(rows) if self.weights is None else int(self.weights[rows].sum())
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -165,11 +188,13 @@ def make_batch(text: TokenizedText, rows: npt.NDArray[np.int64], pad_id: int, de
     batch = {
         "input_ids": np.where(present, text.ids[places], pad_id),
         "attention_mask": present,
-        "labels": text.labels[rows],
+        "labels": np.where(present, text.labels[places], NO_TARGET) if text.by_token else text.labels[rows],
         "rows": rows,
     }
     if text.type_ids is not None:
         batch["token_type_ids"] = np.where(present, text.type_ids[places], 0)
+    if text.weights is not None:
+        batch["weights"] = text.weights[rows]
     return {name: torch.from_numpy(values.astype(np.int64)).to(device) for name, values in batch.items()}
 
 

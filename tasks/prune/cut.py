@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from configs.model import DistillSettings, PruneSettings
+from configs.recipe import Task
 from tasks.device import driver_device
 from tasks.model.anatomy import SUPPORTED, layer_parts
 from tasks.model.asking import Progress
@@ -20,7 +21,8 @@ from tasks.model.optimizer import arithmetic
 from tasks.model.projections import of_layers, read_projections, write_projections
 from tasks.model.teacher_outputs import TeacherOutputs
 from tasks.model.teaching import Lesson
-from tasks.model.text import Batch, make_batch, sequential_batches, tokenize
+from tasks.model.text import Batch, make_batch, sequential_batches
+from tasks.objectives.learning import learning
 from tasks.prune.masks import sparsity_of
 from tasks.prune.techniques import TECHNIQUES
 from tasks.prune.vocabulary import trim_vocabulary
@@ -39,6 +41,7 @@ def cut(
     max_length: int,
     seed: int,
     on_progress: Progress,
+    task: Task = "text-classification",
 ) -> list[int]:
     """Prunes the student in one folder and saves it in another.
 
@@ -54,14 +57,15 @@ def cut(
     Raises:
         ModelError: when the encoder's anatomy, or its tokenizer, is not of a known kind.
     """
+    objective = learning(task)
     model, tokenizer = load_model(student), load_tokenizer(student)
     model.to(driver_device())  # type: ignore[arg-type]
     teacher, projections = TeacherOutputs(outputs), read_projections(student)
     rows = teacher.rows()
     if settings.vocabulary == "seen":
         tokenizer = trim_vocabulary(model, tokenizer, rows, max_length, settings.vocabulary_extra)
-    text = tokenize(tokenizer, rows, max_length)
-    chosen = rows_to_weigh(text.labels, settings.importance_rows, seed)
+    text = objective.encode(tokenizer, rows, max_length)
+    chosen = rows_to_weigh(text.labelled, settings.importance_rows, seed)
 
     def batches() -> Iterator[Batch]:
         done = 0
@@ -72,9 +76,10 @@ def cut(
 
     def loss_of(cut_so_far: PreTrainedModel, kept: list[int]) -> Callable[[Batch], Tensor]:
         layers, trained = [student_layers[place] for place in kept], of_layers(projections, kept)
-        lesson = Lesson(cut_so_far, teacher, loss, layers, seed, trained)
+        lesson = Lesson(cut_so_far, teacher, loss, layers, seed, trained, objective)
         if not lesson.trained:
-            lesson = Lesson(cut_so_far, teacher, loss.model_copy(update={"hidden_weight": 0.0}), layers, seed)
+            without = loss.model_copy(update={"hidden_weight": 0.0})
+            lesson = Lesson(cut_so_far, teacher, without, layers, seed, objective=objective)
         lesson.to(model.device)
 
         def summed(batch: Batch) -> Tensor:
@@ -93,10 +98,13 @@ def cut(
     return [student_layers[place] for place in kept]
 
 
-def rows_to_weigh(labels: npt.NDArray[np.int64], count: int, seed: int) -> npt.NDArray[np.int64]:
-    """Places of `count` labelled rows drawn with the seed, perturbed copies left out; of fewer rows, all."""
-    labelled = np.flatnonzero(labels >= 0)
-    return np.sort(np.random.default_rng(seed).permutation(labelled)[:count])
+def rows_to_weigh(labelled: npt.NDArray[np.bool_], count: int, seed: int) -> npt.NDArray[np.int64]:
+    """Places of `count` labelled rows drawn with the seed, perturbed copies left out; of fewer rows, all.
+
+    Args:
+        labelled: which rows are, [rows].
+    """
+    return np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(labelled))[:count])
 
 
 def counted(model: PreTrainedModel) -> dict[str, Any]:

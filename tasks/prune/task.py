@@ -27,7 +27,7 @@ def prune_student(
         # Imported while the workers start; a run that finds this stage finished needs none of it.
         from tasks.model import teacher_outputs
         from tasks.model.checkpoint import count_parameters, load_model
-        from tasks.model.learner import TrainingJob, warnings_of
+        from tasks.model.learner import TrainingJob, validation_fields, warnings_of
         from tasks.model.teaching import lesson_arguments
         from tasks.prune.cut import counted, cut
         from tasks.prune.recovery import make_learner
@@ -44,6 +44,7 @@ def prune_student(
             seed=workshop.seed,
             owner=recipe.name,
             on_progress=workshop.advanced,
+            task=recipe.task,
         )
         layers = cut(
             store.open_artifact(student.checkpoint.artifact),
@@ -55,12 +56,14 @@ def prune_student(
             max_length=recipe.model.max_length,
             seed=workshop.seed,
             on_progress=workshop.advanced,
+            task=recipe.task,
         )
         job = TrainingJob(
             make_learner=make_learner,
             settings=settings,
             seed=workshop.seed,
             workdir=workshop.scratch / "training",
+            task=recipe.task,
             arguments=lesson_arguments(
                 student=workshop.scratch / "pruned",
                 data=store.open_artifact(data.artifact),
@@ -80,11 +83,10 @@ def prune_student(
                 artifact=workshop.artifact("checkpoint", made_from),
                 parameters=parameters,
                 nonzero_parameters=nonzero,
-                validation_accuracy=result.validation_accuracy,
-                validation_loss=result.validation_loss,
+                **validation_fields(recipe.task, result.validation),
                 curves=result.curves,
                 notes={"teacher_layers": layers, **counted(pruned), **notes},
-                warnings=warnings_of("the pruned student", result.only_label, data.labels, data.rows["validation"]),
+                warnings=warnings_of("the pruned student", recipe.task, result.sums, data.labels),
             )
         }
 
@@ -94,6 +96,7 @@ def prune_student(
         PrunedModel,
         body,
         settings={
+            "task": recipe.task,
             "prune": settings,
             "distill": loss.loss_settings(),
             "model.max_length": recipe.model.max_length,

@@ -1,5 +1,6 @@
-"""What a model answers on a split, rounded or not."""
+"""What a model answers on a split, rounded or not, as its task measures it."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -8,53 +9,60 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
 
 from tasks.model.text import Batch, TokenizedText, make_batch, model_inputs, sequential_batches
+from tasks.objectives.learning import Learning
 
 BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Logits on the CPU in the order of the batches, and the labels that belong to them."""
+    """A model's answers to some rows, reduced to what is compared, on the CPU."""
 
-    logits: Tensor
-    """[rows, labels] fp32."""
-    labels: Tensor
-    """[rows] int64."""
-
-    @property
-    def accuracy(self) -> float:
-        """Share of the rows whose largest logit is their label's."""
-        return float(self.right.double().mean())
-
-    @property
-    def right(self) -> Tensor:
-        """Whether each row's largest logit is its label's, [rows] bool."""
-        return self.logits.argmax(dim=1) == self.labels
-
-    @property
-    def only_label(self) -> int:
-        """The label that every row is given; -1 where they are given several."""
-        found = self.logits.argmax(dim=1).unique().tolist()
-        return int(found[0]) if len(found) == 1 else -1
-
-    @property
-    def loss(self) -> float:
-        """Mean cross-entropy."""
-        return float(torch.nn.functional.cross_entropy(self.logits.double(), self.labels))
+    sums: list[float]
+    """Of `Learning.validation` over all rows."""
+    metrics: dict[str, float]
+    """What these say, by name."""
+    score: float
+    """The task's primary metric."""
+    row_scores: Tensor
+    """How right each row is [rows], in the order of the batches."""
+    targets: list[Tensor]
+    """The answers themselves, as a teacher's are kept, batch by batch."""
+    divergence: float = 0.0
+    """From the answers of a reference, in the unit of the task's loss (nats)."""
 
 
 def answer(
-    model: PreTrainedModel, text: TokenizedText, pad_id: int, rows: npt.NDArray[np.int64] | None = None
+    model: PreTrainedModel,
+    objective: Learning,
+    text: TokenizedText,
+    pad_id: int,
+    rows: npt.NDArray[np.int64] | None = None,
+    reference: Answers | None = None,
 ) -> Answers:
-    """What a model in evaluation mode says of these rows, or of all, in fp32."""
-    logits, labels = [], []
+    """What a model in evaluation mode says of these rows, or of all, in fp32.
+
+    Args:
+        reference: another model's answers to the same rows, from which `divergence` is measured.
+    """
+    chosen = np.arange(len(text)) if rows is None else rows
+    sums, scores, targets, apart = [], [], [], 0.0
     with torch.no_grad():
-        for batch in batches(model, text, np.arange(len(text)) if rows is None else rows, pad_id):
-            logits.append(model(**model_inputs(batch)).logits.float().cpu())
-            labels.append(batch["labels"].cpu())
-    return Answers(torch.cat(logits), torch.cat(labels))
+        for place, batch in enumerate(batches(model, text, chosen, pad_id)):
+            output = _in_fp64(model(**model_inputs(batch)))
+            sums.append(objective.validation(output, batch).cpu())
+            scores.append(objective.row_scores(output, batch).cpu())
+            targets.append(objective.targets(output, batch).cpu())
+            if reference is not None:
+                theirs = reference.targets[place].to(model.device)
+                apart += float(objective.distillation_loss(output, theirs, batch, 1.0).sum())
+    total: list[float] = functools.reduce(torch.add, sums).tolist()
+    metrics = objective.validation_metrics(total)
+    divergence = apart / max(text.weight_of(chosen), 1)
+    return Answers(total, metrics, metrics[objective.primary], torch.cat(scores), targets, divergence)
 
 
 def batches(model: PreTrainedModel, text: TokenizedText, rows: npt.NDArray[np.int64], pad_id: int) -> Iterator[Batch]:
@@ -66,3 +74,11 @@ def batches(model: PreTrainedModel, text: TokenizedText, rows: npt.NDArray[np.in
 def drawn(rows: int, most: int, seed: int) -> npt.NDArray[np.int64]:
     """At most that many places of a split, drawn with the seed, in rising order: files are sorted, or alternate."""
     return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
+
+
+def _in_fp64(output: ModelOutput) -> ModelOutput:
+    """What rounding one layer changes is often less than fp32 tells in a divergence."""
+    for name, value in output.items():
+        if isinstance(value, Tensor) and value.is_floating_point():
+            output[name] = value.double()
+    return output

@@ -9,10 +9,12 @@ import torch
 from transformers import PreTrainedModel
 
 from configs.model import QuantizeSettings
+from configs.recipe import Task
 from tasks.device import driver_device
 from tasks.model.checkpoint import load_model, load_tokenizer
 from tasks.model.fake_quantization import Plan, Scheme, attach, detach, plan_for
-from tasks.model.text import TokenizedText, read_split, tokenize
+from tasks.model.text import TokenizedText, read_split
+from tasks.objectives.learning import Learning, learning
 from tasks.quantize.calibrate import calibrate
 from tasks.quantize.learner import save_quantized
 from tasks.quantize.measure import Answers, answer, drawn
@@ -28,25 +30,25 @@ class Rounded:
     """A model that was quantised as it is."""
 
     plan: Plan
-    accuracy: float
-    """On validation, with the kept layers in fp32."""
-    loss: float
-    accuracy_before: float
-    """On validation, in fp32."""
-    accuracy_all: float
-    """On validation, with every layer quantised."""
+    answers: Answers
+    """To the validation split, with the kept layers in fp32."""
+    before: Answers
+    """To it in fp32."""
+    everything: Answers
+    """To it with every layer quantised."""
     costs: list[Cost]
-    only_label: int = -1
-    """The label it predicts for every validation row; -1 where it predicts several."""
+    primary: str
+    """The metric that `Answers.score` is."""
 
     def notes(self) -> dict[str, Any]:
         """What the report says of it."""
+        measured = f"validation_{self.primary}"
         return {
-            "fp32_validation_accuracy": self.accuracy_before,
-            "ptq_validation_accuracy": self.accuracy,
-            "ptq_all_layers_validation_accuracy": self.accuracy_all,
+            f"fp32_{measured}": self.before.score,
+            f"ptq_{measured}": self.answers.score,
+            f"ptq_all_layers_{measured}": self.everything.score,
             "sensitivity": {
-                cost.layer: {"accuracy_lost": cost.accuracy, "divergence": cost.divergence, "p_value": cost.p_value}
+                cost.layer: {f"{self.primary}_lost": cost.lost, "divergence": cost.divergence, "p_value": cost.p_value}
                 for cost in self.costs
             },
         }
@@ -62,6 +64,7 @@ def quantize_post_training(
     max_length: int,
     seed: int,
     on_progress: Progress,
+    task: Task = "text-classification",
 ) -> Rounded:
     """Measures every layer, keeps in fp32 those shown to be too sensitive, and saves the rest on the integer grid.
 
@@ -74,16 +77,16 @@ def quantize_post_training(
     Raises:
         TrainingError: when what a layer reads is not finite.
     """
-    device = torch.device(driver_device())
+    device, objective = torch.device(driver_device()), learning(task)
     model, tokenizer = load_model(student), load_tokenizer(student)
     model.to(device)  # type: ignore[arg-type]  # transformers wraps it so that mypy takes the device for the model
     pad_id = int(tokenizer.pad_token_id)
     plan = plan_for(model, scheme, settings.embeddings)
     if scheme == "static":
-        train = tokenize(tokenizer, read_split(data, "train"), max_length)
+        train = objective.encode(tokenizer, read_split(data, "train"), max_length)
         sample = drawn(len(train), settings.calibration_rows, seed)
         plan = plan.scaled(calibrate(model, plan, train, sample, pad_id))
-    validation = tokenize(tokenizer, read_split(data, "validation"), max_length)
+    validation = objective.encode(tokenizer, read_split(data, "validation"), max_length)
     total, done = len(plan.linears) + len(plan.tables), 0
 
     def behind(layer: str) -> None:
@@ -92,18 +95,20 @@ def quantize_post_training(
         on_progress(done, total, f"measuring {layer}")
 
     rows = drawn(len(validation), SENSITIVITY_ROWS, seed)
-    costs = measure_costs(model, plan, text=validation, rows=rows, pad_id=pad_id, behind=behind)
-    before = answer(model, validation, pad_id)
-    everything = _answer_rounded(model, plan, validation, pad_id)
+    costs = measure_costs(model, plan, objective, text=validation, rows=rows, pad_id=pad_id, behind=behind)
+    before = answer(model, objective, validation, pad_id)
+    everything = _answer_rounded(model, plan, objective, validation, pad_id)
     kept = too_sensitive(costs, settings.sensitivity, settings.sensitivity_level, settings.max_sensitive_layers)
     plan = plan.keeping(kept)
-    after = _answer_rounded(model, plan, validation, pad_id) if plan.kept else everything
+    after = _answer_rounded(model, plan, objective, validation, pad_id) if plan.kept else everything
     save_quantized(model, tokenizer, plan, into)
-    return Rounded(plan, after.accuracy, after.loss, before.accuracy, everything.accuracy, costs, after.only_label)
+    return Rounded(plan, after, before, everything, costs, objective.primary)
 
 
-def _answer_rounded(model: PreTrainedModel, plan: Plan, text: TokenizedText, pad_id: int) -> Answers:
+def _answer_rounded(
+    model: PreTrainedModel, plan: Plan, objective: Learning, text: TokenizedText, pad_id: int
+) -> Answers:
     attach(model, plan)
-    found = answer(model, text, pad_id)
+    found = answer(model, objective, text, pad_id)
     detach(model)
     return found

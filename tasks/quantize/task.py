@@ -33,7 +33,7 @@ def quantize_student(
         # Imported while the workers start; a run that finds this stage finished needs none of it.
         from tasks.model import teacher_outputs
         from tasks.model.checkpoint import count_parameters, load_model
-        from tasks.model.learner import TrainingJob, warnings_of
+        from tasks.model.learner import TrainingJob, validation_fields, warnings_of
         from tasks.model.teaching import lesson_arguments
         from tasks.quantize.learner import make_learner
         from tasks.quantize.post_training import quantize_post_training
@@ -49,9 +49,10 @@ def quantize_student(
             max_length=recipe.model.max_length,
             seed=workshop.seed,
             on_progress=workshop.advanced,
+            task=recipe.task,
         )
-        best, accuracy, mean_loss, curves = workshop.scratch / "rounded", rounded.accuracy, rounded.loss, []
-        only_label = rounded.only_label
+        best, curves = workshop.scratch / "rounded", []
+        measured, sums = rounded.answers.metrics, rounded.answers.sums
         if trains:
             outputs = teacher_outputs.prepare(
                 Path(context.storage),
@@ -63,12 +64,14 @@ def quantize_student(
                 seed=workshop.seed,
                 owner=recipe.name,
                 on_progress=workshop.advanced,
+                task=recipe.task,
             )
             job = TrainingJob(
                 make_learner=make_learner,
                 settings=settings,
                 seed=workshop.seed,
                 workdir=workshop.scratch / "training",
+                task=recipe.task,
                 arguments={
                     **lesson_arguments(
                         student=start,
@@ -82,8 +85,8 @@ def quantize_student(
                 },
             )
             result = cluster.train(job, recipe.compute, workshop.on_event)
-            best, accuracy, mean_loss = result.best, result.validation_accuracy, result.validation_loss
-            curves, only_label = result.curves, result.only_label
+            best, curves = result.best, result.curves
+            measured, sums = result.validation, result.sums
         store.copy_folder(best, workshop.folder / "checkpoint")
         parameters, nonzero = count_parameters(load_model(workshop.folder / "checkpoint"))
         return {
@@ -91,11 +94,10 @@ def quantize_student(
                 artifact=workshop.artifact("checkpoint", list(inputs.values())),
                 parameters=parameters,
                 nonzero_parameters=nonzero,
-                validation_accuracy=accuracy,
-                validation_loss=mean_loss,
+                **validation_fields(recipe.task, measured),
                 curves=curves,
                 notes={"teacher_layers": layers, **rounded.notes()},
-                warnings=warnings_of("the quantised student", only_label, data.labels, data.rows["validation"]),
+                warnings=warnings_of("the quantised student", recipe.task, sums, data.labels),
             ),
             "scheme": scheme,
             "layers_kept": list(rounded.plan.kept),
@@ -107,6 +109,7 @@ def quantize_student(
         QuantizedModel,
         body,
         settings={
+            "task": recipe.task,
             "quantize": settings,
             "quantize.scheme_taken": scheme,
             **({"distill": loss.loss_settings()} if trains else {}),

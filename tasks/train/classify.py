@@ -1,4 +1,4 @@
-"""The learner of the teacher: an encoder with a classification head, and cross-entropy with the labels."""
+"""The learner of the teacher: an encoder with its task's head, and the loss with the labels."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,31 +9,33 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers.utils import ModelOutput
 
 from configs.model import ModelSettings
 from tasks.model.checkpoint import load_pretrained, save_model
 from tasks.model.learner import TrainingJob
-from tasks.model.text import Batch, TokenizedText, model_inputs, read_split, tokenize
+from tasks.model.text import Batch, TokenizedText, model_inputs, read_split
+from tasks.objectives.learning import Learning, learning
 
 
-class Classification(nn.Module):
-    """A classifier and its loss."""
+class Supervised(nn.Module):
+    """A model and its loss with the labels."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, objective: Learning) -> None:
         super().__init__()
         self.model = model
+        self._objective = objective
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """`loss`: cross-entropy, summed over the batch's rows."""
-        logits = self.model(**model_inputs(batch)).logits
-        return {"loss": nn.functional.cross_entropy(logits.float(), batch["labels"], reduction="sum")}
+        """`loss`, summed over the batch's rows."""
+        return {"loss": self._objective.loss(self.model(**model_inputs(batch)), batch).sum()}
 
 
 @dataclass
 class ClassificationLearner:
     """An encoder that learns the labels (see `learner.Learner`)."""
 
-    module: Classification
+    module: Supervised
     tokenizer: PreTrainedTokenizerFast
     train: TokenizedText
     validation: TokenizedText
@@ -42,12 +44,12 @@ class ClassificationLearner:
         """All of them, every time."""
         return np.arange(len(self.train))
 
-    def predict(self, batch: Batch) -> Tensor:
-        """Logits [batch, labels] fp32 in evaluation mode, without gradients."""
+    def predict(self, batch: Batch) -> ModelOutput:
+        """What the model answers, fp32 in evaluation mode, without gradients."""
         self.module.eval()
         with torch.no_grad():
-            logits: Tensor = self.module.model(**model_inputs(batch)).logits
-        return logits.float()
+            output: ModelOutput = self.module.model(**model_inputs(batch))
+        return output
 
     def before_step(self, step: int, total: int) -> None:
         """Nothing to change."""
@@ -90,9 +92,10 @@ def make_learner(job: TrainingJob, device: torch.device) -> ClassificationLearne
     settings: ModelSettings = job.arguments["model"]
     if job.arguments["encoder"] is not None:
         settings = settings.model_copy(update={"source": str(job.arguments["encoder"])})
-    model, tokenizer = load_pretrained(settings, job.arguments["labels"], job.seed)
+    objective = learning(job.task)
+    model, tokenizer = load_pretrained(settings, job.arguments["labels"], job.seed, job.task)
     train, validation = (
-        tokenize(tokenizer, read_split(job.arguments["data"], split), settings.max_length)
+        objective.encode(tokenizer, read_split(job.arguments["data"], split), settings.max_length)
         for split in ("train", "validation")
     )
-    return ClassificationLearner(Classification(model).to(device), tokenizer, train, validation)
+    return ClassificationLearner(Supervised(model, objective).to(device), tokenizer, train, validation)

@@ -23,7 +23,7 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
         cluster.start(recipe.compute)
         # Imported while the workers start; a run that finds this stage finished needs none of it.
         from tasks.model.checkpoint import count_parameters, load_model
-        from tasks.model.learner import TrainingJob, warnings_of
+        from tasks.model.learner import TrainingJob, validation_fields, warnings_of
         from tasks.train.classify import classification_arguments, make_learner
 
         # No worker looks it up by its name: a hub's branch may have moved, and a package be another version.
@@ -33,6 +33,7 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
             settings=recipe.train,
             seed=workshop.seed,
             workdir=workshop.scratch / "training",
+            task=recipe.task,
             arguments=classification_arguments(recipe.model, data.labels, store.open_artifact(data.artifact), brought),
         )
         result = cluster.train(job, recipe.compute, workshop.on_event)
@@ -43,11 +44,10 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
                 artifact=workshop.artifact("checkpoint", made_from=[data.artifact.digest, encoder_digest]),
                 parameters=parameters,
                 nonzero_parameters=nonzero,
-                validation_accuracy=result.validation_accuracy,
-                validation_loss=result.validation_loss,
+                **validation_fields(recipe.task, result.validation),
                 curves=result.curves,
                 notes={"hub_commit": commit} if (commit := hub_commit(encoder)) else {},
-                warnings=warnings_of("the teacher", result.only_label, data.labels, data.rows["validation"]),
+                warnings=warnings_of("the teacher", recipe.task, result.sums, data.labels),
             )
         }
 
@@ -56,7 +56,12 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
         "train",
         TrainedModel,
         body,
-        settings={"model": model, "train": recipe.train, "compute": cluster.shaping_settings(recipe.compute)},
+        settings={
+            "task": recipe.task,
+            "model": model,
+            "train": recipe.train,
+            "compute": cluster.shaping_settings(recipe.compute),
+        },
         inputs={"data": data.artifact.digest, "encoder": encoder_digest},
         libraries=("torch", "transformers", "tokenizers"),
     )

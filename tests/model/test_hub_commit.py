@@ -57,7 +57,7 @@ def sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def train(job: Any, *_: object) -> SimpleNamespace:
         found.append(content_digest(job.arguments["encoder"]) if "encoder" in job.arguments else "")
-        measured = {"validation_accuracy": 0.5, "validation_loss": 0.7, "curves": [], "only_label": -1}
+        measured = {"validation": {"accuracy": 0.5, "loss": 0.7}, "curves": [], "sums": [0.7, 0.5, 1.0, 0.0, 1.0]}
         return SimpleNamespace(best=tmp_path / "trained", **measured)
 
     monkeypatch.setattr(cluster, "start", lambda _: None)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers.modeling_outputs import SequenceClassifierOutput
 
 from tasks.errors import TrainingError
 from tasks.model import loop
@@ -27,10 +28,10 @@ def test_without_epochs_the_model_is_measured_and_kept_as_it_came(folder: Path) 
     expected = learner.module.model.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in load_model(result.best).state_dict().items())
     batch = make_batch(learner.validation, np.arange(40), 0, "cpu")
-    logits = learner.predict(batch)
-    assert result.validation_accuracy == int((logits.argmax(1) == batch["labels"]).sum()) / 40
+    logits = learner.predict(batch).logits
+    assert result.validation["accuracy"] == int((logits.argmax(1) == batch["labels"]).sum()) / 40
     loss = float(nn.functional.cross_entropy(logits.double(), batch["labels"]))
-    assert result.validation_loss == pytest.approx(loss, abs=1e-6)
+    assert result.validation["loss"] == pytest.approx(loss, abs=1e-6)
 
 
 class Scripted(ClassificationLearner):
@@ -38,12 +39,12 @@ class Scripted(ClassificationLearner):
 
     script: list[tuple[int, float]]
 
-    def predict(self, batch: dict[str, Tensor]) -> Tensor:
+    def predict(self, batch: dict[str, Tensor]) -> SequenceClassifierOutput:
         right, margin = self.script.pop(0)
         logits = torch.zeros(len(batch["labels"]), 2)
         for row, label in enumerate(batch["labels"].tolist()):
             logits[row, label if row < right else 1 - label] = margin
-        return logits
+        return SequenceClassifierOutput(logits=logits)
 
     def save(self, folder: Path) -> None:
         folder.mkdir()
@@ -65,12 +66,12 @@ def scripted(folder: Path, name: str, script: list[tuple[int, float]], **setting
 
 def test_the_best_epoch_is_kept_and_ties_go_to_the_lower_loss(folder: Path) -> None:
     result, _ = scripted(folder, "ties", [(10, 1.0), (30, 1.0), (30, 2.0), (20, 1.0), (30, 1.0)])
-    assert result.validation_accuracy == 30 / 40
+    assert result.validation["accuracy"] == 30 / 40
     assert curve(result, "validation_accuracy").values == [0.25, 0.75, 0.75, 0.5, 0.75]
     losses = curve(result, "validation_loss").values
     assert losses[1] < losses[2]
     assert (result.best / "left").read_text() == "3"
-    assert result.validation_loss == losses[1]
+    assert result.validation["loss"] == losses[1]
 
 
 def test_the_model_as_it_came_is_kept_where_training_only_harms_it(folder: Path) -> None:
@@ -84,7 +85,7 @@ def test_a_model_that_is_still_being_changed_is_not_kept_and_tries_no_patience(
     monkeypatch.setattr(Scripted, "settled", lambda _self, step, total: step >= 0.6 * total, raising=False)
     script = [(40, 1.0), (30, 1.0), (20, 1.0), (10, 1.0), (10, 2.0), (10, 3.0)]
     result, left = scripted(folder, "unsettled", script, patience=1)
-    assert result.validation_accuracy == 10 / 40
+    assert result.validation["accuracy"] == 10 / 40
     assert (result.best / "left").read_text() == "2"  # after the third of five epochs
     assert len(left) == 1  # the fourth was one too many
     notes = [event.note for event in read_events(folder / "unsettled" / "events.jsonl")]
@@ -147,9 +148,11 @@ def test_weights_that_are_not_finite_are_an_error_where_they_are_validated(
     class Spoilt(ClassificationLearner):
         left: int
 
-        def predict(self, batch: dict[str, Tensor]) -> Tensor:
+        def predict(self, batch: dict[str, Tensor]) -> SequenceClassifierOutput:
             self.left -= 1
-            return super().predict(batch) * (float("nan") if self.left < 0 else 1)
+            output = super().predict(batch)
+            output.logits = output.logits * (float("nan") if self.left < 0 else 1)
+            return output
 
     job = dataclasses.replace(make_job(folder, f"spoilt-{epochs}", epochs=1), make_learner=make)
     with pytest.raises(TrainingError, match=rf"the validation loss is nan after epoch {epochs} of 1: {told}"):
@@ -159,17 +162,15 @@ def test_weights_that_are_not_finite_are_an_error_where_they_are_validated(
 
 def test_one_answer_to_every_row_is_told(folder: Path) -> None:
     class Stubborn(ClassificationLearner):
-        def predict(self, batch: dict[str, Tensor]) -> Tensor:
-            return torch.tensor([[0.0, 1.0]]).repeat(len(batch["labels"]), 1)
+        def predict(self, batch: dict[str, Tensor]) -> SequenceClassifierOutput:
+            return SequenceClassifierOutput(logits=torch.tensor([[0.0, 1.0]]).repeat(len(batch["labels"]), 1))
 
     job = make_job(folder, "stubborn", epochs=0)
     stubborn = dataclasses.replace(job, make_learner=lambda job, device: Stubborn(**vars(make_learner(job, device))))
-    assert finish(stubborn).only_label == 1
+    [warning] = warnings_of("the teacher", "text-classification", finish(stubborn).sums, ["negative", "positive"])
+    assert warning == "the teacher predicts 'positive' for all 40 validation rows"
     varied, _ = scripted(folder, "varied", [(30, 1.0)])
-    assert varied.only_label == -1
-    [warning] = warnings_of("the teacher", 1, ["negative", "positive"], 90)
-    assert warning == "the teacher predicts 'positive' for all 90 validation rows"
-    assert warnings_of("the teacher", -1, ["negative", "positive"], 90) == []
+    assert warnings_of("the teacher", "text-classification", varied.sums, ["negative", "positive"]) == []
 
 
 def test_data_without_rows_is_an_error(folder: Path) -> None:

@@ -26,9 +26,9 @@ def test_a_killed_run_resumes_and_ends_as_an_undisturbed_one(
     result = finish(job)
     assert files(result.best) == files(undisturbed.best)
     assert result.curves == undisturbed.curves
-    assert (result.validation_accuracy, result.validation_loss) == (
-        undisturbed.validation_accuracy,
-        undisturbed.validation_loss,
+    assert (result.validation["accuracy"], result.validation["loss"]) == (
+        undisturbed.validation["accuracy"],
+        undisturbed.validation["loss"],
     )
 
 

@@ -16,6 +16,7 @@ from tasks.model.projections import FILE, fit, of_layers, read_projections, writ
 from tasks.model.teacher_outputs import TeacherOutputs
 from tasks.model.teaching import Lesson, lesson_arguments, make_learner
 from tasks.model.text import make_batch
+from tasks.objectives.divergence import softened_divergence
 from tests.model.teaching_fixtures import ask_teacher, write_data, write_teacher
 from tests.tiny import write_encoder
 
@@ -78,7 +79,7 @@ def test_the_parts_are_those_of_student_and_teacher_at_the_matched_layers(place)
         for own, other in ((0, 0), (1, 2))
     )
     assert found["hidden_loss"].item() == pytest.approx(hidden.sum().item() / 2, rel=1e-3)
-    soft = losses.soft_loss(student.logits, teacher.logits, 4.0)
+    soft = softened_divergence(student.logits, teacher.logits, 4.0)
     assert found["soft_loss"].item() == pytest.approx(soft.sum().item(), rel=1e-4)
 
 
@@ -180,8 +181,8 @@ def test_predict_is_in_evaluation_mode_in_fp32_and_without_gradients(place):
     learner = make_learner(job(place), torch.device("cpu"))
     learner.module.train()
     batch = batch_of(learner, [0, 1])
-    logits = learner.predict(batch)
-    assert torch.equal(logits, learner.predict(batch))
+    logits = learner.predict(batch).logits
+    assert torch.equal(logits, learner.predict(batch).logits)
     assert logits.dtype == torch.float32
     assert not logits.requires_grad
 

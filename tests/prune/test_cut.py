@@ -166,9 +166,9 @@ def test_importance_through_trained_projections_is_theirs_and_the_same_each_time
 
 
 def test_importance_is_weighed_on_labelled_rows_drawn_with_the_seed():
-    labels = np.array([0, 1, 1, 0, -1, -1, -1, -1])
-    assert rows_to_weigh(labels, 100, 0).tolist() == [0, 1, 2, 3]
-    drawn = rows_to_weigh(labels, 2, 0)
+    labelled = np.array([True] * 4 + [False] * 4)
+    assert rows_to_weigh(labelled, 100, 0).tolist() == [0, 1, 2, 3]
+    drawn = rows_to_weigh(labelled, 2, 0)
     assert len(drawn) == 2
     assert drawn.max() <= 3
-    assert drawn.tolist() == rows_to_weigh(labels, 2, 0).tolist()
+    assert drawn.tolist() == rows_to_weigh(labelled, 2, 0).tolist()

@@ -95,7 +95,7 @@ def test_what_a_mask_removed_stays_removed(trained, job):
 def test_the_learner_answers_with_its_rounding_on_and_its_checkpoint_answers_the_same(job, tmp_path):
     learner = make_learner(job, torch.device("cpu"))
     batch = make_batch(learner.validation, torch.arange(8).numpy(), learner.tokenizer.pad_token_id, "cpu")
-    rounded = learner.predict(batch)
+    rounded = learner.predict(batch).logits
     learner.save(tmp_path / "saved")
     with torch.no_grad():
         plain = load_model(tmp_path / "saved")

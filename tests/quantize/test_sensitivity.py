@@ -5,15 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from transformers.modeling_outputs import SequenceClassifierOutput
 
 from tasks.model.fake_quantization import Plan, plan_for
 from tasks.model.text import TokenizedText
+from tasks.objectives.learning import learning
 from tasks.quantize.measure import Answers, answer
 from tasks.quantize.sensitivity import Cost, cost_of, measure_costs, p_lost, too_sensitive
 from tests.prune.encoders import logits, tiny
 
 CULPRIT = "bert.encoder.layer.1.intermediate.dense"
 ROWS = np.arange(192)
+CLASSES = learning("text-classification")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +29,7 @@ def text(model):
     """Labelled by the model itself, so that it is right about every row."""
     ids = np.random.default_rng(0).integers(5, 60, len(ROWS) * 8).astype(np.int32)
     blank = TokenizedText(ids, np.arange(len(ROWS) + 1) * 8, None, np.zeros(len(ROWS), np.int64))
-    return replace(blank, labels=answer(model, blank, 0).logits.argmax(dim=1).numpy())
+    return replace(blank, labels=torch.cat(answer(model, CLASSES, blank, 0).targets).argmax(dim=1).numpy())
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +38,14 @@ def costs(model, text):
     plan = plan_for(model, "static", tables=True)
     plan = plan.scaled({name: 1e4 if name == CULPRIT else 0.03 for name in plan.linears})
     told: list[str] = []
-    found = measure_costs(model, plan, text=text, rows=ROWS, pad_id=0, behind=told.append)
+    found = measure_costs(model, plan, CLASSES, text=text, rows=ROWS, pad_id=0, behind=told.append)
     assert told == [*plan.linears, *plan.tables]
     return found
 
 
 def test_the_layer_that_breaks_the_model_is_the_dearest(costs):
     assert costs[0].layer == CULPRIT
-    assert costs[0].accuracy > 0.05
+    assert costs[0].lost > 0.05
     assert costs[0].divergence > 10 * costs[1].divergence
     assert too_sensitive(costs, 0.005, 0.05, 2) == [CULPRIT]
 
@@ -51,7 +54,7 @@ def test_every_layer_was_measured_alone_and_the_model_is_what_it_was(costs, mode
     assert len(costs) == 20 + 3
     assert torch.equal(logits(model), logits(tiny("bert")))
     harmless = [cost for cost in costs if cost.layer != CULPRIT]
-    assert max(cost.accuracy for cost in harmless) < 0.05
+    assert max(cost.lost for cost in harmless) < 0.05
 
 
 def test_the_dearest_by_the_divergence_of_their_predictions_come_first(costs):
@@ -72,10 +75,11 @@ def test_rows_lost_and_won_by_hand():
     assert p_lost(0, 0) == 1.0
     assert p_lost(5, 0) == pytest.approx(1 / 32)
     assert p_lost(2, 1) == pytest.approx(0.5)
-    one = Answers(torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), torch.tensor([0, 1, 1]))
-    other = Answers(torch.tensor([[0.0, 2.0], [0.0, 1.0], [0.0, 1.0]]), torch.tensor([0, 1, 1]))
+    labels = torch.tensor([0, 1, 1])
+    one = said(torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), labels)
+    other = said(torch.tensor([[0.0, 2.0], [0.0, 1.0], [0.0, 1.0]]), labels, one)
     cost = cost_of("x", one, other)
-    assert (cost.accuracy, cost.p_value) == (0.0, p_lost(1, 1))
+    assert (cost.lost, cost.p_value) == (0.0, p_lost(1, 1))
     assert cost.divergence == pytest.approx((2 * np.tanh(1) + np.tanh(0.5)) / 3)
 
 
@@ -103,6 +107,20 @@ def test_a_plan_that_keeps_layers_says_so_and_quantises_the_rest():
 
 
 def test_accuracy_and_loss_by_hand():
-    found = Answers(torch.tensor([[2.0, 0.0], [0.0, 0.0], [-1.0, 1.0]]), torch.tensor([0, 1, 1]))
-    assert found.accuracy == pytest.approx(2 / 3)
-    assert found.loss == pytest.approx((np.log1p(np.exp(-2)) * 2 + np.log(2)) / 3)
+    found = said(torch.tensor([[2.0, 0.0], [0.0, 0.0], [-1.0, 1.0]]), torch.tensor([0, 1, 1]))
+    assert found.score == pytest.approx(2 / 3)
+    assert found.metrics["loss"] == pytest.approx((np.log1p(np.exp(-2)) * 2 + np.log(2)) / 3)
+
+
+def said(rows: torch.Tensor, labels: torch.Tensor, reference: Answers | None = None) -> Answers:
+    """The answers of a model that says these logits, each row alone in its text."""
+
+    class Parrot(torch.nn.Module):
+        device = torch.device("cpu")
+
+        def forward(self, input_ids, attention_mask):
+            return SequenceClassifierOutput(logits=rows[input_ids[:, 0]])
+
+    count = len(rows)
+    text = TokenizedText(np.arange(count, dtype=np.int32), np.arange(count + 1), None, labels.numpy())
+    return answer(Parrot(), CLASSES, text, 0, reference=reference)

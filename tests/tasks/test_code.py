@@ -15,6 +15,7 @@ from tasks import cache, code
 TRAINING = {
     "tasks/model/loop.py", "tasks/model/learner.py", "tasks/model/optimizer.py", "tasks/model/checkpoint.py",
     "tasks/model/anatomy.py", "tasks/model/text.py", "tasks/cluster/worker.py",
+    "tasks/objectives/learning.py", "tasks/objectives/text_classification/learning.py",
 }  # fmt: skip
 TEACHING = TRAINING | {
     "tasks/model/teaching.py", "tasks/model/losses.py", "tasks/model/teacher_outputs.py", "tasks/model/asking.py",
@@ -81,7 +82,11 @@ def edit(root: Path, file: str, old: str, new: str) -> None:
 
 
 def changed(root: Path, stage: str) -> set[str]:
-    now, then = (code.digests(f"tasks.{stage}.task", place) for place in (root, code.ROOT))
+    return changed_of(root, f"tasks.{stage}.task")
+
+
+def changed_of(root: Path, module: str) -> set[str]:
+    now, then = (code.digests(module, place) for place in (root, code.ROOT))
     return {file for file in now.keys() | then.keys() if now.get(file) != then.get(file)}
 
 
@@ -103,6 +108,13 @@ def test_code_that_is_imported_changes_the_keys_of_those_who_import_it(copy: Pat
     assert changed(copy, "train") == {"tasks/model/optimizer.py"}
     edit(copy, "tasks/tracking/server.py", "    return ", "    1 + 1\n    return ")
     assert changed(copy, "gate") == set()
+
+
+def test_a_changed_objective_changes_the_keys_of_those_who_learn_by_it(copy: Path) -> None:
+    objective = "tasks/objectives/text_classification/learning.py"
+    edit(copy, objective, "ignore_index=-1", "ignore_index=-2")
+    assert all(changed(copy, stage) == {objective} for stage in ("train", "distill", "prune", "quantize"))
+    assert {objective} == changed_of(copy, "tasks.model.asking")  # the key of what the teacher says
 
 
 def test_of_a_module_counts_what_is_imported_from_it_and_what_that_uses(tmp_path: Path) -> None:

@@ -21,20 +21,21 @@ def learner(tmp_path: Path) -> ClassificationLearner:
 def test_the_loss_is_cross_entropy_summed_over_rows(learner: ClassificationLearner) -> None:
     learner.module.eval()
     batch = make_batch(learner.train, np.arange(8), 0, "cpu")
-    expected = nn.functional.cross_entropy(learner.predict(batch), batch["labels"], reduction="none")
+    expected = nn.functional.cross_entropy(learner.predict(batch).logits, batch["labels"], reduction="none")
     assert torch.allclose(learner.module(batch)["loss"], expected.sum(), atol=1e-5)
 
 
 def test_rows_of_other_lengths_do_not_change_a_rows_answer(learner: ClassificationLearner) -> None:
-    together = learner.predict(make_batch(learner.train, np.arange(8), 0, "cpu"))
-    alone = torch.cat([learner.predict(make_batch(learner.train, np.array([row]), 0, "cpu")) for row in range(8)])
+    together = learner.predict(make_batch(learner.train, np.arange(8), 0, "cpu")).logits
+    rows = [make_batch(learner.train, np.array([row]), 0, "cpu") for row in range(8)]
+    alone = torch.cat([learner.predict(row).logits for row in rows])
     assert torch.allclose(together, alone, atol=1e-5)  # measured: 6e-9
 
 
 def test_predictions_have_no_dropout_and_no_gradients(learner: ClassificationLearner) -> None:
     learner.module.train()
     batch = make_batch(learner.train, np.arange(4), 0, "cpu")
-    first, second = learner.predict(batch), learner.predict(batch)
+    first, second = learner.predict(batch).logits, learner.predict(batch).logits
     assert torch.equal(first, second)
     assert not first.requires_grad
     assert first.dtype == torch.float32

@@ -1,0 +1,110 @@
+"""How a task is learned: what loop, compressors and the teacher's inference ask, so that none of them knows a task.
+
+    from tasks.objectives.learning import learning
+    learning("text-classification").loss(model(**inputs), batch)
+
+A task's own file is `tasks/objectives/<task>/learning.py`; it is named in `LEARNING`, where a stage's key finds it (see
+`tasks.code`, which follows imports and no text).
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from torch import Tensor
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+from transformers.utils import ModelOutput
+
+from configs.recipe import Task
+from tasks.model.text import Batch, Rows, TokenizedText
+from tasks.objectives.text_classification.learning import TextClassification
+
+
+class Learning(Protocol):
+    """What a model of one task learns from, and how it is measured while it learns.
+
+    `output` is what the model returns for `model_inputs(batch)`. Row losses are computed in fp32 whatever the model's
+    arithmetic; a loop sums them over a step and divides by what the step's rows weigh (`TokenizedText.weights`). The
+    weights lie with the tokenized text, as every worker has to know those of the whole step before its backward pass.
+    """
+
+    name: Task
+    primary: str
+    """The metric by which an epoch is chosen and patience ends; higher is better."""
+    auto_model: Any
+    """transformers' AutoModelFor... that loads and draws a model with this task's head."""
+
+    def config_labels(self, labels: list[str]) -> dict[str, Any]:
+        """Fields of the model's config that say what it answers.
+
+        Args:
+            labels: label names by id.
+        """
+        ...
+
+    def encode(self, tokenizer: PreTrainedTokenizerBase, rows: Rows, max_length: int) -> TokenizedText:
+        """The rows as token ids with their targets, and with `weights` where rows do not weigh 1 each."""
+        ...
+
+    def loss(self, output: ModelOutput, batch: Batch) -> Tensor:
+        """Loss with the labels, summed within each row [rows] fp32; exactly 0 where a row has no label."""
+        ...
+
+    def labelled(self, batch: Batch) -> Tensor:
+        """Which rows have a label, and so a part in `loss`: [rows] bool. The others only the teacher knows."""
+        ...
+
+    def targets(self, output: ModelOutput, batch: Batch) -> Tensor:
+        """What a teacher's answer is reduced to before it is kept: [rows, width], or [rows, length, width] where each
+        token has an answer of its own, fp32."""
+        ...
+
+    def distillation_loss(self, output: ModelOutput, targets: Tensor, batch: Batch, temperature: float) -> Tensor:
+        """How far the student's answer is from the teacher's, summed within each row [rows] fp32, in the unit of
+        `loss`; 0 where they agree.
+
+        Args:
+            targets: as `targets` returned them for these rows, zero at padding.
+        """
+        ...
+
+    def validation(self, output: ModelOutput, batch: Batch) -> Tensor:
+        """What `validation_metrics` needs of a batch, as sums over its rows: [k] fp64. Those of batches are added."""
+        ...
+
+    def validation_metrics(self, sums: Sequence[float]) -> dict[str, float]:
+        """Metrics by name, `primary` and `loss` (mean; lower is better, and breaks ties) among them."""
+        ...
+
+    def row_scores(self, output: ModelOutput, batch: Batch) -> Tensor:
+        """How right each row's answer is, [rows] fp64, higher is better: of two models, on which rows the one is
+        better than the other."""
+        ...
+
+    def degenerate(self, sums: Sequence[float], labels: list[str]) -> str:
+        """What is wrong with a model that answers every row alike, as "predicts 'good' for all 90 validation rows";
+        empty where nothing is.
+
+        Args:
+            sums: as `validation` over the whole split.
+            labels: label names by id.
+        """
+        ...
+
+
+LEARNING: dict[Task, Learning] = {"text-classification": TextClassification()}
+
+
+def learning(task: Task) -> Learning:
+    """What a recipe's task asks of those that learn."""
+    return LEARNING[task]
+
+
+def learning_of(config: PretrainedConfig) -> Learning:
+    """The task of a saved model, by the head that its config names in `architectures`: whoever exports, measures or
+    serves a checkpoint has its folder and no recipe, and plain transformers goes by the same field. A config that names
+    none of our heads, such as one of an encoder alone, is a text classifier's."""
+    for name in getattr(config, "architectures", None) or []:
+        for objective in LEARNING.values():
+            if name.endswith(objective.auto_model.__name__.removeprefix("AutoModel")):
+                return objective
+    return LEARNING["text-classification"]
