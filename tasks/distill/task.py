@@ -1,12 +1,11 @@
 """Stage: a smaller student learns from the labels and from what the teacher says about every text."""
 
-from pathlib import Path
 from typing import Any
 
 from prefect import task
 
 from tasks import cluster, store
-from tasks.contracts import Checkpoint, DistilledModel, PreparedData, TrainedModel
+from tasks.contracts import DistilledModel, PreparedData, TrainedModel
 from tasks.device import driver_device
 from tasks.model.source import content_digest, hub_commit, resolve_source
 from tasks.stage import RunContext, Workshop, run_stage, skip_stage
@@ -27,15 +26,13 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
         cluster.start(recipe.compute)
         # Imported while the workers start; a run that finds this stage finished needs none of it.
         from tasks.distill.student import write_student
-        from tasks.model import teacher_outputs
-        from tasks.model.checkpoint import count_parameters, load_model
-        from tasks.model.learner import TrainingJob, validation_fields, warnings_of
-        from tasks.model.teaching import lesson_arguments, make_learner
+        from tasks.model.recovery import hand_on, outputs_of, recover
+        from tasks.model.teaching import make_learner
 
-        student, data_folder = workshop.scratch / "student", store.open_artifact(data.artifact)
+        student = workshop.scratch / "student"
         layers = write_student(
             store.open_artifact(teacher.checkpoint.artifact),
-            data_folder,
+            store.open_artifact(data.artifact),
             student,
             settings=settings,
             model=recipe.model,
@@ -44,47 +41,27 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
             other=other,
             task=recipe.task,
         )
-        outputs = teacher_outputs.prepare(
-            Path(context.storage),
-            teacher=teacher.checkpoint.artifact,
-            data=data.artifact,
-            loss=settings,
-            layers=layers,
-            max_length=recipe.model.max_length,
-            seed=workshop.seed,
-            owner=recipe.name,
-            on_progress=workshop.advanced,
-            task=recipe.task,
-        )
-        job = TrainingJob(
+        outputs = outputs_of(context, workshop, teacher=teacher.checkpoint.artifact, data=data, layers=layers)
+        result = recover(
+            context,
+            workshop,
             make_learner=make_learner,
             settings=settings,
-            seed=workshop.seed,
-            workdir=workshop.scratch / "training",
-            task=recipe.task,
-            arguments=lesson_arguments(
-                student=student,
-                data=data_folder,
-                teacher_outputs=outputs,
-                loss=settings,
-                max_length=recipe.model.max_length,
-                student_layers=layers,
-            ),
+            student=student,
+            data=data,
+            outputs=outputs,
+            layers=layers,
         )
-        result = cluster.train(job, recipe.compute, workshop.on_event)
-        store.copy_folder(result.best, workshop.folder / "checkpoint")
-        parameters, nonzero = count_parameters(load_model(workshop.folder / "checkpoint"))
-        return {
-            "checkpoint": Checkpoint(
-                artifact=workshop.artifact("checkpoint", [teacher.checkpoint.artifact.digest, data.artifact.digest]),
-                parameters=parameters,
-                nonzero_parameters=nonzero,
-                **validation_fields(recipe.task, result.validation),
-                curves=result.curves,
-                notes={"teacher_layers": layers, **({"hub_commit": commit} if commit else {})},
-                warnings=warnings_of("the student", recipe.task, result.sums, data.labels),
-            )
-        }
+        checkpoint = hand_on(
+            context,
+            workshop,
+            result,
+            who="the student",
+            data=data,
+            made_from=[teacher.checkpoint.artifact.digest, data.artifact.digest],
+            notes=lambda _model: {"teacher_layers": layers, **({"hub_commit": commit} if commit else {})},
+        )
+        return {"checkpoint": checkpoint}
 
     return run_stage(
         context,

@@ -78,12 +78,15 @@ class Learner(Protocol):
         ...
 
 
+MakeLearner = Callable[["TrainingJob", torch.device], Learner]
+"""Makes a job's learner in each worker; a module-level function, as it travels there by its name."""
+
+
 @dataclass(frozen=True)
 class TrainingJob:
     """Everything a worker needs; sent to it whole."""
 
-    make_learner: "Callable[[TrainingJob, torch.device], Learner]"
-    """A module-level function."""
+    make_learner: MakeLearner
     settings: TrainingSection
     seed: int
     workdir: Path

@@ -1,12 +1,11 @@
 """Stage: what matters least is removed from the student, and the rest recovers with the teacher."""
 
-from pathlib import Path
 from typing import Any
 
 from prefect import task
 
 from tasks import cluster, store
-from tasks.contracts import Checkpoint, DistilledModel, PreparedData, PrunedModel, TrainedModel
+from tasks.contracts import DistilledModel, PreparedData, PrunedModel, TrainedModel
 from tasks.device import driver_device
 from tasks.stage import RunContext, Workshop, run_stage, skip_stage
 
@@ -25,27 +24,16 @@ def prune_student(
     def body(workshop: Workshop) -> dict[str, Any]:
         cluster.start(recipe.compute)
         # Imported while the workers start; a run that finds this stage finished needs none of it.
-        from tasks.model import teacher_outputs
-        from tasks.model.checkpoint import count_parameters, load_model
-        from tasks.model.learner import TrainingJob, validation_fields, warnings_of
-        from tasks.model.teaching import lesson_arguments
+        from transformers import PreTrainedModel
+
+        from tasks.model.recovery import hand_on, outputs_of, recover
+        from tasks.model.teacher_outputs import matched_layers
         from tasks.prune.cut import counted, cut
         from tasks.prune.recovery import make_learner
         from tasks.prune.techniques import TECHNIQUES
 
-        layers = teacher_outputs.matched_layers(student.checkpoint)
-        outputs = teacher_outputs.prepare(
-            Path(context.storage),
-            teacher=teacher.checkpoint.artifact,
-            data=data.artifact,
-            loss=loss,
-            layers=layers,
-            max_length=recipe.model.max_length,
-            seed=workshop.seed,
-            owner=recipe.name,
-            on_progress=workshop.advanced,
-            task=recipe.task,
-        )
+        layers = matched_layers(student.checkpoint)
+        outputs = outputs_of(context, workshop, teacher=teacher.checkpoint.artifact, data=data, layers=layers)
         layers = cut(
             store.open_artifact(student.checkpoint.artifact),
             workshop.scratch / "pruned",
@@ -58,37 +46,24 @@ def prune_student(
             on_progress=workshop.advanced,
             task=recipe.task,
         )
-        job = TrainingJob(
+        result = recover(
+            context,
+            workshop,
             make_learner=make_learner,
             settings=settings,
-            seed=workshop.seed,
-            workdir=workshop.scratch / "training",
-            task=recipe.task,
-            arguments=lesson_arguments(
-                student=workshop.scratch / "pruned",
-                data=store.open_artifact(data.artifact),
-                teacher_outputs=outputs,
-                loss=loss,
-                max_length=recipe.model.max_length,
-                student_layers=layers,
-            ),
+            student=workshop.scratch / "pruned",
+            data=data,
+            outputs=outputs,
+            layers=layers,
         )
-        result = cluster.train(job, recipe.compute, workshop.on_event)
-        store.copy_folder(result.best, workshop.folder / "checkpoint")
-        pruned = load_model(workshop.folder / "checkpoint")
-        parameters, nonzero = count_parameters(pruned)
-        notes = TECHNIQUES[settings.method](settings).finish(pruned)
-        return {
-            "checkpoint": Checkpoint(
-                artifact=workshop.artifact("checkpoint", made_from),
-                parameters=parameters,
-                nonzero_parameters=nonzero,
-                **validation_fields(recipe.task, result.validation),
-                curves=result.curves,
-                notes={"teacher_layers": layers, **counted(pruned), **notes},
-                warnings=warnings_of("the pruned student", recipe.task, result.sums, data.labels),
-            )
-        }
+
+        def notes(pruned: PreTrainedModel) -> dict[str, Any]:
+            return {"teacher_layers": layers, **counted(pruned), **TECHNIQUES[settings.method](settings).finish(pruned)}
+
+        checkpoint = hand_on(
+            context, workshop, result, who="the pruned student", data=data, made_from=made_from, notes=notes
+        )
+        return {"checkpoint": checkpoint}
 
     return run_stage(
         context,

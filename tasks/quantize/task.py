@@ -1,12 +1,11 @@
 """Stage: the pruned student goes down to eight bits, and learns to live with them."""
 
-from pathlib import Path
 from typing import Any
 
 from prefect import task
 
 from tasks import cluster, store
-from tasks.contracts import Checkpoint, PreparedData, PrunedModel, QuantizedModel, TrainedModel
+from tasks.contracts import PreparedData, PrunedModel, QuantizedModel, TrainedModel
 from tasks.device import driver_device
 from tasks.stage import RunContext, Workshop, run_stage, skip_stage
 
@@ -31,18 +30,16 @@ def quantize_student(
         if trains:
             cluster.start(recipe.compute)
         # Imported while the workers start; a run that finds this stage finished needs none of it.
-        from tasks.model import teacher_outputs
-        from tasks.model.checkpoint import count_parameters, load_model
-        from tasks.model.learner import TrainingJob, validation_fields, warnings_of
-        from tasks.model.teaching import lesson_arguments
+        from tasks.model.learner import TrainingResult
+        from tasks.model.recovery import hand_on, outputs_of, recover
+        from tasks.model.teacher_outputs import matched_layers
         from tasks.quantize.learner import make_learner
         from tasks.quantize.post_training import quantize_post_training
 
-        start, data_folder = store.open_artifact(student.checkpoint.artifact), store.open_artifact(data.artifact)
-        layers = teacher_outputs.matched_layers(student.checkpoint)
+        start, layers = store.open_artifact(student.checkpoint.artifact), matched_layers(student.checkpoint)
         rounded = quantize_post_training(
             start,
-            data_folder,
+            store.open_artifact(data.artifact),
             workshop.scratch / "rounded",
             settings=settings,
             scheme=scheme,
@@ -51,57 +48,30 @@ def quantize_student(
             on_progress=workshop.advanced,
             task=recipe.task,
         )
-        best, curves = workshop.scratch / "rounded", []
-        measured, sums = rounded.answers.metrics, rounded.answers.sums
+        result = TrainingResult(workshop.scratch / "rounded", rounded.answers.metrics, [], rounded.answers.sums)
         if trains:
-            outputs = teacher_outputs.prepare(
-                Path(context.storage),
-                teacher=teacher.checkpoint.artifact,
-                data=data.artifact,
-                loss=loss,
-                layers=layers,
-                max_length=recipe.model.max_length,
-                seed=workshop.seed,
-                owner=recipe.name,
-                on_progress=workshop.advanced,
-                task=recipe.task,
-            )
-            job = TrainingJob(
+            outputs = outputs_of(context, workshop, teacher=teacher.checkpoint.artifact, data=data, layers=layers)
+            result = recover(
+                context,
+                workshop,
                 make_learner=make_learner,
                 settings=settings,
-                seed=workshop.seed,
-                workdir=workshop.scratch / "training",
-                task=recipe.task,
-                arguments={
-                    **lesson_arguments(
-                        student=start,
-                        data=data_folder,
-                        teacher_outputs=outputs,
-                        loss=loss,
-                        max_length=recipe.model.max_length,
-                        student_layers=layers,
-                    ),
-                    "plan": rounded.plan,
-                },
+                student=start,
+                data=data,
+                outputs=outputs,
+                layers=layers,
+                arguments={"plan": rounded.plan},
             )
-            result = cluster.train(job, recipe.compute, workshop.on_event)
-            best, curves = result.best, result.curves
-            measured, sums = result.validation, result.sums
-        store.copy_folder(best, workshop.folder / "checkpoint")
-        parameters, nonzero = count_parameters(load_model(workshop.folder / "checkpoint"))
-        return {
-            "checkpoint": Checkpoint(
-                artifact=workshop.artifact("checkpoint", list(inputs.values())),
-                parameters=parameters,
-                nonzero_parameters=nonzero,
-                **validation_fields(recipe.task, measured),
-                curves=curves,
-                notes={"teacher_layers": layers, **rounded.notes()},
-                warnings=warnings_of("the quantised student", recipe.task, sums, data.labels),
-            ),
-            "scheme": scheme,
-            "layers_kept": list(rounded.plan.kept),
-        }
+        checkpoint = hand_on(
+            context,
+            workshop,
+            result,
+            who="the quantised student",
+            data=data,
+            made_from=list(inputs.values()),
+            notes=lambda _model: {"teacher_layers": layers, **rounded.notes()},
+        )
+        return {"checkpoint": checkpoint, "scheme": scheme, "layers_kept": list(rounded.plan.kept)}
 
     return run_stage(
         context,

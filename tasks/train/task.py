@@ -5,7 +5,7 @@ from typing import Any
 from prefect import task
 
 from tasks import cluster, store
-from tasks.contracts import Checkpoint, PreparedData, TrainedModel
+from tasks.contracts import PreparedData, TrainedModel
 from tasks.model.source import content_digest, copy_encoder, hub_commit, resolve_source
 from tasks.stage import RunContext, Workshop, run_stage
 
@@ -22,8 +22,8 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
     def body(workshop: Workshop) -> dict[str, Any]:
         cluster.start(recipe.compute)
         # Imported while the workers start; a run that finds this stage finished needs none of it.
-        from tasks.model.checkpoint import count_parameters, load_model
-        from tasks.model.learner import TrainingJob, validation_fields, warnings_of
+        from tasks.model.learner import TrainingJob
+        from tasks.model.recovery import hand_on
         from tasks.train.classify import classification_arguments, make_learner
 
         # No worker looks it up by its name: a hub's branch may have moved, and a package be another version.
@@ -37,19 +37,16 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
             arguments=classification_arguments(recipe.model, data.labels, store.open_artifact(data.artifact), brought),
         )
         result = cluster.train(job, recipe.compute, workshop.on_event)
-        store.copy_folder(result.best, workshop.folder / "checkpoint")
-        parameters, nonzero = count_parameters(load_model(workshop.folder / "checkpoint"))
-        return {
-            "checkpoint": Checkpoint(
-                artifact=workshop.artifact("checkpoint", made_from=[data.artifact.digest, encoder_digest]),
-                parameters=parameters,
-                nonzero_parameters=nonzero,
-                **validation_fields(recipe.task, result.validation),
-                curves=result.curves,
-                notes={"hub_commit": commit} if (commit := hub_commit(encoder)) else {},
-                warnings=warnings_of("the teacher", recipe.task, result.sums, data.labels),
-            )
-        }
+        checkpoint = hand_on(
+            context,
+            workshop,
+            result,
+            who="the teacher",
+            data=data,
+            made_from=[data.artifact.digest, encoder_digest],
+            notes=lambda _model: {"hub_commit": commit} if (commit := hub_commit(encoder)) else {},
+        )
+        return {"checkpoint": checkpoint}
 
     return run_stage(
         context,
