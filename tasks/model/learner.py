@@ -17,12 +17,11 @@ from torch import nn
 from configs.recipe import Task
 from configs.section import TrainingSection
 from tasks.contracts import Curve
-from tasks.model.text import Batch, TokenizedText
+from tasks.model.text import Batch, Output, TokenizedText
 from tasks.objectives.learning import learning
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-    from transformers.utils import ModelOutput
 
 
 class Learner(Protocol):
@@ -53,7 +52,7 @@ class Learner(Protocol):
         """The training rows that one epoch, counted from 1, passes over; as many in each."""
         ...
 
-    def predict(self, batch: Batch) -> "ModelOutput":
+    def predict(self, batch: Batch) -> Output:
         """What the model answers, fp32 in evaluation mode, without gradients."""
         ...
 

@@ -4,7 +4,6 @@ Every worker calls `run` with the same job. All they need from each other goes t
 outlives them through the job's folder: `events.jsonl`, `resume-<step>`, `best`, and `result.json` once it is done.
 """
 
-import functools
 import hashlib
 import json
 import shutil
@@ -308,11 +307,11 @@ class _Run:
         self.module.eval()
         size = max(EVALUATION_BATCH, self.settings.batch_size // self.world_size)
         batches = sequential_batches(text.lengths, size)
-        sums = []
+        sums: list[Tensor] = []
         for rows in batches[self.rank :: self.world_size] or batches[:1]:
             batch = make_batch(text, rows, self.pad_id, self.device)
             sums.append(self.objective.validation(self.learner.predict(batch), batch))
-        total = functools.reduce(torch.add, sums)
+        total: Tensor = sum(sums[1:], sums[0])
         if self.rank >= len(batches):  # it has no rows of its own, and only learned how many sums there are
             total = torch.zeros_like(total)
         if self.world_size > 1:

@@ -12,7 +12,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
-from transformers.utils import ModelOutput
 
 from configs.model import DistillSettings
 from tasks.errors import ModelError
@@ -24,7 +23,7 @@ from tasks.model.learner import TrainingJob
 from tasks.model.modifier import Modifier, Unmodified
 from tasks.model.projections import Weights, fit, new_projections, read_projections, write_projections
 from tasks.model.teacher_outputs import TeacherOutputs
-from tasks.model.text import Batch, Rows, TokenizedText, model_inputs, read_split, token_marks
+from tasks.model.text import Batch, Output, Rows, TokenizedText, model_inputs, read_split, token_marks
 from tasks.objectives.learning import Learning, learning
 
 
@@ -125,11 +124,11 @@ class TeachingLearner:
         start = self.texts * (1 + (epoch - 1) % copies)
         return np.concatenate([np.arange(self.texts), np.arange(start, start + self.texts)])
 
-    def predict(self, batch: Batch) -> ModelOutput:
+    def predict(self, batch: Batch) -> Output:
         """What the student answers, fp32 in evaluation mode, without gradients."""
         self.module.eval()
         with torch.no_grad():
-            output: ModelOutput = self.student(**model_inputs(batch))
+            output: Output = self.student(**model_inputs(batch))
         return output
 
     def before_step(self, step: int, total: int) -> None:

@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,8 @@ Batch = dict[str, "Tensor"]
 """`input_ids`, `attention_mask` [batch, length] int64, `token_type_ids` where the model takes them, `labels` int64 as
 `TokenizedText.labels` has them ([batch], or [batch, length] by token, `NO_TARGET` at padding), `rows` [batch] int64:
 the rows' places in the split, `weights` [batch] int64 where rows do not weigh 1 each."""
+Output = Any
+"""What a model returns: transformers' ModelOutput, whose fields are its head's, such as `logits`."""
 
 NO_TARGET = -100  # the label of a token that is asked for no answer, as torch's cross_entropy leaves it out
 SPECIAL = ("cls_token", "sep_token", "pad_token", "mask_token", "unk_token")

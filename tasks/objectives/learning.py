@@ -12,10 +12,9 @@ from typing import Any, Protocol
 
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
-from transformers.utils import ModelOutput
 
 from configs.recipe import Task
-from tasks.model.text import Batch, Rows, TokenizedText
+from tasks.model.text import Batch, Output, Rows, TokenizedText
 from tasks.objectives.text_classification.learning import TextClassification
 
 
@@ -45,7 +44,7 @@ class Learning(Protocol):
         """The rows as token ids with their targets, and with `weights` where rows do not weigh 1 each."""
         ...
 
-    def loss(self, output: ModelOutput, batch: Batch) -> Tensor:
+    def loss(self, output: Output, batch: Batch) -> Tensor:
         """Loss with the labels, summed within each row [rows] fp32; exactly 0 where a row has no label."""
         ...
 
@@ -53,12 +52,12 @@ class Learning(Protocol):
         """Which rows have a label, and so a part in `loss`: [rows] bool. The others only the teacher knows."""
         ...
 
-    def targets(self, output: ModelOutput, batch: Batch) -> Tensor:
+    def targets(self, output: Output, batch: Batch) -> Tensor:
         """What a teacher's answer is reduced to before it is kept: [rows, width], or [rows, length, width] where each
         token has an answer of its own, fp32."""
         ...
 
-    def distillation_loss(self, output: ModelOutput, targets: Tensor, batch: Batch, temperature: float) -> Tensor:
+    def distillation_loss(self, output: Output, targets: Tensor, batch: Batch, temperature: float) -> Tensor:
         """How far the student's answer is from the teacher's, summed within each row [rows] fp32, in the unit of
         `loss`; 0 where they agree.
 
@@ -67,7 +66,7 @@ class Learning(Protocol):
         """
         ...
 
-    def validation(self, output: ModelOutput, batch: Batch) -> Tensor:
+    def validation(self, output: Output, batch: Batch) -> Tensor:
         """What `validation_metrics` needs of a batch, as sums over its rows: [k] fp64. Those of batches are added."""
         ...
 
@@ -75,7 +74,7 @@ class Learning(Protocol):
         """Metrics by name, `primary` and `loss` (mean; lower is better, and breaks ties) among them."""
         ...
 
-    def row_scores(self, output: ModelOutput, batch: Batch) -> Tensor:
+    def row_scores(self, output: Output, batch: Batch) -> Tensor:
         """How right each row's answer is, [rows] fp64, higher is better: of two models, on which rows the one is
         better than the other."""
         ...

@@ -1,6 +1,5 @@
 """What a model answers on a split, rounded or not, as its task measures it."""
 
-import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,9 +8,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.utils import ModelOutput
 
-from tasks.model.text import Batch, TokenizedText, make_batch, model_inputs, sequential_batches
+from tasks.model.text import Batch, Output, TokenizedText, make_batch, model_inputs, sequential_batches
 from tasks.objectives.learning import Learning
 
 BATCH_SIZE = 64
@@ -59,7 +57,7 @@ def answer(
             if reference is not None:
                 theirs = reference.targets[place].to(model.device)
                 apart += float(objective.distillation_loss(output, theirs, batch, 1.0).sum())
-    total: list[float] = functools.reduce(torch.add, sums).tolist()
+    total: list[float] = sum(sums[1:], sums[0]).tolist()
     metrics = objective.validation_metrics(total)
     divergence = apart / max(text.weight_of(chosen), 1)
     return Answers(total, metrics, metrics[objective.primary], torch.cat(scores), targets, divergence)
@@ -76,7 +74,7 @@ def drawn(rows: int, most: int, seed: int) -> npt.NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
 
 
-def _in_fp64(output: ModelOutput) -> ModelOutput:
+def _in_fp64(output: Output) -> Output:
     """What rounding one layer changes is often less than fp32 tells in a divergence."""
     for name, value in output.items():
         if isinstance(value, Tensor) and value.is_floating_point():

@@ -9,12 +9,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
-from transformers.utils import ModelOutput
 
 from configs.model import ModelSettings
 from tasks.model.checkpoint import load_pretrained, save_model
 from tasks.model.learner import TrainingJob
-from tasks.model.text import Batch, TokenizedText, model_inputs, read_split
+from tasks.model.text import Batch, Output, TokenizedText, model_inputs, read_split
 from tasks.objectives.learning import Learning, learning
 
 
@@ -44,11 +43,11 @@ class ClassificationLearner:
         """All of them, every time."""
         return np.arange(len(self.train))
 
-    def predict(self, batch: Batch) -> ModelOutput:
+    def predict(self, batch: Batch) -> Output:
         """What the model answers, fp32 in evaluation mode, without gradients."""
         self.module.eval()
         with torch.no_grad():
-            output: ModelOutput = self.module.model(**model_inputs(batch))
+            output: Output = self.module.model(**model_inputs(batch))
         return output
 
     def before_step(self, step: int, total: int) -> None:

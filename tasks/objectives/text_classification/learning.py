@@ -7,10 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
-from transformers.utils import ModelOutput
 
 from configs.recipe import Task
-from tasks.model.text import Batch, Rows, TokenizedText, tokenize
+from tasks.model.text import Batch, Output, Rows, TokenizedText, tokenize
 from tasks.objectives.divergence import softened_divergence
 
 
@@ -31,22 +30,22 @@ class TextClassification:
     def encode(self, tokenizer: PreTrainedTokenizerBase, rows: Rows, max_length: int) -> TokenizedText:
         return tokenize(tokenizer, rows, max_length)
 
-    def loss(self, output: ModelOutput, batch: Batch) -> Tensor:
+    def loss(self, output: Output, batch: Batch) -> Tensor:
         """`-log p(label)` [rows]."""
         return F.cross_entropy(output.logits.float(), batch["labels"], ignore_index=-1, reduction="none")
 
     def labelled(self, batch: Batch) -> Tensor:
         return batch["labels"] >= 0
 
-    def targets(self, output: ModelOutput, batch: Batch) -> Tensor:
+    def targets(self, output: Output, batch: Batch) -> Tensor:
         """The logits [rows, labels]."""
         logits: Tensor = output.logits
         return logits.float()
 
-    def distillation_loss(self, output: ModelOutput, targets: Tensor, batch: Batch, temperature: float) -> Tensor:
+    def distillation_loss(self, output: Output, targets: Tensor, batch: Batch, temperature: float) -> Tensor:
         return softened_divergence(output.logits, targets, temperature)
 
-    def validation(self, output: ModelOutput, batch: Batch) -> Tensor:
+    def validation(self, output: Output, batch: Batch) -> Tensor:
         """Cross-entropy, right answers, rows, and how often each label is predicted: [3 + labels]."""
         logits, labels = output.logits.float().double(), batch["labels"]
         predicted = logits.argmax(dim=1)
@@ -61,7 +60,7 @@ class TextClassification:
         loss, correct, count = sums[:3]
         return {"accuracy": correct / count, "loss": loss / count}
 
-    def row_scores(self, output: ModelOutput, batch: Batch) -> Tensor:
+    def row_scores(self, output: Output, batch: Batch) -> Tensor:
         """1 where the largest logit is the label's, else 0."""
         right: Tensor = output.logits.argmax(dim=1) == batch["labels"]
         return right.double()
