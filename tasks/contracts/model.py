@@ -37,13 +37,18 @@ class Checkpoint(Contract):
     """What a person should know before they trust it, each in one sentence without its full stop: that it gives every
     row the same answer."""
 
+    @property
+    def score(self) -> float:
+        """The metric by which the epoch was chosen, on the validation split; higher is better."""
+        if self.selected_by == "accuracy" and self.validation_accuracy is not None:
+            return self.validation_accuracy
+        return self.validation_metrics[self.selected_by]
+
     def headline(self) -> str:
         """What the epoch was chosen by and size in a few words, and what to be warned of."""
         size = f"{self.parameters / 1e6:.2f} M parameters"
-        scores = {"accuracy": self.validation_accuracy, **self.validation_metrics}
         name = "" if self.selected_by == "accuracy" else f"{self.selected_by.replace('_', ' ')} "
-        score = f"{name}{scores[self.selected_by]:.4f}"
-        return "; ".join([f"{score} on validation, {size}", *self.warnings])
+        return "; ".join([f"{name}{self.score:.4f} on validation, {size}", *self.warnings])
 
 
 class CheckpointResult(StageResult):

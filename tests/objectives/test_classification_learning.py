@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from transformers import BertConfig
 
 from configs.recipe import Task
+from tasks.contracts import Artifact, Checkpoint
+from tasks.model.learner import validation_fields
 from tasks.objectives.divergence import softened_divergence
 from tasks.objectives.learning import LEARNING, learning, learning_of
 
@@ -66,6 +68,20 @@ def test_of_one_row_nothing_is_said_and_of_several_alike_it_is() -> None:
     assert CLASSES.degenerate([0.1, 1.0, 1200.0, 0.0, 1200.0], ["a", "b"]) == (
         "predicts 'b' for all 1,200 validation rows"
     )
+
+
+def test_a_checkpoint_is_told_by_the_metric_that_it_was_chosen_by() -> None:
+    artifact = Artifact(uri="file:///x", digest="sha256:0", size_bytes=1)
+    counted = {"artifact": artifact, "parameters": 2_000_000, "nonzero_parameters": 1}
+    plain = Checkpoint(**counted, **validation_fields("text-classification", {"accuracy": 0.875, "loss": 0.4}))
+    assert (plain.validation_accuracy, plain.validation_loss, plain.validation_metrics) == (0.875, 0.4, {})
+    assert plain.headline() == "0.8750 on validation, 2.00 M parameters"
+    other = Checkpoint(
+        **counted, validation_loss=0.4, validation_metrics={"entity_f1": 0.5}, selected_by="entity_f1", warnings=["odd"]
+    )
+    assert other.score == 0.5
+    assert other.headline() == "entity f1 0.5000 on validation, 2.00 M parameters; odd"
+    assert Checkpoint.model_validate(other.model_dump(mode="json")) == other
 
 
 def test_softened_divergence_by_hand() -> None:
