@@ -1,7 +1,13 @@
-"""Who hears what the stages do: the terminal, Prefect's artifacts. The driver alone talks; workers write files."""
+"""Who hears what the stages do: the terminal, Prefect's artifacts. The driver alone talks; workers write files.
+
+Listeners belong to the flow of control that opened them (a `ContextVar`): of two runs in one process each hears its
+own. Prefect's tasks inherit them, called or submitted; a thread that somebody starts does so through
+`contextvars.copy_context().run`.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol
 
 from tasks.contracts import StageRecord
@@ -17,32 +23,31 @@ class Listener(Protocol):
     def finished(self, record: StageRecord, headline: str) -> None: ...
 
 
-_listeners: list[Listener] = []
+_listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())
 
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Lets a listener hear everything until the block ends."""
-    _listeners.append(listener)
+    """Lets a listener hear every stage of this run until the block ends."""
+    token = _listeners.set((*_listeners.get(), listener))
     try:
         yield
     finally:
-        _listeners.remove(listener)
+        _listeners.reset(token)
+
+
+def listeners() -> tuple[Listener, ...]:
+    """Who hears this run, for whoever goes on in another thread."""
+    return _listeners.get()
 
 
 def started(stage: str) -> None:
     """Tells that a stage begins its work."""
-    for listener in _listeners:
+    for listener in _listeners.get():
         listener.started(stage)
-
-
-def advanced(stage: str, done: float, total: float, note: str = "") -> None:
-    """Tells that `done` of `total` units of a stage's work are behind it."""
-    for listener in _listeners:
-        listener.advanced(stage, done, total, note)
 
 
 def finished(record: StageRecord, headline: str = "") -> None:
     """Tells what became of a stage, with the number a person would ask for first."""
-    for listener in _listeners:
+    for listener in _listeners.get():
         listener.finished(record, headline)

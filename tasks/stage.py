@@ -5,7 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -55,14 +55,17 @@ class Workshop:
     previous: Callable[[], StageResult | None]
     """The recipe's result before this one, where it was made of other inputs in the same way: what came of an input
     that is in both need not be made again. None where there is none, or it is damaged."""
+    listeners: tuple[progress.Listener, ...] = field(default_factory=progress.listeners)
+    """Who hears this run: kept here, so that a body may tell of its progress from any thread."""
 
     def artifact(self, name: str, made_from: list[str]) -> Artifact:
         """Describes the finished sub-folder `name`."""
         return store.describe(self.folder / name, made_from)
 
     def advanced(self, done: float, total: float, note: str = "") -> None:
-        """Tells whoever listens how far the stage is."""
-        progress.advanced(self.stage, done, total, note)
+        """Tells whoever hears this run how far the stage is."""
+        for listener in self.listeners:
+            listener.advanced(self.stage, done, total, note)
 
     def on_event(self, event: "TrainingEvent") -> None:
         """Passes on what a training run tells: progress to whoever listens, metrics to the tracked run."""
