@@ -90,8 +90,6 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True, scope="module")
 def _records_of_its_own() -> Iterator[None]:
-    """What a module tracked leads no other module to its records: connecting to MLflow leaves them in the environment,
-    where the next would take them for a person's wish."""
+    """What a module tracked leads no other module to its records."""
     yield
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
-    server._Place.uri, server._Place.storage, server._Place.client = "", Path(), None
+    server._place.set(None)

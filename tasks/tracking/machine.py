@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from tasks.tracking import server
+
 SAMPLE_SECONDS = 2.0
 SAMPLES_PER_POINT = 5
 
@@ -22,7 +24,7 @@ def watched(run_id: str, record: Callable[[dict[str, float], int], None]) -> Ite
     from mlflow.exceptions import MlflowException
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-    probes = SystemMetricsMonitor(run_id)
+    probes = SystemMetricsMonitor(run_id, tracking_uri=server.tracking_uri())
     done = threading.Event()
 
     def forget() -> None:

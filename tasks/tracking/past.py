@@ -85,7 +85,6 @@ def looks(model: str, rows: str) -> list[PastLook]:
 
 def stage_result(run_id: str, stage: str) -> str:
     """What a stage of a pipeline run returned, as the JSON of its contract; empty where MLflow does not have it."""
-    from mlflow.artifacts import load_text
     from mlflow.exceptions import MlflowException
 
     connection = server.client()
@@ -93,7 +92,7 @@ def stage_result(run_id: str, stage: str) -> str:
         experiment = connection.get_run(run_id).info.experiment_id
         wanted = f"tags.`mlflow.parentRunId` = '{run_id}' and tags.`hone.stage` = '{stage}'"
         found = connection.search_runs([experiment], wanted, order_by=["start_time DESC"], max_results=1)
-        return str(load_text(f"runs:/{found[0].info.run_id}/result.json")) if found else ""
+        return server.text_of(found[0].info.run_id, "result.json") if found else ""
     except (MlflowException, OSError):  # somebody deleted the run or its files
         return ""
 
@@ -105,7 +104,6 @@ def report(run_id: str) -> str:
         PreflightError: when there is no such run, or it is none that came to a verdict.
         RegistryError: when MLflow does not answer.
     """
-    from mlflow.artifacts import load_text
     from mlflow.exceptions import MlflowException
 
     connection = server.client()
@@ -125,4 +123,4 @@ def report(run_id: str) -> str:
         if "hone.verdict" not in tags:
             whose = "a run of Hone that came to no verdict" if "hone.recipe" in tags else "no run that Hone made"
             raise PreflightError(f"{run_id}: {whose}, so it has no report.json: give one that did")
-        return str(load_text(f"runs:/{run_id}/report.json"))
+        return server.text_of(run_id, "report.json")

@@ -46,10 +46,9 @@ def log_model(
         settings: its `model_config`.
         requirements: distributions with their versions; MLflow would guess at length, and wrong.
     """
-    server.client()
     import mlflow
 
-    with mlflow.start_run(run_id=run_id, nested=True, log_system_metrics=False):
+    with server.as_default(), mlflow.start_run(run_id=run_id, nested=True, log_system_metrics=False):
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(code),
@@ -67,13 +66,13 @@ def fetch(uri: str, folder: Path) -> Path:
     Raises:
         RegistryError: when it is not there any more.
     """
-    server.client()
     import mlflow
     from mlflow.exceptions import MlflowException
 
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
+        with server.as_default():
+            return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
     except (MlflowException, OSError) as error:
         raise RegistryError(f"{uri}: its files cannot be fetched: {error}") from error
 
@@ -172,7 +171,10 @@ def create_version(name: str, source: str, run_id: str, tags: dict[str, str], de
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     logged = source.removeprefix("models:/")  # a server asks for the id beside the URI; a database does not
-    made = connection.create_model_version(name, source, run_id, tags=tags, description=description, model_id=logged)
+    with server.as_default():
+        made = connection.create_model_version(
+            name, source, run_id, tags=tags, description=description, model_id=logged
+        )
     return _version(made)
 
 

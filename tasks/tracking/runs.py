@@ -30,6 +30,8 @@ class StageLog:
         self.ends = "FINISHED"
         """MLflow's status of the run once its body is done."""
         self._parent_run_id = parent_run_id
+        # Kept here, as metrics of the machine come from a thread that no place was configured for.
+        self._records: Any = server.client() if run_id else None
         self._waiting: list[Any] = []
         self._flushed = time.monotonic()
         self._lock = threading.Lock()
@@ -42,7 +44,7 @@ class StageLog:
 
         params = [Param(key, value) for key, value in as_params(values).items()]
         for start in range(0, len(params), PARAMS_PER_CALL):
-            server.client().log_batch(self.run_id, params=params[start : start + PARAMS_PER_CALL])
+            self._records.log_batch(self.run_id, params=params[start : start + PARAMS_PER_CALL])
 
     def metrics(self, values: dict[str, float], step: int = 0) -> None:
         """Numbers at a step. They are gathered and written every few seconds, as a call takes MLflow as long for one as
@@ -66,21 +68,21 @@ class StageLog:
 
         tags = [RunTag(key, without_credentials(value)[:LONGEST_TAG]) for key, value in values.items()]
         for start in range(0, len(tags), PARAMS_PER_CALL):
-            server.client().log_batch(self.run_id, tags=tags[start : start + PARAMS_PER_CALL])
+            self._records.log_batch(self.run_id, tags=tags[start : start + PARAMS_PER_CALL])
 
     def file(self, path: Path, folder: str = "") -> None:
         """A file or a whole folder, put below `folder` among the run's artifacts."""
         if not self.run_id:
             return
         if path.is_dir():
-            server.client().log_artifacts(self.run_id, str(path), folder or None)
+            self._records.log_artifacts(self.run_id, str(path), folder or None)
         else:
-            server.client().log_artifact(self.run_id, str(path), folder or None)
+            self._records.log_artifact(self.run_id, str(path), folder or None)
 
     def text(self, text: str, name: str) -> None:
         """A text as the artifact `name`."""
         if self.run_id:
-            server.client().log_text(self.run_id, without_credentials(text), name)
+            self._records.log_text(self.run_id, without_credentials(text), name)
 
     def cached(self, origin_run_id: str) -> None:
         """Says that nothing was computed, and which run did."""
@@ -110,7 +112,7 @@ class StageLog:
             return
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        connection = server.client()
+        connection = self._records
         name = connection.get_run(self._parent_run_id or self.run_id).info.run_name
         digest = data.content_digest.removeprefix("sha256:")[:LONGEST_DATASET_DIGEST]
         inputs = []
@@ -135,7 +137,7 @@ class StageLog:
             return
         with self._lock:
             while self._waiting:
-                server.client().log_batch(self.run_id, metrics=self._waiting[:METRICS_PER_CALL])
+                self._records.log_batch(self.run_id, metrics=self._waiting[:METRICS_PER_CALL])
                 del self._waiting[:METRICS_PER_CALL]
             self._flushed = time.monotonic()
 

@@ -1,18 +1,25 @@
-"""Where MLflow keeps its records: a server that `MLFLOW_TRACKING_URI` names, else SQLite and a folder on disk."""
+"""Where MLflow keeps its records: a server that `MLFLOW_TRACKING_URI` names, else SQLite and a folder on disk.
+
+The place of the records belongs to the flow of control that configured it (a `ContextVar`): two runs in one process
+write each into its own. Prefect's tasks inherit it, called or submitted; another thread configures its own.
+"""
 
 import fcntl
 import importlib.metadata
 import os
 import sqlite3
 import sys
+import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tasks.disk import closed_parent
-from tasks.environment import temporary_variables
+from tasks.environment import lasting_variable, temporary_variables
 from tasks.errors import PreflightError, RegistryError
 from tasks.redact import without_credentials
 from tasks.schema import Schema, read_schema
@@ -33,22 +40,57 @@ QUIET = {
 }
 
 
-class _Place:
-    """The records of this process, and the connection to them once it is needed."""
+class Place:
+    """Where one run's records go, and the connection to them once it is needed."""
 
-    uri: str = ""
-    storage: Path = Path()
-    client: "MlflowClient | None" = None
+    def __init__(self, uri: str, storage: Path) -> None:
+        self.uri = uri
+        self.storage = storage
+        self._client: MlflowClient | None = None
+
+    def client(self) -> "MlflowClient":
+        """The connection. The first one to a new database makes its tables, one process at a time and beside its place:
+        MLflow's own start is safe neither against a second process doing the same nor against a kill."""
+        if self._client is None:
+            with self.locked():
+                _check(self.uri)  # MLflow itself tries a dead server for minutes
+                import mlflow
+
+                if self.uri.startswith("sqlite:") and not _sqlite_file(self.uri).exists():
+                    _make_database(_sqlite_file(self.uri))
+                connection = mlflow.MlflowClient(tracking_uri=self.uri)
+                connection.search_experiments(max_results=1)
+            self._client = connection
+        return self._client
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """One process at a time, and one thread of it, where the records are a file."""
+        if not self.uri.startswith("sqlite:"):
+            yield
+            return
+        database = _sqlite_file(self.uri)
+        if not database.parent.exists():
+            _check_sqlite(self.uri)
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with database.with_name(f"{database.name}.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+_place: ContextVar[Place | None] = ContextVar("place of the records", default=None)
+_making = threading.Lock()
+"""MLflow makes tables through Alembic, which knows one database a process at a time."""
 
 
 def configure(storage: Path) -> str:
-    """Decides where records go and returns the URI. Reads the environment; connects to nothing yet."""
+    """Decides where this run's records go and returns the URI. Reads the environment; connects to nothing yet."""
     uri = _wanted_uri(storage)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    if uri != _Place.uri:
-        _Place.client = None
-    _Place.uri, _Place.storage = uri, storage.resolve()
+    before, folder = _place.get(), storage.resolve()
+    if before is None or (before.uri, before.storage) != (uri, folder):
+        _place.set(Place(uri, folder))
     return uri
 
 
@@ -67,33 +109,52 @@ def configure_existing(storage: Path) -> str:
     return configure(storage)
 
 
+def place() -> Place:
+    """Where this run's records go.
+
+    Raises:
+        PreflightError: before `configure`.
+    """
+    configured = _place.get()
+    if configured is None:
+        raise PreflightError("MLflow is not configured: call tracking.configure(storage) first")
+    return configured
+
+
 def tracking_uri() -> str:
-    """Where records go; empty before `configure`."""
-    return _Place.uri
+    """Where this run's records go; empty before `configure`."""
+    configured = _place.get()
+    return configured.uri if configured else ""
 
 
 def client() -> "MlflowClient":
-    """The connection. The first one to a new database makes its tables, one process at a time and beside its place:
-    MLflow's own start is safe neither against a second process doing the same nor against a kill.
+    """The connection to this run's records.
 
     Raises:
         PreflightError: before `configure`, or as `check` does.
     """
-    if not _Place.uri:
-        raise PreflightError("MLflow is not configured: call tracking.configure(storage) first")
-    if _Place.client is None:
-        with _one_at_a_time():
-            _check(_Place.uri)  # MLflow itself tries a dead server for minutes
-            import mlflow
+    return place().client()
 
-            if _Place.uri.startswith("sqlite:") and not _sqlite_file(_Place.uri).exists():
-                _make_database(_sqlite_file(_Place.uri))
-            # Global, as logging a model and loading one by its registry name know no other way.
-            mlflow.set_tracking_uri(_Place.uri)
-            connection = mlflow.MlflowClient()
-            connection.search_experiments(max_results=1)
-        _Place.client = connection
-    return _Place.client
+
+@contextmanager
+def as_default() -> Iterator[None]:
+    """Makes this run's records MLflow's own default while the block lasts, and then puts back what it was.
+
+    Logging a model, making a version of it and fetching one know no other way. The default is the process's, so that
+    other runs which need it wait.
+    """
+    client()
+    from mlflow.tracking._tracking_service.utils import _use_tracking_uri
+
+    uri = tracking_uri()
+    with temporary_variables({"MLFLOW_TRACKING_URI": uri}), _use_tracking_uri(uri):
+        yield
+
+
+def text_of(run_id: str, file: str) -> str:
+    """What a text file among a run's artifacts says."""
+    with tempfile.TemporaryDirectory() as room:
+        return Path(client().download_artifacts(run_id, file, room)).read_text(encoding="utf-8")
 
 
 def experiment_id(name: str) -> str:
@@ -102,13 +163,13 @@ def experiment_id(name: str) -> str:
     Raises:
         PreflightError: when somebody deleted it, as MLflow keeps its name.
     """
-    connection = client()
-    with _one_at_a_time():
+    connection, records = client(), place()
+    with records.locked():
         found = connection.get_experiment_by_name(name)
         if found is None:
             # A server knows where its artifacts go. A bare database would put them below the working folder.
-            served = urlsplit(_Place.uri).scheme != "sqlite"
-            folder = None if served else (_Place.storage / "mlflow-artifacts" / name).as_uri()
+            served = urlsplit(records.uri).scheme != "sqlite"
+            folder = None if served else (records.storage / "mlflow-artifacts" / name).as_uri()
             return str(connection.create_experiment(name, artifact_location=folder, tags=KIND))
     if found.lifecycle_stage != "active":
         raise PreflightError(
@@ -141,15 +202,13 @@ def _check(uri: str) -> str:
 
 def _wanted_uri(storage: Path) -> str:
     own = f"sqlite:///{storage.resolve() / 'mlflow.db'}"
-    asked = os.environ.get("MLFLOW_TRACKING_URI", "")
+    asked = lasting_variable("MLFLOW_TRACKING_URI")
     if is_mirror(storage) and not asked.startswith("http"):
         raise PreflightError(
             f"MLFLOW_TRACKING_URI is '{asked}', and compute.storage is {uri_of(storage)}, a bucket, in which MLflow "
             "cannot keep its records: set MLFLOW_TRACKING_URI to a server, such as http://mlflow:5000"
         )
-    # Connecting sets the variable to our own default, which must not pass for the person's wish in the next run.
-    ours = asked == _Place.uri and asked == f"sqlite:///{_Place.storage / 'mlflow.db'}"
-    return asked if asked and not ours else own
+    return asked or own
 
 
 def _sqlite_file(uri: str) -> Path:
@@ -161,22 +220,9 @@ def _make_database(database: Path) -> None:
 
     beside = database.with_name(f"{database.name}.new")
     beside.unlink(missing_ok=True)
-    mlflow.MlflowClient(tracking_uri=f"sqlite:///{beside}").search_experiments(max_results=1)
+    with _making:
+        mlflow.MlflowClient(tracking_uri=f"sqlite:///{beside}").search_experiments(max_results=1)
     beside.rename(database)
-
-
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    if not _Place.uri.startswith("sqlite:"):
-        yield
-        return
-    database = _sqlite_file(_Place.uri)
-    if not database.parent.exists():
-        _check_sqlite(_Place.uri)
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with database.with_name(f"{database.name}.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _check_sqlite(uri: str) -> str:

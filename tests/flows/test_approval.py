@@ -38,7 +38,7 @@ VERDICT = Verdict(record=RECORD, verdict="ACCEPTED", selected="quantized", check
 
 def recipe_of(name: str) -> Recipe:
     register = {"promote": "approval", "approval_hours": 1.0}
-    compute = {"storage": str(server._Place.storage)}
+    compute = {"storage": str(server.place().storage)}
     return parse_recipe(
         {"name": name, "data": {"train": "a.csv"}, "model": {"source": "a"}, "register": register, "compute": compute}
     )

@@ -240,9 +240,9 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(model: Model, 
     ]
 
 
-def test_entries_written_at_once_get_a_number_each(model: Model) -> None:
+def test_entries_written_at_once_get_a_number_each(model: Model, storage: Path) -> None:
     name = model()
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(4, initializer=tracking.configure, initargs=(storage,)) as pool:
         numbers = list(pool.map(lambda place: tracking.append_change(name, {"writer": str(place)}), range(12)))
     assert sorted(numbers) == list(range(1, 13))
     assert {number: tags["writer"] for number, tags in tracking.changes(name).items()} == {

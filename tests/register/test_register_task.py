@@ -53,7 +53,9 @@ def test_the_challenger_answers_a_list_of_sentences_as_onnxruntime_does(chain: M
     made = chain()
     result = register(made)
     assert (result.version, result.aliases, result.record.status) == ("1", ["challenger"], "ran")
-    answers = mlflow.pyfunc.load_model(f"models:/{made.recipe.name}@challenger").predict(TEXTS)
+    with server.as_default():
+        model = mlflow.pyfunc.load_model(f"models:/{made.recipe.name}@challenger")
+    answers = model.predict(TEXTS)
     for text, answer in zip(TEXTS, answers, strict=True):
         expected = in_onnxruntime(model_folder, text)
         assert list(answer["probabilities"]) == LABELS
@@ -87,7 +89,8 @@ def test_a_version_carries_its_signature_and_the_tags_of_its_evidence(chain: Mak
     )
     assert run.data.metrics["served_max_abs_diff"] < 1e-6
     assert run.info.status == "FINISHED"
-    info = mlflow.models.get_model_info(found.uri)
+    with server.as_default():
+        info = mlflow.models.get_model_info(found.uri)
     assert [str(column.type) for column in info.signature.inputs] == ["DataType.string"]
     assert [name for name in ("label", "score", "probabilities") if name in str(info.signature.outputs)] == [
         "label",
@@ -297,6 +300,7 @@ def test_pairs_are_registered_with_pairs_as_their_input(chain: MakeChain) -> Non
 
     result = register(chain(pairs=True))
     assert result.version == "1"
-    model = mlflow.pyfunc.load_model(f"models:/{result.name}@challenger")
+    with server.as_default():
+        model = mlflow.pyfunc.load_model(f"models:/{result.name}@challenger")
     answers = model.predict([{"text": "good film", "text_pair": "bad plot"}])
     assert sum(answers[0]["probabilities"].values()) == pytest.approx(1)

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -42,17 +43,17 @@ def test_a_name_is_vouched_for_by_the_server_that_accepted_its_password(
     url: str, monkeypatch: pytest.MonkeyPatch, credentials: str, expected: tuple[str, str]
 ) -> None:
     monkeypatch.setattr(people, "user", lambda: "me")
-    monkeypatch.setattr(server._Place, "uri", f"http://{credentials}{url}")
+    server._place.set(server.Place(f"http://{credentials}{url}", Path()))
     assert people.identity() == expected
 
 
 def test_a_password_in_the_environment_is_used_too(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server._Place, "uri", f"http://{url}")
+    server._place.set(server.Place(f"http://{url}", Path()))
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ana")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "right")
     assert people.identity() == ("ana", "MLflow")
 
 
-def test_where_no_server_is_the_systems_name_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server._Place, "uri", "sqlite:///a.db")
+def test_where_no_server_is_the_systems_name_is_claimed() -> None:
+    server._place.set(server.Place("sqlite:///a.db", Path()))
     assert people.identity() == (people.user(), "")

@@ -36,13 +36,20 @@ def test_records_go_to_sqlite_and_a_folder_in_the_storage(storage: Path) -> None
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"  # its page opens with the runs
 
 
-def test_the_environment_names_another_place_and_our_own_default_is_no_such_wish(
-    tmp_path: Path, storage: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.tracking_uri())  # as connecting does, for child processes
+def test_the_environment_names_another_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tracking.configure(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     assert tracking.configure(tmp_path) == "http://127.0.0.1:5000"
+
+
+def test_only_a_block_makes_the_records_the_default_of_mlflow(storage: Path) -> None:
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    with server.as_default():
+        assert mlflow.get_tracking_uri() == os.environ["MLFLOW_TRACKING_URI"] == tracking.tracking_uri() != before
+    assert mlflow.get_tracking_uri() == before
+    assert "MLFLOW_TRACKING_URI" not in os.environ
 
 
 def test_a_bucket_takes_no_records_so_a_server_has_to(bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +203,7 @@ def test_a_deleted_experiment_is_named_with_the_way_to_restore_it(storage: Path)
         pass
 
 
-def test_tracking_before_it_is_configured_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server._Place, "uri", "")
+def test_tracking_before_it_is_configured_says_so() -> None:
+    server._place.set(None)
     with pytest.raises(PreflightError, match=r"call tracking\.configure\(storage\) first"):
         server.client()
