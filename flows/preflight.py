@@ -88,10 +88,8 @@ def check_prefect(_recipe: Recipe) -> str:
 
 def check_cluster(recipe: Recipe) -> str:
     """Ray has what the workers ask for."""
-    try:
+    with cluster.session():
         there = cluster.cluster_resources(recipe.compute)
-    finally:
-        cluster.shutdown()
     return (
         f"{there['address']}, {there['nodes']} node(s), {there['cpus']:g} CPUs, {there['gpus']:g} GPUs: "
         f"{there['workers']} worker(s) of {there['cpus_per_worker']:g} CPUs and {there['gpus_per_worker']:g} GPUs"

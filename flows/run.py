@@ -38,7 +38,8 @@ def checked(recipe: Recipe, output: str) -> None:
 
 @contextmanager
 def pipeline(recipe: Recipe, output: str, fresh: bool) -> Iterator[RunContext]:
-    """Opens the run's MLflow run and yields what its stages need to know; Ray, if a stage started it, stops with it.
+    """Opens the run's MLflow run and yields what its stages need to know; its workers, if a stage started them, stop
+    with it. Nothing here is the process's: another run beside this one has records, workers and listeners of its own.
 
     Raises:
         OutputError: before anything else, when the report and the model could not be written.
@@ -58,27 +59,25 @@ def pipeline(recipe: Recipe, output: str, fresh: bool) -> Iterator[RunContext]:
         page = flow_run_page(flow_run.flow_run.id)
     if page:
         tags["hone.prefect_run"] = page
-    try:
-        cache_room.prune(place, None)
-        with (
-            cache_room.using(place),
-            tracking.pipeline_run(recipe.name, recipe.model_dump(mode="json"), tags) as run_id,
-            progress.listening(ProgressArtifacts()),
-            progress.listening(RunLog()),
-        ):
-            if latest:  # the runs of a recipe in the order of time, and each findable in MLflow
-                folder /= f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{run_id[:8]}"
-            yield RunContext(
-                recipe=recipe,
-                output=str(folder),
-                latest=latest,
-                storage=str(place),
-                fresh=fresh,
-                mlflow_run_id=run_id,
-                prefect_page=page,
-            )
-    finally:
-        cluster.shutdown()
+    cache_room.prune(place, None)
+    with (
+        cluster.session(),
+        cache_room.using(place),
+        tracking.pipeline_run(recipe.name, recipe.model_dump(mode="json"), tags) as run_id,
+        progress.listening(ProgressArtifacts()),
+        progress.listening(RunLog()),
+    ):
+        if latest:  # the runs of a recipe in the order of time, and each findable in MLflow
+            folder /= f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{run_id[:8]}"
+        yield RunContext(
+            recipe=recipe,
+            output=str(folder),
+            latest=latest,
+            storage=str(place),
+            fresh=fresh,
+            mlflow_run_id=run_id,
+            prefect_page=page,
+        )
 
 
 def flow_run_page(flow_run_id: UUID) -> str:

@@ -14,7 +14,7 @@ from tasks.tracking import server
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 prepare_environment()
-LONG = {"test_chain", "test_deploy", "test_retrain", "test_quickstart", "test_cluster"}
+LONG = {"test_chain", "test_deploy", "test_retrain", "test_quickstart", "test_cluster", "test_two_runs"}
 
 
 TOGETHER = {

@@ -6,7 +6,6 @@ from typing import Any
 from configs.delivery import ComputeSettings
 from tasks import storage, version
 from tasks.cluster.job_queue import JobQueue
-from tasks.cluster.resources import worker_resources
 from tasks.cluster.worker import serve
 
 WORKER_ENVIRONMENT = {
@@ -28,10 +27,21 @@ class PoolActor(JobQueue):
     it is killed.
     """
 
-    async def fit(self, compute: ComputeSettings, cpus: float, uri: str, code: str) -> None:
+    async def fit(
+        self,
+        compute: ComputeSettings,
+        threads: int,
+        resources: dict[str, float],
+        variables: dict[str, str],
+        uri: str,
+        code: str,
+    ) -> None:
         """Runs the workers until they die more often than allowed.
 
         Args:
+            threads: that each worker computes with.
+            resources: that each asks Ray for.
+            variables: of its environment, beside `WORKER_ENVIRONMENT`.
             code: the driver's `version.code_digest`.
 
         Raises:
@@ -42,10 +52,18 @@ class PoolActor(JobQueue):
         version.check_code(code)
 
         queue = ray.get_runtime_context().current_actor
-        await asyncio.to_thread(_fit, queue, compute, cpus, uri, code)
+        await asyncio.to_thread(_fit, queue, compute, threads, resources, variables, uri, code)
 
 
-def _fit(queue: Any, compute: ComputeSettings, cpus: float, uri: str, code: str) -> None:
+def _fit(
+    queue: Any,
+    compute: ComputeSettings,
+    threads: int,
+    resources: dict[str, float],
+    variables: dict[str, str],
+    uri: str,
+    code: str,
+) -> None:
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 
@@ -55,17 +73,17 @@ def _fit(queue: Any, compute: ComputeSettings, cpus: float, uri: str, code: str)
         name="hone",
         storage_path=uri.removeprefix(storage.SCHEME) if bucket else str(storage.folder_of(uri)),
         storage_filesystem=storage.filesystem() if bucket else None,
-        worker_runtime_env={"env_vars": WORKER_ENVIRONMENT},
+        worker_runtime_env={"env_vars": WORKER_ENVIRONMENT | variables},
         failure_config=FailureConfig(max_failures=compute.max_failures, controller_failure_limit=compute.max_failures),
     )
     TorchTrainer(
         serve,
-        train_loop_config={"queue": queue, "threads": max(1, int(cpus)), "code": code},
+        train_loop_config={"queue": queue, "threads": threads, "code": code},
         torch_config=TorchConfig(backend="gloo" if shared_gpu else None),
         scaling_config=ScalingConfig(
             num_workers=compute.workers,
             use_gpu=compute.gpus_per_worker > 0,
-            resources_per_worker=worker_resources(compute, cpus),
+            resources_per_worker=resources,
         ),
         run_config=run_config,
     ).fit()

@@ -35,44 +35,67 @@ PROBE_SECONDS = 5.0
 START_ATTEMPTS = 3
 """Of a local Ray, whose processes a busy machine may keep from starting within Ray's own limit of 30 s."""
 
+_lock = threading.Lock()
+"""Of what follows: Ray knows one cluster a process, so all runs of this one share it."""
+_holds = 0
+"""Connections that are open; the Ray that was started here ends with the last."""
 _leave: threading.Event | None = None
 """Ends the thread that keeps the Ray that was started here."""
-_connecting = threading.Lock()
 _short_folder: Path | None = None
 """Of the Ray that was started here, where the usual one has too long a name."""
 
 
-def connect() -> None:
-    """Connects to the cluster that RAY_ADDRESS names, else starts a local one; once per process."""
-    global _leave
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    token = any(os.environ.get(name) for name in TOKEN_VARIABLES) or TOKEN_FILE.expanduser().is_file()
-    if os.environ.get("RAY_ADDRESS") and token:  # by default Ray shows its token to local clusters alone
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-    import ray  # reads all these once, so nothing above may import it
+class Connection:
+    """A run's hold on the Ray of this process: it is there until every run that holds it has let go."""
 
-    with _connecting:
-        if ray.is_initialized():
-            return
-        connected, leave = Future[None](), threading.Event()
-        threading.Thread(target=_keep, args=(connected, leave), name="ray", daemon=True).start()
-        connected.result()
-        _leave = leave
+    def __init__(self) -> None:
+        self._held = False
+        self._closed = False
+
+    def open(self) -> None:
+        """Connects to the cluster that RAY_ADDRESS names, else starts a local one, unless another run has."""
+        global _holds
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        token = any(os.environ.get(name) for name in TOKEN_VARIABLES) or TOKEN_FILE.expanduser().is_file()
+        if os.environ.get("RAY_ADDRESS") and token:  # by default Ray shows its token to local clusters alone
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
+        with _lock:
+            if not self._held:
+                try:
+                    _connect()
+                except BaseException:
+                    if not _holds:  # what a start that failed left behind
+                        _disconnect()
+                    raise
+                _holds += 1
+                self._held = True
+            if self._closed:  # the run ended while Ray was starting
+                self._release()
+
+    def close(self) -> None:
+        """Lets go, for good; ends Ray if it was started here and nobody else holds it."""
+        self._closed = True
+        if self._held:
+            with _lock:
+                self._release()
+
+    def is_last(self) -> bool:
+        """Whether Ray, started here, ends with this hold."""
+        return self._held and _holds == 1 and _leave is not None
+
+    def _release(self) -> None:
+        global _holds
+        if self._held:
+            self._held = False
+            _holds -= 1
+            if _holds == 0:
+                _disconnect()
 
 
-def disconnect() -> None:
-    """Ends Ray if it was started here."""
-    global _leave, _short_folder
-    if _leave is not None:
-        import ray
-
-        ray.shutdown()
-        _leave.set()
-        _leave = None
-    if _short_folder is not None:
-        shutil.rmtree(_short_folder, ignore_errors=True)
-        _short_folder = None
+def is_local() -> bool:
+    """Whether Ray was started here, for the runs of this process alone."""
+    return _leave is not None
 
 
 def live_nodes() -> list[dict[str, float]]:
@@ -85,6 +108,31 @@ def live_nodes() -> list[dict[str, float]]:
 def last_line(failure: Exception) -> str:
     """Of what an engine wrote: there it says what happened."""
     return str(failure).strip().splitlines()[-1].strip()
+
+
+def _connect() -> None:
+    global _leave
+    import ray  # reads the environment once, so nothing above may import it
+
+    if ray.is_initialized():
+        return
+    connected, leave = Future[None](), threading.Event()
+    threading.Thread(target=_keep, args=(connected, leave), name="ray", daemon=True).start()
+    connected.result()
+    _leave = leave
+
+
+def _disconnect() -> None:
+    global _leave, _short_folder
+    if _leave is not None:
+        import ray
+
+        ray.shutdown()
+        _leave.set()
+        _leave = None
+    if _short_folder is not None:
+        shutil.rmtree(_short_folder, ignore_errors=True)
+        _short_folder = None
 
 
 def _keep(connected: "Future[None]", leave: threading.Event) -> None:

@@ -1,19 +1,77 @@
-"""What a run calls: trains a job on Ray workers, which stay for the next one."""
+"""What a run calls: trains a job on Ray workers, which stay for the run's next one."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
 
 from configs.delivery import ComputeSettings
 from tasks import storage
-from tasks.cluster.connection import disconnect
+from tasks.cluster.connection import Connection
 from tasks.cluster.pool import WorkerPool
+from tasks.cluster.resources import described
 from tasks.errors import TrainingError
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a run that finds everything finished does not need it
     from tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
 
-_pool: WorkerPool | None = None
+
+class Workers:
+    """One run's workers, once it trains, and its hold on the Ray that all runs of this process share."""
+
+    def __init__(self) -> None:
+        self._pool: WorkerPool | None = None
+        self._connection: Connection | None = None
+
+    def connection(self) -> Connection:
+        """The hold on Ray; the first to ask for it opens it."""
+        if self._connection is None:
+            self._connection = Connection()
+        return self._connection
+
+    def start(self, compute: ComputeSettings) -> WorkerPool:
+        """Lets the workers come up in the background, unless they are there already."""
+        if self._pool is not None and not self._pool.matches(compute):
+            self._pool.end(ray_stays=True)
+            self._pool = None
+        if self._pool is None:
+            self._pool = WorkerPool(compute, self.connection())
+        return self._pool
+
+    def end(self) -> None:
+        """Ends these workers, and no other run's; Ray too, if it was started here and no other run holds it."""
+        if self._pool is not None:
+            self._pool.end()
+            self._pool = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+_workers: ContextVar[Workers | None] = ContextVar("workers of the run", default=None)
+
+
+@contextmanager
+def session() -> Iterator[None]:
+    """Workers for the run inside the block alone, which end with it. Stages that Prefect submits to other threads have
+    the same; whoever trains outside of any block has some of their own, until `shutdown`."""
+    own = Workers()
+    token = _workers.set(own)
+    try:
+        yield
+    finally:
+        _workers.reset(token)
+        own.end()
+
+
+def this_run() -> Workers:
+    """The workers of the run that calls."""
+    workers = _workers.get()
+    if workers is None:
+        workers = Workers()
+        _workers.set(workers)
+    return workers
 
 
 def train(
@@ -57,21 +115,22 @@ def train(
     return result
 
 
+def cluster_resources(compute: ComputeSettings) -> dict[str, Any]:
+    """Connects to Ray and says what there is and what each worker gets (see `resources.described`).
+
+    Raises:
+        PreflightError: when the cluster cannot be reached, or lacks what compute asks for.
+    """
+    this_run().connection().open()
+    return described(compute)
+
+
 def start(compute: ComputeSettings) -> WorkerPool:
-    """Lets the workers come up in the background, unless they are there already. `train` does it too."""
-    global _pool
-    if _pool is not None and not _pool.matches(compute):
-        _pool.end(ray_stays=True)
-        _pool = None
-    if _pool is None:
-        _pool = WorkerPool(compute)
-    return _pool
+    """Lets this run's workers come up in the background, unless they are there already. `train` does it too."""
+    return this_run().start(compute)
 
 
 def shutdown() -> None:
-    """Ends the workers, and Ray too if it was started here. Timings of anything else are true only afterwards."""
-    global _pool
-    if _pool is not None:
-        _pool.end()
-        _pool = None
-    disconnect()
+    """Ends this run's workers, and Ray too if it was started here and no other run of this process holds it. Timings of
+    anything else are true only afterwards."""
+    this_run().end()

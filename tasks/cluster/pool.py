@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from configs.delivery import ComputeSettings
 from tasks import errors, storage, version
 from tasks.cluster.actor import PoolActor
-from tasks.cluster.connection import ENVIRONMENT, connect, last_line, live_nodes
-from tasks.cluster.resources import allocate_cpus
+from tasks.cluster.connection import ENVIRONMENT, Connection, is_local, last_line, live_nodes
+from tasks.cluster.resources import allocate_cpus, shared_resources, worker_resources
 from tasks.errors import HoneError, StorageError, TrainingError
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ START_TIMEOUT = 180.0
 class WorkerPool:
     """Workers that stay, and the actor that runs them."""
 
-    def __init__(self, compute: ComputeSettings) -> None:
+    def __init__(self, compute: ComputeSettings, connection: Connection) -> None:
         self._compute = compute
+        self._connection = connection
         self._folder: Path | None = None
         """What Ray Train keeps of its run; other nodes have to see it."""
         self._opened: Future[tuple[Any, Any]] = Future()
@@ -84,7 +85,7 @@ class WorkerPool:
         if self._has_started():
             actor, fit = self._opened.result()
             with contextlib.suppress(ray.exceptions.RayError):
-                if (ray_stays or os.environ.get("RAY_ADDRESS")) and not at_once:
+                if (ray_stays or not self._connection.is_last()) and not at_once:
                     ray.get(actor.close.remote())
                     ray.wait([fit], timeout=SHUTDOWN_TIMEOUT)
                 ray.kill(actor)
@@ -114,7 +115,7 @@ class WorkerPool:
             self._opened.set_exception(failure)
 
     def _start(self) -> tuple[Any, Any]:
-        connect()
+        self._connection.open()
         import ray
 
         cpus = allocate_cpus(live_nodes(), self._compute)
@@ -127,7 +128,12 @@ class WorkerPool:
         pool_actor: Any = ray.remote(num_cpus=0, runtime_env={"env_vars": ENVIRONMENT})(PoolActor)
         actor = pool_actor.remote()
         uri = storage.uri_of(self._folder)
-        return actor, actor.fit.remote(self._compute, cpus, uri, version.code_digest())
+        asked, variables = worker_resources(self._compute, cpus), {}
+        if is_local():
+            asked = shared_resources(asked)
+            variables = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, int(cpus))))}
+        arguments = self._compute, max(1, int(cpus)), asked, variables, uri, version.code_digest()
+        return actor, actor.fit.remote(*arguments)
 
 
 def may_be_memory(failure: str) -> bool:

@@ -6,20 +6,21 @@ from collections.abc import Iterator
 from typing import Any
 
 from configs.delivery import ComputeSettings
-from tasks.cluster.connection import connect, live_nodes
+from tasks.cluster.connection import live_nodes
 from tasks.errors import PreflightError
 
 GIB = 1024**3
+RUNS_AT_ONCE = 16
+"""Runs of one process that a local Ray has room for. What GPUs and memory they name is still taken by one alone."""
 
 
-def cluster_resources(compute: ComputeSettings) -> dict[str, Any]:
-    """What there is and what each worker gets: address, nodes, cpus, gpus, workers, cpus_per_worker, gpus_per_worker,
-    memory_per_worker (GiB, 0: as much as there is).
+def described(compute: ComputeSettings) -> dict[str, Any]:
+    """What Ray has, once connected, and what each worker gets: address, nodes, cpus, gpus, workers, cpus_per_worker,
+    gpus_per_worker, memory_per_worker (GiB, 0: as much as there is).
 
     Raises:
-        PreflightError: when the cluster cannot be reached, or lacks what compute asks for.
+        PreflightError: when it lacks what compute asks for.
     """
-    connect()
     import ray
 
     nodes = live_nodes()
@@ -76,6 +77,13 @@ def worker_resources(compute: ComputeSettings, cpus: float) -> dict[str, float]:
     """What one worker asks Ray for; what it does not need is not named."""
     asked = {"CPU": cpus, "GPU": compute.gpus_per_worker, "memory": math.ceil(compute.memory_per_worker * GIB)}
     return {name: amount for name, amount in asked.items() if amount}
+
+
+def shared_resources(asked: dict[str, float]) -> dict[str, float]:
+    """What a worker asks of a local Ray for its cores: a part of them. Ray would otherwise let a second run's workers
+    wait until the first run's are gone, where two runs in processes of their own would share the cores."""
+    part = math.floor(asked["CPU"] / RUNS_AT_ONCE * 10_000) / 10_000
+    return asked | {"CPU": max(part, 0.0001)}
 
 
 def _fits(node: dict[str, float], asked: dict[str, float]) -> int:
