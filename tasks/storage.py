@@ -151,9 +151,14 @@ def check(location: str) -> str:
     return f"{location} answers"
 
 
-@functools.cache
 def filesystem() -> Any:
-    """The store as a `pyarrow.fs.FileSystem` in which a bucket is a folder; one for each process."""
+    """The store as a `pyarrow.fs.FileSystem` in which a bucket is a folder; one for each store and account that the
+    environment names."""
+    return _filesystem(frozenset((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
+
+
+@functools.lru_cache(maxsize=8)
+def _filesystem(_variables: frozenset[tuple[str, str]]) -> Any:
     from pyarrow import fs
 
     endpoint = urlsplit(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "")
