@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from prefect import flow
 from prefect.states import State
 
+from configs.plan import Plan
 from configs.recipe import Recipe
 from flows.approval import ask_person, resumed
 from flows.outcome import ended, recipe_name, told
@@ -13,12 +14,16 @@ from flows.run import checked, pipeline
 from tasks.cache_room import clear_outputs
 from tasks.champion.task import ask_champion
 from tasks.contracts import (
+    DistilledModel,
     DriftReport,
     EvaluationReport,
     ExportedModels,
     PreparedData,
     Promotion,
+    PrunedModel,
+    QuantizedModel,
     RegisteredVersion,
+    TrainedModel,
     Verdict,
 )
 from tasks.data.task import prepare_data
@@ -44,6 +49,25 @@ class Outcome(NamedTuple):
     report: dict[str, Any]
 
 
+class Compressed(NamedTuple):
+    """What a plan made of the teacher, and what it comes to on validation."""
+
+    distilled: DistilledModel
+    pruned: PrunedModel
+    quantized: QuantizedModel
+    exported: ExportedModels
+
+    @property
+    def validation_accuracy(self) -> float:
+        """Of the weights that the smallest model is exported from."""
+        return self.quantized.checkpoint.validation_accuracy
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the smallest model: its graph and all that goes with it."""
+        return self.exported.models[-1].artifact.size_bytes
+
+
 @flow(name="optimize", validate_parameters=False)
 @told(recipe_name)
 def optimize(recipe: Recipe, output: str = "", fresh: bool = False) -> State[dict[str, Any]]:
@@ -67,24 +91,21 @@ def optimize(recipe: Recipe, output: str = "", fresh: bool = False) -> State[dic
 
 
 def chain(context: RunContext, data: PreparedData, drift: DriftReport | None = None) -> Outcome:
-    """Train a teacher, distil a student, prune it, quantize it, export every model, measure them all, ask the champion
-    the same, hold the smallest against the recipe's demands, register it if it meets them, promote it where the recipe
-    says so, and tell all of it in a report."""
+    """Train a teacher, compress it as the recipe plans, measure every model, ask the champion the same, hold the
+    smallest against the recipe's demands, register it if it meets them, promote it where the recipe says so, and tell
+    all of it in a report."""
     teacher = train_teacher(context, data)
-    distilled = distill_student(context, data, teacher)
-    pruned = prune_student(context, data, teacher, distilled)
-    quantized = quantize_student(context, data, teacher, pruned)
+    student = compress(context, data, teacher, Plan.of(context.recipe))
     clear_outputs(Path(context.storage))
-    exported = export_models(context, teacher, distilled, pruned, quantized)
-    evaluation = evaluate_models(context, data, teacher, exported)
-    champion = ask_champion(context, data, exported)
+    evaluation = evaluate_models(context, data, teacher, student.exported)
+    champion = ask_champion(context, data, student.exported)
     verdict = decide(context, data, evaluation, champion)
-    version, promotion, failure = release(context, data, exported, evaluation, verdict)
+    version, promotion, failure = release(context, data, student.exported, evaluation, verdict)
     report = publish_report(
         context,
         data,
-        [teacher, distilled, pruned, quantized],
-        exported,
+        [teacher, student.distilled, student.pruned, student.quantized],
+        student.exported,
         evaluation,
         champion,
         verdict,
@@ -95,6 +116,18 @@ def chain(context: RunContext, data: PreparedData, drift: DriftReport | None = N
     if failure:
         raise failure
     return Outcome(verdict, version, promotion, report)
+
+
+def compress(context: RunContext, data: PreparedData, teacher: TrainedModel, plan: Plan) -> Compressed:
+    """Distil a student from the teacher, prune it, quantize it, and export every model. The training and validation
+    splits alone are read, so that it may be called with plan after plan: what two have in common is done once, and the
+    test split is kept for the one that is chosen."""
+    context = context.following(plan)
+    distilled = distill_student(context, data, teacher)
+    pruned = prune_student(context, data, teacher, distilled)
+    quantized = quantize_student(context, data, teacher, pruned)
+    exported = export_models(context, teacher, distilled, pruned, quantized)
+    return Compressed(distilled, pruned, quantized, exported)
 
 
 def release(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
+from configs.plan import Plan
 from configs.recipe import Recipe
 from tasks import cache, disk, progress, storage, store, tracking
 from tasks.contracts import Artifact, Contract, StageRecord, StageResult
@@ -39,6 +40,10 @@ class RunContext(Contract):
     """The pipeline run's own MLflow run; stages are nested in it."""
     prefect_page: str = ""
     """Where Prefect's server shows this run; empty where there is none."""
+
+    def following(self, plan: Plan) -> "RunContext":
+        """The same run under another plan of its recipe, in the same storage and MLflow run."""
+        return self.model_copy(update={"recipe": plan.applied_to(self.recipe)})
 
 
 @dataclass
