@@ -33,7 +33,7 @@ def run_predict(model: str, file: str, format_: str, storage: str, out: TextIO) 
     """
     try:
         with tempfile.TemporaryDirectory(prefix="hone-predict-") as room:
-            classifier = _open(model, Path(storage).expanduser(), Path(room))
+            classifier = open_model(model, Path(storage).expanduser(), Path(room))
             with _stream(file) as stream:
                 rows = _rows(stream, file, _format(file, format_), classifier.reader.settings)
                 while several := list(islice(rows, ROWS_AT_ONCE)):
@@ -45,8 +45,15 @@ def run_predict(model: str, file: str, format_: str, storage: str, out: TextIO) 
     return "DONE"
 
 
-def _open(model: str, storage: Path, room: Path) -> Any:
-    """A classifier by the runtime that is served with the model."""
+def open_model(model: str, storage: Path, room: Path) -> Any:
+    """A classifier by the runtime that is served with the model.
+
+    Args:
+        room: a registered model is downloaded to it, and it stays there for as long as the classifier answers.
+
+    Raises:
+        HoneError: when there is no such model, or it cannot be used.
+    """
     from tasks.model import runtime
 
     folder = Path(model).expanduser()

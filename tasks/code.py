@@ -14,6 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("tasks", "configs")
+TOP = "hone."
+"""A module counts by its name without that of the package that all of them may lie in."""
 WHOLE = "*"
 MACHINERY = (
     "tasks.stage", "tasks.cache", "tasks.code", "tasks.store", "tasks.storage", "tasks.disk", "tasks.lease",
@@ -50,6 +52,7 @@ class _Module:
 
 def digests(start: str, root: Path = ROOT) -> dict[str, str]:
     """File, from `root`, to digest of the code in it that a module runs: its own and what it imports of `PACKAGES`."""
+    start = start.removeprefix(TOP)
     used: dict[str, dict[int, str]] = {}
     names: dict[str, set[str]] = {}
     seen, todo = set(), [(start, WHOLE)]
@@ -179,8 +182,8 @@ def _references(statement: ast.stmt, module: _Module, root: Path) -> set[tuple[s
 
 def _started(text: str, module: _Module, root: Path) -> set[tuple[str, str]]:
     """A module that is started as a process of its own stands in the code as its name, or its file's beside this."""
-    if re.fullmatch(r"(tasks|configs)(\.\w+)+", text) and _file(text, root):
-        return {(text, WHOLE)}
+    if re.fullmatch(r"(hone\.)?(tasks|configs)(\.\w+)+", text) and _file(text.removeprefix(TOP), root):
+        return {(text.removeprefix(TOP), WHOLE)}
     if re.fullmatch(r"\w+\.py", text) and (module.path.parent / text).is_file():
         package = module.name if module.path.name == "__init__.py" else module.name.rpartition(".")[0]
         return {(f"{package}.{text.removesuffix('.py')}", WHOLE)}
@@ -189,8 +192,8 @@ def _started(text: str, module: _Module, root: Path) -> set[tuple[str, str]]:
 
 def _bindings(statement: ast.Import | ast.ImportFrom, module: _Module) -> dict[str, tuple[str, str]]:
     if isinstance(statement, ast.Import):
-        return {(a.asname or a.name.partition(".")[0]): (a.name, WHOLE) for a in statement.names}
-    package = statement.module or ""
+        return {(a.asname or a.name.partition(".")[0]): (a.name.removeprefix(TOP), WHOLE) for a in statement.names}
+    package = (statement.module or "").removeprefix(TOP)
     if statement.level:
         up = module.name.split(".")
         up = up[: len(up) - statement.level + (module.path.name == "__init__.py")]

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import socket
 import subprocess
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -73,6 +74,12 @@ def check_code(expected: str) -> None:
             f"{socket.gethostname()} runs Hone's code {code_digest()} from {_root()}, and the run that asks it to "
             f"train has {expected}: install one version of Hone on all Ray nodes and start them again"
         )
+
+
+def import_folder() -> Path:
+    """Folder to have on the path for this very code to be imported, by any process."""
+    top = sys.modules[__name__.partition(".")[0]]
+    return Path(str(top.__file__)).resolve().parent.parent
 
 
 def _root() -> Path:

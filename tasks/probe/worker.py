@@ -9,7 +9,7 @@ that it answers proves that none of it is needed.
 import sys
 
 MLFLOW = "mlflow"
-REFUSED = {"tasks", "flows", "configs", "torch", "transformers"}
+REFUSED = {"hone", "tasks", "flows", "configs", "torch", "transformers"}
 
 
 class Refusal:

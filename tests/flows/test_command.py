@@ -157,7 +157,8 @@ def test_commands_and_options_complete() -> None:
 def test_looking_at_files_and_reports_loads_no_engine() -> None:
     """Each of them takes seconds to import."""
     engines = "{'torch', 'transformers', 'mlflow', 'ray', 'prefect', 'datasets'}"
-    script = f"import sys, flows.__main__, flows.compare, flows.init; print(sorted({engines} & set(sys.modules)))"
+    script = "import sys, flows.__main__, flows.compare, flows.init\n"
+    script += f"print(sorted({engines} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -26,7 +26,10 @@ def run_with(line: str, folder: Path) -> str:
     return done.stderr.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("name", ["torch", "transformers", "tasks", "tasks.contracts", "flows", "configs"])
+OURS = ["hone", "tasks", "tasks.contracts", "flows", "configs"]
+
+
+@pytest.mark.parametrize("name", ["torch", "transformers", *OURS])
 def test_the_process_refuses_hone_and_what_trained_the_model(name: str, tmp_path: Path) -> None:
     said = run_with(f"import {name}", tmp_path)
     assert said == f"ModuleNotFoundError: {name.split('.', maxsplit=1)[0]}: not there where the model is served"

@@ -1,0 +1,45 @@
+"""Hone for a notebook or a script: load a recipe, run it, load a model, predict.
+
+    import hone
+
+    recipe = hone.load_recipe("recipe.yaml", ["train.epochs=2"])
+    run = hone.run(recipe)                            # as `hone optimize`, in a process of its own
+    print(run.verdict, run.report["selected"], run.folder)
+
+    model = hone.load_model("tickets@champion")       # or "tickets/3", run.folder, or the folder of a model
+    model.predict(["where is my parcel?"])            # [{"label": ..., "score": ..., "probabilities": {...}}]
+
+Importing this loads nothing: each name is looked up when it is used. `load_model` loads onnxruntime and tokenizers, and
+MLflow where it asks a registry; no call loads torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from configs.recipe import Recipe, RecipeError, load_recipe
+    from hone.models import Model, load_model
+    from hone.runs import Run, run
+    from tasks.errors import HoneError
+
+__all__ = ["HoneError", "Model", "Recipe", "RecipeError", "Run", "load_model", "load_recipe", "run"]
+PLACES = {
+    "HoneError": "tasks.errors",
+    "Model": "hone.models",
+    "Recipe": "configs.recipe",
+    "RecipeError": "configs.recipe",
+    "Run": "hone.runs",
+    "load_model": "hone.models",
+    "load_recipe": "configs.recipe",
+    "run": "hone.runs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PLACES:
+        raise AttributeError(f"module 'hone' has no attribute '{name}'; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,58 @@
+"""A model that a run exported or registered, answering in this process as it is served."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tasks.environment import temporary_variables
+
+
+class Model:
+    """A model that is ready to answer; made by `load_model`."""
+
+    def __init__(self, name: str, classifier: Any, files: "tempfile.TemporaryDirectory[str]") -> None:
+        self.name = name
+        """As it was asked for."""
+        self._classifier = classifier
+        self._files = files  # what was downloaded lies there for as long as the model does
+
+    def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """Answers texts in their order: of each the `label`, its `score`, and the `probabilities` of all labels.
+
+        Args:
+            texts: cleaned and cut here, as the model learned them.
+            pairs: the second text of each, where the model judges pairs.
+
+        Raises:
+            ValueError: when a text is no string, or there are pairs where there should be none, or the reverse.
+        """
+        if isinstance(texts, str):
+            raise ValueError("texts is one string: give a list of texts, such as ['one text']")  # noqa: TRY004
+        answers: list[dict[str, Any]] = self._classifier.answers(list(texts), None if pairs is None else list(pairs))
+        return answers
+
+    def __repr__(self) -> str:
+        return f"Model({self.name!r})"
+
+
+def load_model(name: str | Path, storage: str | Path = ".hone") -> Model:
+    """Loads a model by what a person calls it.
+
+    Args:
+        name: `NAME@ALIAS` or `NAME/VERSION` in MLflow's registry, the folder of a run, or the folder of a model.
+        storage: folder of MLflow's records, unless MLFLOW_TRACKING_URI is set.
+
+    Raises:
+        HoneError: when there is no such model, or it cannot be used.
+    """
+    from flows.environment import QUIET
+
+    # For as long as the engines are imported: what they read then, and no longer, as the process is the caller's.
+    with temporary_variables({variable: value for variable, value in QUIET.items() if variable not in os.environ}):
+        from flows.predict import open_model
+
+        files = tempfile.TemporaryDirectory(prefix="hone-model-", ignore_cleanup_errors=True)
+        classifier = open_model(str(name), Path(storage).expanduser(), Path(files.name))
+    return Model(str(name), classifier, files)
