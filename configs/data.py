@@ -14,7 +14,8 @@ class DataSettings(Section):
     """Files on disk; a Hugging Face dataset by hub id, or saved on disk; or the docstrings of installed libraries."""
     train: str = ""
     """The training split (source: files): a file, which may be packed by gzip, a folder of files, or a pattern,
-    `data/*.parquet`."""
+    `data/*.parquet`. A relative path is from the folder that `hone` is called in, or that a deployment's worker
+    runs in, wherever the recipe lies."""
     validation: str = ""
     """The validation split, likewise; empty: split off from training."""
     test: str = ""

@@ -1,6 +1,5 @@
 """A recipe: one file, one typed model, one flow parameter, and they are the same thing."""
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +16,7 @@ from configs.delivery import (
     ReportSettings,
 )
 from configs.model import DistillSettings, ModelSettings, PruneSettings, QuantizeSettings, TrainSettings
+from configs.refusal import explain
 from configs.retrain import RetrainSettings
 from configs.section import Section
 
@@ -176,7 +176,7 @@ def parse_recipe(tree: dict[str, Any], where: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        lines = [_explain(dict(problem)) for problem in error.errors(include_url=False)]
+        lines = [explain(dict(problem), Recipe) for problem in error.errors(include_url=False)]
         raise RecipeError("\n".join(f"{where}: {line}" for line in lines)) from None
 
 
@@ -200,39 +200,3 @@ def _apply(tree: dict[str, Any], override: str) -> None:
             raise RecipeError(f"--set {override}: {'.'.join(parts[:depth])} is {child!r} and has no keys of its own")
         node = child
     node[parts[-1]] = "" if value is None and not text.strip() else value
-
-
-def _explain(problem: dict[str, Any]) -> str:
-    location = [str(part) for part in problem["loc"]]
-    key = ".".join(location)
-    if problem["type"] == "extra_forbidden":
-        section: Any = Recipe
-        for part in location[:-1]:
-            section = _field_named(section, part)
-        allowed = sorted(field.alias or name for name, field in section.model_fields.items())
-        near = difflib.get_close_matches(location[-1], allowed, n=1)
-        if not near and len(location) == 1:  # a setting without its section
-            near = [f"{name}.{key}" for name, inner in _sections() if key in inner][:3]
-        meant = f"; did you mean {' or '.join(near)}?" if near else ""
-        return f"{key} = {problem['input']!r}: unknown key{meant}; allowed here: {', '.join(allowed)}"
-    if problem["type"] == "value_error":
-        return str(problem["ctx"]["error"])
-    if problem["type"] == "missing":
-        return f"{key}: missing; every recipe needs it"
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"{key} = {problem['input']!r}: {message}"
-
-
-def _sections() -> list[tuple[str, set[str]]]:
-    """Each section with its settings."""
-    found = ((name, field.annotation) for name, field in Recipe.model_fields.items())
-    return [
-        (name, set(kind.model_fields)) for name, kind in found if isinstance(kind, type) and issubclass(kind, Section)
-    ]
-
-
-def _field_named(section: type[Section], key: str) -> Any:
-    for name, field in section.model_fields.items():
-        if key in (name, field.alias):
-            return field.annotation
-    raise KeyError(key)

@@ -50,6 +50,9 @@ An unknown key, a value out of its bounds and settings that exclude each other a
 the value and what is allowed. Unknown keys and wrong values are all named at once. Unusable rows of the data are
 counted by kind with their line numbers, and above `data.max_bad_fraction` the run stops with that list.
 
+Relative paths of data, models and storage are from the folder that `hone` is called in, or that a deployment's worker
+runs in (`hone deploy --directory`), wherever the recipe lies.
+
 Structured pruning, and a student made of the teacher's layers, are not for every architecture:
 [tasks/README.md](../tasks/README.md#architectures) has the table.
 

@@ -1,6 +1,7 @@
 """The `hone` command. Thin: every command calls a flow or a task."""
 
 import os
+import shlex
 import sys
 import tempfile
 import traceback
@@ -33,7 +34,12 @@ cache_app = typer.Typer(no_args_is_help=True, help="List, clear away and check t
 app.add_typer(cache_app, name="cache")
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="YAML recipe, such as configs/quickstart.yaml.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting, e.g. train.epochs=2.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override one setting, as --set train.epochs=2; may be given several times. The value is YAML.",
+    ),
 ]
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="Registered model, such as the recipe's name.")]
 Run = Annotated[
@@ -42,14 +48,21 @@ Run = Annotated[
 ]
 Output = Annotated[
     str,
-    typer.Option(help="Folder of the report and the model; default one for each run, which runs/NAME/latest leads to."),
+    typer.Option(
+        metavar="DIR",
+        help="Folder of the report and the model; default one for each run, which runs/NAME/latest leads to.",
+    ),
 ]
-Folder = Annotated[str, typer.Option(help="Folder of the servers' records and logs.")]
-Results = Annotated[str, typer.Option(help="Folder or bucket of finished stages, as compute.storage.")]
-Storage = Annotated[str, typer.Option(help="Folder of MLflow's records, unless MLFLOW_TRACKING_URI is set.")]
+Folder = Annotated[str, typer.Option(metavar="DIR", help="Folder of the servers' records and logs.")]
+Results = Annotated[str, typer.Option(metavar="DIR", help="Folder or bucket of finished stages, as compute.storage.")]
+Storage = Annotated[
+    str, typer.Option(metavar="DIR", help="Folder of MLflow's records, unless MLFLOW_TRACKING_URI is set.")
+]
 Local = Annotated[
     bool,
-    typer.Option("--local", help="Use no server that `hone up` runs from this folder, but what commands use alone."),
+    typer.Option(
+        "--local", metavar="", help="Use no server that `hone up` runs from this folder, but what commands use alone."
+    ),
 ]
 SERVERS = ".hone"
 """Where `hone up` keeps what it runs, unless it is told otherwise."""
@@ -67,7 +80,8 @@ def show_version(asked: bool) -> None:
 @app.callback()
 def hone(
     version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and end.")
+        bool,
+        typer.Option("--version", metavar="", callback=show_version, is_eager=True, help="Show the version and end."),
     ] = False,
 ) -> None:
     """From a pretrained encoder and labelled text to a small, fast ONNX model, with the evidence that it may ship."""
@@ -78,10 +92,16 @@ def optimize(
     recipe: RecipePath,
     set_: Overrides = None,
     output: Output = "",
-    fresh: Annotated[bool, typer.Option(help="Ignore the finished stages of earlier runs.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", metavar="", help="Ignore the finished stages of earlier runs.")
+    ] = False,
     local: Local = False,
 ) -> None:
-    """Run the whole chain. Exit status: 0 ACCEPTED, 3 REJECTED, 4 INCONCLUSIVE, 2 wrong recipe, 1 the run failed."""
+    """Run the whole chain.
+
+    Exit status: 0 ACCEPTED; 1 the run failed; 2 the recipe, the data or the model cannot be used, and nothing was
+    trained; 3 REJECTED; 4 INCONCLUSIVE.
+    """
     settings = _load(recipe, set_)
     _use_servers(local)
     from flows.embedded import run_optimize
@@ -94,12 +114,15 @@ def retrain(
     recipe: RecipePath,
     set_: Overrides = None,
     output: Output = "",
-    force: Annotated[bool, typer.Option(help="Even where nothing has changed or the last run is recent.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", metavar="", help="Run also where nothing has changed or the last run is recent.")
+    ] = False,
     local: Local = False,
 ) -> None:
     """Run the chain again if data or recipe have changed or there is no champion, and hold the new model against it.
 
-    Exit status: 0 also where there is nothing to do; else as optimize.
+    Exit status: 0 ACCEPTED, or there is nothing to do; 1 the run failed; 2 the recipe, the data or the model cannot be
+    used, and nothing was trained; 3 REJECTED; 4 INCONCLUSIVE.
     """
     settings = _load(recipe, set_)
     _use_servers(local)
@@ -117,11 +140,11 @@ def init(
     ] = "sentence-transformers/all-MiniLM-L6-v2",
     text: Annotated[str, typer.Option(metavar="COLUMN", help="Column with the text; default: guessed.")] = "",
     label: Annotated[str, typer.Option(metavar="COLUMN", help="Column with the label; default: guessed.")] = "",
-    force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", metavar="", help="Replace a recipe that is there.")] = False,
 ) -> None:
     """Look at a file of labelled text, write a recipe for it, and say what was assumed.
 
-    Exit status: 0 done, 2 the file cannot be used or the recipe is there already.
+    Exit status: 0 done; 2 the file cannot be used, or the recipe is there already.
     """
     from flows.init import run_init
 
@@ -131,12 +154,17 @@ def init(
 @app.command()
 def check(recipe: RecipePath, set_: Overrides = None, output: Output = "", local: Local = False) -> None:
     """Verify, without training, that the data, the model, the providers, the services and the output folder of a recipe
-    are there and can be used."""
+    are there and can be used.
+
+    Exit status: 0 all of it holds; 2 something does not, and is named.
+    """
     settings = _load(recipe, set_)
     _use_servers(local)
     from flows.preflight import run_check
 
-    raise typer.Exit(EXIT[run_check(settings, output, Console())])
+    given = [str(recipe), *(word for one in set_ or [] for word in ("--set", one))]
+    again = shlex.join([*given, *(["--output", output] if output else []), *(["--local"] if local else [])])
+    raise typer.Exit(EXIT[run_check(settings, output, Console(), again)])
 
 
 @app.command()
@@ -147,7 +175,10 @@ def promote(
     storage: Storage = ".hone",
     local: Local = False,
 ) -> None:
-    """Make a version the champion. Exit status: 0 done, 1 the champion stayed, 2 no such model or version."""
+    """Make a version the champion.
+
+    Exit status: 0 done; 1 the champion stayed; 2 there is no such model or version.
+    """
     _use_servers(local, storage)
     from flows.champion import run_promote
 
@@ -163,7 +194,7 @@ def rollback(
 ) -> None:
     """Make the champion before this one the champion again; as undo, a second time goes further back.
 
-    Exit status: 0 done, 1 the champion stayed, 2 no such model.
+    Exit status: 0 done; 1 the champion stayed; 2 there is no such model.
     """
     _use_servers(local, storage)
     from flows.champion import run_rollback
@@ -173,7 +204,10 @@ def rollback(
 
 @app.command()
 def history(name: ModelName, storage: Storage = ".hone", local: Local = False) -> None:
-    """Show who made which version the champion, when and on what evidence. Writes nothing."""
+    """Show who made which version the champion, when and on what evidence. Writes nothing.
+
+    Exit status: 0 done; 2 there is no such model.
+    """
     _use_servers(local, storage)
     from flows.champion import run_history
 
@@ -184,12 +218,15 @@ def history(name: ModelName, storage: Storage = ".hone", local: Local = False) -
 def compare(
     first: Run,
     second: Run,
-    json_: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
+    json_: Annotated[bool, typer.Option("--json", metavar="", help="One JSON object, for programs.")] = False,
     storage: Storage = ".hone",
     local: Local = False,
 ) -> None:
     """Show how two runs differ: verdict, settings, stages, and the selected models' metrics, size, speed-up and
-    latency. Exit status: 0 done, 2 one of them is no run that came to a verdict."""
+    latency.
+
+    Exit status: 0 done; 2 one of them is no run that came to a verdict.
+    """
     if not all(Path(run).expanduser().exists() for run in (first, second)):  # MLflow is to be asked
         _use_servers(local, storage)
     from flows.compare import run_compare
@@ -208,7 +245,7 @@ def predict(
 ) -> None:
     """Answer texts as the model is served: one line of JSON each, with label, score and probabilities.
 
-    Exit status: 0 done, 2 no such model or file.
+    Exit status: 0 done; 2 there is no such model or file.
     """
     from flows.predict import run_predict
 
@@ -217,7 +254,9 @@ def predict(
 
 @app.command()
 def up(
-    detach: Annotated[bool, typer.Option(help="Return when all of it is healthy; `hone down` stops it.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", metavar="", help="Return when all of it is healthy; `hone down` stops it.")
+    ] = False,
     folder: Folder = ".hone",
     prefect_port: Annotated[int, typer.Option(help="Port of Prefect's page and API.", min=1, max=65535)] = 4200,
     mlflow_port: Annotated[int, typer.Option(help="Port of MLflow's page and API.", min=1, max=65535)] = 5000,
@@ -225,7 +264,7 @@ def up(
 ) -> None:
     """Start Prefect, MLflow, Ray and a worker on this machine, on loopback, and deploy the recipes of configs/.
 
-    Exit status: 0 stopped or detached, 1 something did not come up or stay, 2 it cannot start here.
+    Exit status: 0 stopped or detached; 1 something did not come up or stay; 2 it cannot start here.
     """
     from flows.deploy import load_recipes
     from flows.services.plan import Ports
@@ -237,7 +276,10 @@ def up(
 
 @app.command()
 def status(folder: Folder = ".hone") -> None:
-    """Show what `hone up` started and whether it answers. Exit status: 0 all of it does, 1 not all."""
+    """Show what `hone up` started and whether it answers.
+
+    Exit status: 0 all of it does; 1 not all.
+    """
     from flows.services.state import run_status
 
     raise typer.Exit(EXIT[run_status(folder, Console())])
@@ -245,7 +287,10 @@ def status(folder: Folder = ".hone") -> None:
 
 @app.command()
 def down(folder: Folder = ".hone") -> None:
-    """Stop what `hone up` started from the folder, also what an earlier start left behind."""
+    """Stop what `hone up` started from the folder, also what an earlier start left behind.
+
+    Exit status: 0 all of it has stopped; 1 something has not.
+    """
     from flows.services.state import run_down
 
     raise typer.Exit(EXIT[run_down(folder, Console())])
@@ -266,7 +311,7 @@ def deploy(
 ) -> None:
     """Create or update the deployments of recipes, and those of promote and rollback, in Prefect.
 
-    Exit status: 0 done, 2 no server or a wrong recipe.
+    Exit status: 0 done; 2 there is no server, or a recipe cannot be used.
     """
     from flows.deploy import run_deploy
 
@@ -289,7 +334,10 @@ def _use_servers(local: bool, folder: str = SERVERS) -> None:
 
 @cache_app.command()
 def ls(storage: Results = ".hone") -> None:
-    """Show every finished result with its size, age and recipes. Exit status: 0 done, 2 no such storage."""
+    """Show every finished result with its size, age and recipes.
+
+    Exit status: 0 done; 2 there is no such storage.
+    """
     from flows.cache import run_ls
 
     raise typer.Exit(EXIT[run_ls(storage, Console())])
@@ -299,10 +347,13 @@ def ls(storage: Results = ".hone") -> None:
 def prune(
     storage: Results = ".hone",
     max_size: Annotated[str, typer.Option(help="Most that results may take, e.g. 5GB; empty: any size.")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", metavar="", help="Only say what would go.")] = False,
 ) -> None:
     """Clear away what runs that died left over and, with --max-size, the results that are longest unused: first those
-    that are no recipe's newest. What a run that is going on uses stays. Exit status: 0 done, 2 wrong arguments."""
+    that are no recipe's newest. What a run that is going on uses stays.
+
+    Exit status: 0 done; 2 the arguments cannot be used.
+    """
     from flows.cache import run_prune
 
     raise typer.Exit(EXIT[run_prune(storage, max_size, dry_run, Console())])
@@ -310,7 +361,10 @@ def prune(
 
 @cache_app.command()
 def verify(storage: Results = ".hone") -> None:
-    """Read every finished result again. Exit status: 0 all are whole, 1 one is damaged, 2 no such storage."""
+    """Read every finished result again.
+
+    Exit status: 0 all are whole; 1 one is damaged; 2 there is no such storage.
+    """
     from flows.cache import run_verify
 
     raise typer.Exit(EXIT[run_verify(storage, Console())])

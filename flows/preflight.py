@@ -2,8 +2,9 @@
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
@@ -15,34 +16,52 @@ from tasks import cache, cluster, storage, store, tracking
 from tasks import output as outputs
 from tasks.errors import HoneError, PreflightError, StorageError
 
+if TYPE_CHECKING:
+    from tasks.data.preview import Preview
+
 DISK_BYTES = 2 * 10**9
 """Room for the checkpoints, teacher outputs and ONNX files of one run of a small encoder."""
 
 
-def check_data_and_model(recipe: Recipe) -> str:
-    """The data's columns and labels are there, the model loads and can do what is asked of it, and it answers
-    and learns from one batch."""
-    import numpy as np
+def check_data(recipe: Recipe) -> "tuple[str, Preview]":
+    """The data's columns and labels are there. Loads no ML library, so that a wrong column is told at once.
 
+    Returns:
+        What was found, and a look at the rows.
+    """
     from tasks.data.preview import preview
-    from tasks.dry_run import dry_run
-    from tasks.gate.advice import too_few_rows
-    from tasks.gate.looks import spent_by
-    from tasks.model.text import Rows
 
     seen = preview(recipe.data, seed=recipe.seed)
-    facts = dry_run(recipe, Rows(seen.texts, seen.pairs, np.array(seen.label_ids, np.int64)), list(seen.labels))
-    _check_cells(recipe, facts.max_positions)
     bad = ", ".join(f"{kind.count:,} {kind.kind.replace('_', ' ')}" for kind in seen.bad_rows)
     rows = ", ".join(f"{count:,} {split}" for split, count in (seen.splits or seen.rows).items())
+    told = f"{rows} rows{'' if seen.complete else ' looked at'}{f' ({bad} left out)' if bad else ''}"
+    return f"{told}, {len(seen.labels)} labels{_too_few(recipe, seen)}", seen
+
+
+def _too_few(recipe: Recipe, seen: "Preview") -> str:
+    """Whether so few test rows can decide; of other metrics than accuracy no count can be told ahead."""
+    from tasks.gate.advice import too_few_rows
+    from tasks.gate.looks import spent_by
+
+    if not seen.splits or "accuracy" not in recipe.gate.metrics:
+        return ""
     level = spent_by(1, recipe.gate.level, recipe.gate.looks)
-    judged = bool(seen.splits) and "accuracy" in recipe.gate.metrics  # of other metrics no row count can be told ahead
-    few = too_few_rows(seen.splits["test"], recipe.gate.margin, level) if judged else ""
+    few = too_few_rows(seen.splits["test"], recipe.gate.margin, level)
+    return f". INCONCLUSIVE is to be expected: {few}" if few else ""
+
+
+def check_model(recipe: Recipe, seen: "Preview") -> str:
+    """The model loads and can do what is asked of it, and it answers and learns from one batch of the data."""
+    import numpy as np
+
+    from tasks.dry_run import dry_run
+    from tasks.model.text import Rows
+
+    facts = dry_run(recipe, Rows(seen.texts, seen.pairs, np.array(seen.label_ids, np.int64)), list(seen.labels))
+    _check_cells(recipe, facts.max_positions)
     return (
-        f"{rows} rows{'' if seen.complete else ' looked at'}{f' ({bad} left out)' if bad else ''}, "
-        f"{len(seen.labels)} labels; {facts.model_type} of {facts.layers} layers, "
-        f"{facts.parameters / 1e6:.1f} M parameters; one batch was answered and learned from, "
-        "and one layer exported and served" + (f". INCONCLUSIVE is to be expected: {few}" if few else "")
+        f"{facts.model_type} of {facts.layers} layers, {facts.parameters / 1e6:.1f} M parameters; one batch was "
+        "answered and learned from, and one layer exported and served"
     )
 
 
@@ -118,15 +137,14 @@ def check_storage(recipe: Recipe) -> str:
     return f"{free / 1e9:.0f} GB free" + (f"; {answer}" if answer else "")
 
 
-CHECKS: dict[str, Callable[[Recipe], str]] = {
-    "data and model": check_data_and_model,
-    "precision": check_precision,
-    "providers": check_providers,
+CHEAP: dict[str, Callable[[Recipe], str]] = {
+    "storage": check_storage,
     "Prefect": check_prefect,
     "MLflow": check_tracking,
-    "Ray": check_cluster,
-    "storage": check_storage,
+    "precision": check_precision,
+    "providers": check_providers,
 }
+"""What neither reads the data nor starts a cluster."""
 
 
 def preflight(recipe: Recipe, output: str) -> None:
@@ -139,30 +157,60 @@ def preflight(recipe: Recipe, output: str) -> None:
     outputs.check(recipe.name, output)
     check_storage(recipe)
     passed = _passed(recipe)
-    for name in ("Prefect", "MLflow", *(() if passed.is_file() else ("data and model",)), "providers"):
-        CHECKS[name](recipe)
+    seen = None if passed.is_file() else check_data(recipe)[1]
+    for name in ("Prefect", "MLflow"):
+        CHEAP[name](recipe)
+    if seen is not None:
+        check_model(recipe, seen)
+    check_providers(recipe)
     if not passed.is_file():
         store.write_text(passed, "")
 
 
-def run_check(recipe: Recipe, output: str, console: Console) -> str:
-    """Prints every check with what was found; those that do not hold go to stderr, as errors do.
+def run_check(recipe: Recipe, output: str, console: Console, again: str) -> str:
+    """Prints every check with what was found, what takes long last: the model is loaded where its data are right, and
+    Ray started where all else is. Those that do not hold go to stderr, as errors do.
 
     Args:
         output: the folder of the report and the model, where a person named one.
+        again: the arguments of the command, for whoever is told what to call next.
 
     Returns:
         ACCEPTED, or INVALID when one does not hold.
     """
-    outcome, errors = "ACCEPTED", Console(stderr=True)
-    checks = {**CHECKS, "output": lambda recipe: outputs.check(recipe.name, output)}
-    for name, check in checks.items():
+    errors = Console(stderr=True)
+    seen: list[Preview] = []
+    failed: list[str] = []
+
+    def check(name: str, look: Callable[[], str]) -> None:
         try:
-            console.print(Text("✓", "green") + Text(f" {name:<15} {check(recipe)}"), soft_wrap=True)
+            console.print(Text("✓", "green") + Text(f" {name:<10} {look()}"), soft_wrap=True)
         except HoneError as error:
-            outcome = "INVALID"
-            errors.print(Text("✗", "red") + Text(f" {name:<15} {error}"), soft_wrap=True)
-    return outcome
+            failed.append(name)
+            errors.print(Text("✗", "red") + Text(f" {name:<10} {error}"), soft_wrap=True)
+
+    def data() -> str:
+        told, rows = check_data(recipe)
+        seen.append(rows)
+        return told
+
+    check("data", data)
+    check("output", lambda: outputs.check(recipe.name, output))
+    for name, look in CHEAP.items():
+        check(name, partial(look, recipe))
+    if seen:
+        check("model", lambda: check_model(recipe, seen[0]))
+    if failed:
+        left = "Ray" if seen else "the model and Ray"
+        told = f"{left} not looked at yet: mend what is marked ✗, then once more: hone check {again}"
+        errors.print(Text(told), soft_wrap=True)
+        return "INVALID"
+    check("Ray", lambda: check_cluster(recipe))
+    if failed:
+        errors.print(Text(f"mend what is marked ✗, then once more: hone check {again}"), soft_wrap=True)
+        return "INVALID"
+    console.print(Text(f"next: hone optimize {again}"), soft_wrap=True)
+    return "ACCEPTED"
 
 
 def _passed(recipe: Recipe) -> Path:

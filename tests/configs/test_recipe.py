@@ -96,8 +96,8 @@ def test_overrides_are_yaml_and_win_over_the_file(recipe_file: Path) -> None:
     [
         ("train.epoch=2", r"train\.epoch = 2: unknown key; did you mean epochs\?; allowed here: .*epochs"),
         ("bogus.x=1", r"bogus = \{'x': 1\}: unknown key; allowed here: compute, data"),
-        ("train.epochs=-1", r"train\.epochs = -1: input should be greater than or equal to 0"),
-        ("train.precision=int4", r"train\.precision = 'int4': input should be 'fp32', 'auto', 'bf16' or 'fp16'"),
+        ("train.epochs=-1", r"train\.epochs = -1: it has to be 0 or more; leave the key out for its default, 3"),
+        ("train.precision=int4", r"train\.precision = 'int4': it has to be 'fp32', 'auto', 'bf16' or 'fp16'; leave"),
         ("evaluate.cells=[1-16]", r"evaluate\.cells\.0 = '1-16'"),
         (
             "compute.storage=gs://team/hone",
@@ -139,7 +139,7 @@ def test_a_wrong_setting_is_refused_with_key_value_and_rule(recipe_file: Path, o
             ["method=magnitude", "schedule=cubic", "schedule_start=0.5", "initial_sparsity=0.6"],
             r"schedule_start is 0\.5: .*schedule_end \(0\.5\); .*initial_sparsity is 0\.6: .*sparsity \(0\.5\)",
         ),
-        (["pattern=3:4"], r"prune\.pattern = 184: input should be 'unstructured', '2:4' or '4:8'"),
+        (["pattern=3:4"], r"prune\.pattern = 184: it has to be 'unstructured', '2:4' or '4:8'"),
     ],
 )
 def test_what_a_pruning_method_cannot_do_is_refused_with_the_way_out(
@@ -210,7 +210,7 @@ def test_settings_import_no_engine() -> None:
             if isinstance(node, ast.Import | ast.ImportFrom)
         }
         roots = {name.split(".")[0] for name in imports}
-        assert roots <= {"configs", "pydantic", "yaml", "typing", "pathlib", "re", "difflib"}, path
+        assert roots <= {"collections", "configs", "pydantic", "yaml", "typing", "pathlib", "re", "difflib"}, path
 
 
 def test_a_student_named_by_its_layers_and_by_their_number_is_told_when_the_two_differ() -> None:
@@ -254,3 +254,29 @@ def test_an_unknown_key_is_told_with_the_one_that_was_meant(tmp_path: Path, over
     with pytest.raises(RecipeError) as told:
         load_recipe(path, [override])
     assert meant in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("train=5", r"train = 5: it has to be a section with keys of its own \(accumulate, .*\), or to be left out"),
+        (
+            "train.epochs=2.5",
+            r"train\.epochs = 2\.5: it has to be a whole number; leave the key out for its default, 3",
+        ),
+        ("train.precision=bf32", r"'bf32': it has to be 'fp32', .* or 'fp16'; did you mean fp32\?"),
+        ("data.header=maybe", r"data\.header = 'maybe': it has to be true or false; .* default, true"),
+        ("data.columns=text", r"data\.columns = 'text': it has to be a list, as \[a, b\]"),
+        ("data.text_column=", r"data\.text_column = '': it has to have 1 or more characters"),
+        ("gate.margin=1", r"gate\.margin = 1: it has to be less than 1; leave the key out for its default, 0\.02"),
+        ("gate.min_speedup=fast", r"'fast': it has to be a number"),
+        ("evaluate.cells=[1-16]", r"evaluate\.cells\.0 = '1-16': it has to be BATCHxLENGTH, such as 32x128$"),
+        ("evaluate.cells=[]", r"evaluate\.cells = \[\]: the list has to have 1 or more values"),
+        ("name=a b", r"name = 'a b': it has to be of letters, digits, dots, - and _, and begin with a letter"),
+        ("notify=[team]", r"notify\.0 = 'team': it has to be TYPE/NAME of a block of Prefect"),
+    ],
+)
+def test_a_wrong_value_is_told_in_plain_words_with_its_rule(recipe_file: Path, override: str, told: str) -> None:
+    with pytest.raises(RecipeError, match=told) as refused:
+        load_recipe(recipe_file, [override])
+    assert not re.search(r"[Ii]nput should|valid|\^", str(refused.value))

@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from configs.recipe import load_recipe
+from flows import preflight
 from flows.__main__ import app
 from flows.environment import QUIET
 from flows.preflight import check_precision
@@ -46,7 +49,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Re
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("train.epochs=-1", "train.epochs = -1: input should be greater than or equal to 0"),
+        ("train.epochs=-1", "train.epochs = -1: it has to be 0 or more; leave the key out for its default, 3"),
         ("train.epoch=2", "train.epoch = 2: unknown key; did you mean epochs?; allowed here:"),
         ("train.precision=fp16", "train.precision is 'fp16' but compute.gpus_per_worker is 0"),
     ],
@@ -87,8 +90,9 @@ def test_check_shows_every_part_and_writes_nothing_in_a_project_with_modules_of_
     before = {path for path in recipe.parent.rglob("*") if ".ray" not in path.parts}
     done = hone(recipe.parent, "check", str(recipe))
     assert done.returncode == 0, done.stdout + done.stderr
-    for part in ("data and model", "precision", "providers", "MLflow", "Ray", "storage"):
+    for part in ("data", "output", "storage", "MLflow", "precision", "providers", "model", "Ray"):
         assert f"✓ {part}" in done.stdout
+    assert done.stdout.splitlines()[-1] == f"next: hone optimize {recipe}"
     assert not (recipe.parent / "storage").exists()
     assert {path for path in before if path.suffix == ".db"} == set()
 
@@ -99,6 +103,37 @@ def test_check_says_what_a_cluster_lacks(recipe: Path) -> None:
     assert "✗ Ray" in done.stderr
     assert "512" in done.stderr
     assert "✓ storage" in done.stdout
+    assert f"once more: hone check {recipe} --set compute.cpus_per_worker=512" in done.stderr
+
+
+def test_check_starts_what_takes_long_only_where_the_rest_holds(
+    recipe: Path, refused: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_arguments: object) -> str:
+        raise AssertionError("it was started")
+
+    for name in ("check_model", "check_cluster"):
+        monkeypatch.setattr(preflight, name, never)
+    monkeypatch.setattr(preflight, "CHEAP", {})
+    done = refused("check", str(recipe), "--set", "data.text_column=body")
+    assert done.exit_code == 2
+    assert "✗ data" in done.stderr
+    assert "body" in done.stderr
+    assert "the model and Ray not looked at yet: mend what is marked ✗, then once more: hone check " in done.stderr
+    assert "next:" not in done.stdout
+
+
+def test_looking_at_the_data_loads_no_ml_library(recipe: Path) -> None:
+    """So that a wrong column is told at once."""
+    script = (
+        "import sys; from configs.recipe import load_recipe; from flows.preflight import check_data\n"
+        "print(check_data(load_recipe(sys.argv[1]))[0])\n"
+        "print(sorted({'torch', 'transformers', 'mlflow', 'ray', 'prefect', 'datasets'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(recipe)], capture_output=True, text=True, check=True)
+    told, engines = done.stdout.splitlines()
+    assert told.endswith("2 labels")
+    assert engines == "[]"
 
 
 @pytest.mark.parametrize(
@@ -122,6 +157,32 @@ def test_the_help_names_both_commands() -> None:
     done = subprocess.run([sys.executable, "-m", "flows", "--help"], capture_output=True, text=True, check=True)
     assert "optimize" in done.stdout
     assert "check" in done.stdout
+
+
+def commands(group: Any, name: str = "hone") -> Iterator[tuple[str, Any]]:
+    for word, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{name} {word}")
+        else:
+            yield f"{name} {word}", command
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands(typer.main.get_command(app))), ids=str)
+def test_every_command_says_how_it_ends_in_the_order_of_the_numbers(name: str, command: Any) -> None:
+    told = " ".join(command.help.partition("Exit status: ")[2].split())
+    numbers = [int(part[0]) for part in told.split("; ") if part[0].isdigit()]
+    assert numbers
+    assert numbers == sorted(set(numbers)), told
+    assert numbers[0] == 0
+
+
+def test_a_flag_is_a_word_without_a_value_or_an_opposite_and_set_says_that_it_repeats() -> None:
+    for name, command in commands(typer.main.get_command(app)):
+        for option in command.params:
+            if getattr(option, "is_flag", False):
+                assert (option.metavar, option.secondary_opts) == ("", []), (name, option.opts)
+            if "--set" in option.opts:
+                assert "several times" in option.help, name
 
 
 def test_the_version_is_that_of_hone_and_of_its_code(refused: Callable[..., Result]) -> None:
