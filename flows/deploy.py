@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from configs.recipe import Recipe, RecipeError, load_recipe
+from flows.form import form
 from flows.services.plan import POOL
 from flows.services.state import address_of
 from flows.shell import complain
@@ -96,7 +97,7 @@ def deploy(api: str, recipes: list[Recipe], directory: str = "", notify: list[st
             for name, path in RECIPE_FLOWS.items():
                 schedules = _schedules(client, recipe) if name == "retrain" else []
                 about = ABOUT[name].format(name=recipe.name, model=recipe.model.source) + ENDS
-                number = _deployment(client, path, recipe.name, about, parameters, place, limit, schedules)
+                number = _deployment(client, path, recipe.name, about, parameters, place, limit, schedules, recipe)
                 numbers.append(number)
                 if name == "retrain":
                     set_retrain_triggers(client, recipe, number)
@@ -108,20 +109,6 @@ def deploy(api: str, recipes: list[Recipe], directory: str = "", notify: list[st
         set_death_watch(client)
         _remove_gone(client)
     return made
-
-
-def form(flow: Any) -> dict[str, Any]:
-    """The schema of a flow's parameters, from which Prefect makes the run form and refuses wrong values. Sections of a
-    recipe are headed by their keys, as in the YAML, and not by the names of their types."""
-    from prefect.utilities.callables import parameter_schema
-
-    schema: dict[str, Any] = parameter_schema(flow).model_dump_for_openapi()
-    types = schema.get("definitions", {})
-    for key, section in types.get("Recipe", {}).get("properties", {}).items():
-        for reference in [section, *section.get("allOf", [])]:
-            if "$ref" in reference:
-                types[reference["$ref"].rpartition("/")[2]]["title"] = key
-    return schema
 
 
 def run_deploy(
@@ -158,6 +145,7 @@ def _deployment(
     directory: str,
     limit: str,
     schedules: list[dict[str, Any]],
+    recipe: Recipe | None = None,
 ) -> str:
     module, _, attribute = path.rpartition(".")
     flow = getattr(importlib.import_module(module), attribute)
@@ -176,7 +164,7 @@ def _deployment(
             # So that a run gives its signs as the automation expects them, whatever its worker's own setting.
             "job_variables": {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(heartbeat_seconds())}},
             "parameters": parameters,
-            "parameter_openapi_schema": form(flow),
+            "parameter_openapi_schema": form(flow, recipe),
             "enforce_parameter_schema": True,
             "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": directory}}],
             "global_concurrency_limit_id": limit,

@@ -23,6 +23,7 @@ from prefect.states import Completed, Failed, State
 from rich.text import Text
 
 from configs.recipe import Recipe, RecipeError, parse_recipe
+from flows.form import completed
 from tasks.errors import HoneError
 from tasks.redact import without_credentials
 from tasks.report.summary import check_lines
@@ -127,7 +128,7 @@ def told(name: Callable[[dict[str, Any]], str]) -> Callable[[Body], Body]:
                 _quieten_errors()
                 _begin(name(given))
                 if "recipe" in given and not isinstance(given["recipe"], Recipe):
-                    given["recipe"] = parse_recipe(given["recipe"])
+                    given["recipe"] = parse_recipe(_completed(given["recipe"]))
                 return body(**given)
             except (HoneError, RecipeError) as error:
                 message = without_credentials(f"{type(error).__name__}: {error}")
@@ -147,6 +148,18 @@ def recipe_name(given: dict[str, Any]) -> str:
     """The name of a run is that of its recipe, also of one that turns out to be wrong."""
     recipe = given["recipe"]
     return recipe.name if isinstance(recipe, Recipe) else str(dict(recipe).get("name", TAG))
+
+
+def _completed(recipe: dict[str, Any]) -> dict[str, Any]:
+    """With the deployment's values of what its form does not show."""
+    if (run := this_run()) is None or run.deployment_id is None:
+        return recipe
+    with get_client(sync_client=True) as client:
+        try:
+            deployed = client.read_deployment(run.deployment_id).parameters
+        except ObjectNotFound:
+            return recipe
+    return completed(recipe, deployed.get("recipe"))
 
 
 _base: dict[UUID, str] = {}

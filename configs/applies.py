@@ -1,0 +1,56 @@
+"""Which settings a recipe makes no use of: run forms do not show them, and a run keeps the recipe's values of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from configs.recipe import Recipe
+
+Hidden = dict[str, set[str]]
+"""Section to settings."""
+SWITCHED = {"distill": ("method", "none"), "prune": ("method", "none"), "quantize": ("method", "none")}
+"""Sections of which nothing but the switch is used where it has this value."""
+FILES = {"train", "validation", "test", "format", "encoding", "header", "columns"}
+DATASETS = {"dataset", "train_split", "validation_split", "test_split"}
+READ = {
+    "files": FILES,
+    "hub": DATASETS | {"dataset_config"},
+    "saved": DATASETS,
+    "docstrings": {"libraries"},
+}
+"""By data.source, the settings that it alone, or with some others, reads."""
+COLUMNS = {"text_column", "pair_column", "label_column", "slice_columns"}
+"""Docstrings have none to name."""
+TASKS: dict[str, tuple[str, ...]] = {"data.pair_column": ("text-classification",)}
+"""Settings that some tasks alone use, by dotted key; all others are for every task."""
+
+
+def hidden(recipe: Recipe, tasks: Mapping[str, tuple[str, ...]] = TASKS) -> Hidden:
+    """What a recipe does not use, by its task, the source of its data and the stages that it leaves out.
+
+    Args:
+        tasks: as `TASKS`.
+    """
+    found: Hidden = {}
+    for name, (switch, off) in SWITCHED.items():
+        section = getattr(recipe, name)
+        if getattr(section, switch) == off:
+            found[name] = set(type(section).model_fields) - {switch}
+    found["data"] = set().union(*READ.values()) - READ[recipe.data.source]
+    if recipe.data.source == "docstrings":
+        found["data"] |= COLUMNS
+    for key, known in tasks.items():
+        name, _, setting = key.partition(".")
+        if recipe.task not in known:
+            found.setdefault(name, set()).add(setting)
+    return found
+
+
+def with_hidden(given: dict[str, Any], deployed: Recipe) -> dict[str, Any]:
+    """What a form was sent with, and of what it did not show the deployed recipe's values; what somebody gave all the
+    same, who called the API, stays."""
+    kept = deployed.model_dump(mode="json")
+    filled = dict(given)
+    for name, settings in hidden(deployed).items():
+        if isinstance(section := given.get(name), dict):
+            filled[name] = {setting: kept[name][setting] for setting in sorted(settings)} | section
+    return filled
