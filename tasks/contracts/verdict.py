@@ -51,7 +51,9 @@ class Verdict(StageResult):
     """The selected model against the teacher on parts of the test split."""
 
     def headline(self) -> str:
+        from tasks.report.wording import check_name  # so that every line calls a check as the report does
+
         deciding = [check for check in [*self.checks, *self.slices] if check.decides]
         why = [check for check in deciding if check.verdict == self.verdict != "ACCEPTED"]
-        names = [f"{check.name} ({check.subject})" if check.subject else check.name for check in why]
-        return f"{self.verdict}{': ' + ', '.join(names) if names else ''}"
+        names = [check_name(check.model_dump()) for check in why]
+        return f"{self.verdict}{': ' + '; '.join(names) if names else ''}"

@@ -94,4 +94,16 @@ def test_a_verdict_names_the_checks_that_made_it_and_no_others() -> None:
     checks = [check(verdict).model_copy(update={"name": verdict.lower()}) for verdict in found]
     record = StageRecord(name="gate", status="ran", reason="first run of this stage", seconds=1.0)
     told = [Verdict(record=record, verdict=one, selected="pruned", checks=checks).headline() for one in found]
-    assert told == ["ACCEPTED", "REJECTED: rejected", "INCONCLUSIVE: inconclusive"]
+    assert told == ["ACCEPTED", "REJECTED: Rejected", "INCONCLUSIVE: Inconclusive"]
+
+
+def test_a_verdict_calls_its_checks_as_the_report_does() -> None:
+    record = StageRecord(name="gate", status="ran", reason="first run of this stage", seconds=1.0)
+    named = {"accuracy_difference": "teacher, alone", "speedup": "", "slice": "length = 15–22 words"}
+    checks = [
+        check("REJECTED").model_copy(update={"name": name, "subject": subject}) for name, subject in named.items()
+    ]
+    assert Verdict(record=record, verdict="REJECTED", selected="pruned", checks=checks).headline() == (
+        "REJECTED: Accuracy of one text at a time, against the teacher's; Speed-up over the best dense teacher; "
+        "Slice length = 15–22 words"
+    )

@@ -144,7 +144,10 @@ def test_tags_are_few_plain_numbers_under_the_names_of_the_metrics(chain: MakeCh
 def test_a_rejected_model_leaves_the_registry_untouched(chain: MakeChain) -> None:
     made = chain(**AUTO)
     result = register(made, verdict="REJECTED")
-    assert (result.record.status, result.record.reason) == ("skipped", "the verdict is REJECTED: speedup")
+    assert (result.record.status, result.record.reason) == (
+        "skipped",
+        "the verdict is REJECTED: Speed-up over the best dense teacher",
+    )
     assert versions(made) == []
     assert not server.client().search_registered_models(f"name = '{made.recipe.name}'")
 
