@@ -47,7 +47,7 @@ def explain(problem: dict[str, Any], root: type[Section]) -> str:
         root: what was validated.
     """
     location = [str(part) for part in problem["loc"]]
-    key, kind = ".".join(location), problem["type"]
+    key, kind = ".".join(location) or "the recipe", problem["type"]
     if kind == "extra_forbidden":
         return _unknown(location, problem["input"], root)
     if kind == "value_error":

@@ -35,9 +35,11 @@ def completed(given: dict[str, Any], deployed: Any) -> dict[str, Any]:
     Args:
         deployed: the recipe of the deployment's own parameters, as Prefect keeps it.
     """
+    if not isinstance(given, dict) or not isinstance(deployed, dict):
+        return given
     try:
         return with_hidden(given, parse_recipe(deployed))
-    except (RecipeError, TypeError):  # of another version, or none: there was nothing hidden after its rules
+    except RecipeError:  # of another version: nothing was hidden by these rules
         return given
 
 

@@ -7,7 +7,7 @@ import pytest
 from prefect.utilities.schema_tools.validation import ValidationError, validate
 
 from configs.applies import READ, SWITCHED, TASKS, hidden
-from configs.recipe import Recipe, parse_recipe
+from configs.recipe import Recipe, RecipeError, parse_recipe
 from flows.form import completed, form
 from flows.optimize import optimize
 
@@ -107,3 +107,8 @@ def test_who_gives_a_hidden_setting_is_heard_and_held_to_its_rules() -> None:
 def test_a_deployment_without_a_recipe_of_this_version_adds_nothing(deployed: Any) -> None:
     given = recipe_of().model_dump(mode="json")
     assert completed(given, deployed) == given
+
+
+def test_what_is_no_recipe_is_left_to_be_refused() -> None:
+    with pytest.raises(RecipeError, match="the recipe = 'tickets': it has to be a section with keys of its own"):
+        parse_recipe(completed("tickets", recipe_of().model_dump(mode="json")))  # type: ignore[arg-type]
