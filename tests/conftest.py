@@ -88,8 +88,26 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "store" / "team"
 
 
+@pytest.fixture(scope="module")
+def trains_here(_records_of_its_own: None) -> Iterator[None]:
+    """Training in this process, by the function that each of Ray's workers calls: for what is about other things than
+    the workers, whose start takes longer than the training. (On Ray, `tests/flows/test_chain.py` trains.)"""
+    from tasks import cluster
+    from tasks.model import loop
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cluster, "start", lambda *_: None)
+        patch.setattr(cluster, "train", lambda job, *_: loop.run(job) or loop.read_result(job))
+        yield
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _records_of_its_own() -> Iterator[None]:
     """What a module tracked leads no other module to its records."""
     yield
+    forget_records()
+
+
+def forget_records() -> None:
+    """What was tracked so far leads nobody to its records."""
     server._place.set(None)

@@ -46,7 +46,7 @@ def approve(page: chromium.Page, here: Here, run: str) -> None:
     for part in (
         "tiny version 2",
         "It is version 1 now",
-        "ACCEPTED: pruned",
+        "ACCEPTED: teacher",
         "Speed-up over the best dense teacher",
     ):
         assert part in page.text()

@@ -21,7 +21,7 @@ from flows.triggers import WAITS, end_orphans
 from tests import tiny
 from tests.flows import chromium, pages
 from tests.flows.inbox import Inbox, notify
-from tests.flows.running import Here, free_ports, trainers
+from tests.flows.running import Here, ask, free_ports, trainers
 
 pytestmark = pytest.mark.timeout(1800)
 SECTIONS = [name for name in Recipe.model_json_schema()["properties"] if name not in ("name", "seed")]
@@ -244,6 +244,15 @@ def test_the_run_shows_progress_the_table_the_plots_and_the_ways_to_mlflow(here:
     assert f"{here.site.mlflow_url}/#/experiments/" in found["tiny-mlflow-run"]["data"]
     assert f"/runs/{report['mlflow_run_id']})" in found["tiny-mlflow-run"]["data"]
     assert f"{here.site.mlflow_url}/#/models/tiny/versions/1" in found["tiny-registry-version"]["data"]
+    query = f"{here.site.mlflow_url}/api/2.0/mlflow/runs/get?run_id={report['mlflow_run_id']}"
+    tags = {tag["key"]: tag["value"] for tag in ask(query)[1]["run"]["data"]["tags"]}
+    page = f"{here.site.prefect_url}/runs/flow-run/{finished}"
+    assert (tags["hone.registered"], tags["hone.prefect_run"], tags["prefect.flow_run_id"]) == (
+        "tiny/1",
+        page,
+        finished,
+    )
+    assert f"[The run in Prefect]({page})" in tags["mlflow.note.content"]
 
 
 def test_a_browser_shows_the_finished_run_and_its_artifacts(here: Here, finished: str, tmp_path: Path) -> None:
@@ -272,7 +281,9 @@ def test_a_run_waits_for_a_person_through_a_restart_and_does_as_they_say_above_t
     deployment = here.deployment("optimize/tiny")
     asked = here.ask("GET", f"/flow_runs/{finished}")[1]["parameters"]
     asked["recipe"]["register"]["promote"] = "approval"
-    asked["recipe"]["quantize"]["method"] = "none"  # another model
+    for stage in ("distill", "prune", "quantize"):
+        asked["recipe"][stage]["method"] = "none"  # another model, the teacher, which takes little to be measured
+    asked["recipe"]["evaluate"] |= {"rounds": 1, "cells": ["1x8"], "robustness": []}
     run = here.run(deployment["id"], asked)
     here.until(lambda: here.state(run)["type"] in ("PAUSED", *ENDED))
     assert here.state(run)["type"] == "PAUSED", here.state(run)["message"]

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = [
     "data.max_rows_per_label=40",
+    "model.max_length=32",
     "train.epochs=4",
     "distill.epochs=4",
     "distill.augment=0",

@@ -1,5 +1,8 @@
 """The page as people see it: in a real browser, on phones and wide screens, and on paper."""
 
+import base64
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +10,7 @@ import pytest
 from tasks.report.narrow import label_cells
 from tasks.report.page import render_page
 from tests.flows import chromium
+from tests.report.conftest import check_of
 
 CUT = """[...document.querySelectorAll("main, .wide, table, .figures, figure")]
   .filter(part => part.scrollWidth > part.clientWidth + 1 && part.checkVisibility())
@@ -41,3 +45,84 @@ def test_no_column_is_cut_and_no_verdict_hidden_on_any_screen(report, tmp_path: 
             assert page.run(CUT) == [], width
             assert page.run(HIDDEN) == [], width
             assert page.run("document.documentElement.scrollWidth <= innerWidth"), width
+
+
+FAINT = """(() => {
+  const one = new OffscreenCanvas(1, 1).getContext('2d', {willReadFrequently: true});
+  const bytes = colour => {
+    one.clearRect(0, 0, 1, 1); one.fillStyle = colour; one.fillRect(0, 0, 1, 1);
+    return [...one.getImageData(0, 0, 1, 1).data];
+  };
+  const light = colour => bytes(colour).slice(0, 3).map(byte => byte / 255)
+    .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, part, place) => sum + part * [0.2126, 0.7152, 0.0722][place], 0);
+  const behind = part => {
+    for (; part; part = part.parentElement) {
+      const colour = getComputedStyle(part).backgroundColor;
+      if (bytes(colour)[3] === 255) return colour;
+    }
+    return 'white';
+  };
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = {all: 0, faint: []};
+  while (texts.nextNode()) {
+    const part = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || !part.checkVisibility() || part.closest('style, title')) continue;
+    const style = getComputedStyle(part), size = parseFloat(style.fontSize);
+    const ink = part.closest('svg') ? style.fill : style.color;
+    const [low, high] = [light(ink), light(behind(part))].sort((a, b) => a - b);
+    const ratio = (high + 0.05) / (low + 0.05), large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
+    found.all += 1;
+    const told = `${texts.currentNode.data.trim().slice(0, 40)}: ${ratio.toFixed(2)}`;
+    if (ratio < (large ? 3 : 4.5)) found.faint.push(told);
+  }
+  return {...found, paper: light(behind(document.body))};
+})()"""
+"""What the Web Content Accessibility Guidelines 2.2 (1.4.3, level AA) call too faint, and how light the paper is."""
+
+BEYOND = """[...document.querySelectorAll("main *")]
+  .filter(part => part.getBoundingClientRect().right > innerWidth + 1).map(part => part.outerHTML.slice(0, 120))"""
+FOLDED = "[...document.querySelectorAll('details:not([open]) > :not(summary)')]"
+A4 = {"width": 688, "height": 1000}
+"""Pixels between the margins that the page asks for: 210 mm less twice 14 mm, at 96 in an inch."""
+
+
+@pytest.fixture
+def shown(inconclusive, tmp_path: Path) -> Iterator[chromium.Page]:
+    """The report of a run in which something was open, something was refused and the rest was accepted."""
+    check_of(inconclusive, "speedup").update(verdict="REJECTED", value=1.2, low=1.1, high=1.3)
+    page_file = tmp_path / "report.html"
+    page_file.write_text(render_page(inconclusive), encoding="utf-8")
+    with chromium.browser(tmp_path / "profile") as page:
+        page.open(page_file.as_uri())
+        page.wait("document.readyState === 'complete' && document.querySelector('h1')")
+        yield page
+
+
+def look(page: chromium.Page, media: str, scheme: str, width: int, height: int) -> None:
+    """Shows the page on a screen or on paper, to somebody whose system is light or dark."""
+    page.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+    page.call("Emulation.setEmulatedMedia", media=media, features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+
+@pytest.mark.skipif(not chromium.path(), reason="no Chromium here")
+def test_every_word_stands_out_from_its_ground_in_light_in_dark_and_on_paper(shown: chromium.Page) -> None:
+    shown.run("document.querySelectorAll('details').forEach(part => part.open = true)")
+    for media, scheme, paper in (("screen", "light", 0.95), ("screen", "dark", 0.02), ("print", "dark", 1.0)):
+        look(shown, media, scheme, 1280, 1200)
+        found = shown.run(FAINT)
+        assert found["faint"] == [], (media, scheme)
+        assert found["all"] > 300
+        assert found["paper"] == pytest.approx(paper, abs=0.03), (media, scheme)  # paper is white, whatever the screen
+
+
+@pytest.mark.skipif(not chromium.path(), reason="no Chromium here")
+def test_on_paper_nothing_is_cut_and_what_is_folded_away_on_a_screen_is_there(shown: chromium.Page) -> None:
+    look(shown, "print", "light", **A4)
+    assert shown.run(CUT) == []
+    assert shown.run(HIDDEN) == []
+    assert shown.run(BEYOND) == []
+    assert shown.run(f"{FOLDED}.length") > 0
+    assert shown.run(f"{FOLDED}.filter(part => !part.checkVisibility()).map(part => part.outerHTML)") == []
+    printed = shown.call("Page.printToPDF", preferCSSPageSize=True, paperWidth=8.27, paperHeight=11.69)
+    pdf = base64.b64decode(printed["data"])
+    assert 2 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 12

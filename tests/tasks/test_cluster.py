@@ -107,6 +107,18 @@ def test_a_worker_that_is_killed_resumes_and_the_job_ends_as_if_undisturbed(
     assert "resumed after epoch 2/4" in [event.note for event in heard]
 
 
+def test_workers_that_keep_dying_end_the_job_with_a_way_out(folder: Path) -> None:
+    """Here, as the pool of these tests has lost its workers once already, at the first death."""
+
+    def kill_all(event: TrainingEvent) -> None:
+        for process in workers():
+            process.kill()
+
+    message = r"compute\.max_failures = 1 allows.*The same command goes on from the last checkpoint"
+    with pytest.raises(TrainingError, match=message):
+        cluster.train(make_job(folder, "hopeless", epochs=200), TWO, kill_all)
+
+
 def test_a_finished_job_needs_no_cluster(folder: Path, undisturbed: TrainingResult) -> None:
     heard: list[TrainingEvent] = []
     impossible = ComputeSettings(workers=2, cpus_per_worker=1000)
@@ -129,16 +141,6 @@ def test_a_cluster_with_other_code_than_the_run_is_refused(folder: Path, monkeyp
     monkeypatch.setattr(version, "code_digest", lambda: "0123456789abcdef")
     with pytest.raises(PreflightError, match=rf"runs Hone's code {own} from .* has 0123456789abcdef: install one"):
         cluster.train(job_of(folder, "strange"), ComputeSettings(workers=1), nothing)
-
-
-def test_workers_that_keep_dying_end_the_job_with_a_way_out(folder: Path) -> None:
-    def kill_all(event: TrainingEvent) -> None:
-        for process in workers():
-            process.kill()
-
-    message = r"compute\.max_failures = 1 allows.*The same command goes on from the last checkpoint"
-    with pytest.raises(TrainingError, match=message):
-        cluster.train(make_job(folder, "hopeless", epochs=200), TWO, kill_all)
 
 
 @pytest.mark.parametrize(

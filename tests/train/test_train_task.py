@@ -1,4 +1,4 @@
-"""The train stage with a real Ray worker: what it hands on, and that it is not done twice."""
+"""The train stage: what it hands on, and that it is not done twice. (On Ray, `tests/flows` runs it.)"""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from configs.recipe import Recipe
-from tasks import cluster, store
+from tasks import store
 from tasks.contracts import PreparedData, StageRecord
 from tasks.errors import ModelError
 from tasks.stage import RunContext
@@ -38,13 +38,10 @@ def context(folder: Path, source: str, **model: object) -> RunContext:
     return RunContext(recipe=recipe, output=str(folder / "output"), storage=str(folder / "storage"))
 
 
-@pytest.mark.timeout(2400)
+@pytest.mark.usefixtures("trains_here")
 def test_the_stage_hands_on_the_best_checkpoint_and_does_its_work_once(tmp_path: Path) -> None:
     data, run = prepared(tmp_path / "data"), context(tmp_path, str(write_encoder(tmp_path / "encoder", layers=2)))
-    try:
-        made = train_teacher.fn(run, data)
-    finally:
-        cluster.shutdown()
+    made = train_teacher.fn(run, data)
     checkpoint = made.checkpoint
     folder = store.open_artifact(checkpoint.artifact)
     assert made.record.status == "ran"

@@ -1,0 +1,106 @@
+"""Encoders that are built otherwise than BERT go the whole way: trained, rounded in both ways, exported, served."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from configs.recipe import Recipe, parse_recipe
+from tasks import store
+from tasks.contracts import PreparedData, StageRecord
+from tasks.distill.task import distill_student
+from tasks.export.export import export_checkpoint
+from tasks.model.checkpoint import load_model, load_tokenizer
+from tasks.model.delivered import default_session, deliver
+from tasks.model.fake_quantization import attach, read_plan
+from tasks.model.runtime import Classifier
+from tasks.prune.task import prune_student
+from tasks.quantize.task import quantize_student
+from tasks.stage import RunContext
+from tasks.train.task import train_teacher
+from tests.model.teaching_fixtures import write_data
+from tests.prune.encoders import FAMILIES
+from tests.tiny import sentences, write_encoder
+
+pytestmark = pytest.mark.usefixtures("trains_here")
+KINDS = ["albert", "deberta-v2", "modernbert", "mpnet"]
+TEXTS = [text for text, _label in sentences(24, seed=9)]
+
+
+def write_family(folder: Path, kind: str) -> Path:
+    """A tiny encoder of an architecture, with the tests' tokenizer."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(write_encoder(folder))
+    if kind != "albert":
+        tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    tokenizer.save_pretrained(folder)
+    config = copy.deepcopy(FAMILIES[kind])
+    config.vocab_size, config.pad_token_id = len(tokenizer), tokenizer.pad_token_id
+    config.save_pretrained(folder)
+    return folder
+
+
+class Stages:
+    """From the encoder to the model that is served, without what these architectures cannot do."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self.folder, self.kind = folder, kind
+        write_family(folder / "encoder", kind)
+        data = store.describe(write_data(folder / "data"), [])
+        rows = {"train": 40, "validation": 20}
+        self.data = PreparedData(
+            record=StageRecord(name="data", status="ran", reason="", seconds=0.0),
+            artifact=data,
+            content_digest=data.digest,
+            labels=["bad", "good"],
+            rows=rows,
+        )
+
+    def recipe(self, method: str) -> Recipe:
+        off = {"method": "none"}
+        return parse_recipe(
+            {
+                "data": {"train": "unused.csv"},
+                "model": {"source": str(self.folder / "encoder"), "weights": "random", "max_length": 32},
+                "train": {"epochs": 1, "learning_rate": 2e-3},
+                "distill": off,
+                "prune": off,
+                "quantize": {"method": method, "epochs": 1, "max_sensitive_layers": 0},
+            }
+        )
+
+    def rounded(self, method: str) -> Path:
+        """The checkpoint that is exported."""
+        recipe = self.recipe(method)
+        context = RunContext(recipe=recipe, output=str(self.folder / "out"), storage=str(self.folder / "storage"))
+        teacher = train_teacher.fn(context, self.data)
+        pruned = prune_student.fn(context, self.data, teacher, distill_student.fn(context, self.data, teacher))
+        made = quantize_student.fn(context, self.data, teacher, pruned)
+        return store.open_artifact(made.checkpoint.artifact)
+
+    def served(self, method: str, checkpoint: Path) -> Classifier:
+        room = self.folder / method
+        export_checkpoint(self.kind, checkpoint, room / "exported", opset=18, for_cpu=True)
+        return Classifier(deliver(room / "exported", room / "model", default_session(self.recipe(method))))
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def stages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, trains_here: None) -> Stages:
+    torch.set_num_threads(1)
+    return Stages(tmp_path_factory.mktemp(request.param), request.param)
+
+
+@pytest.mark.parametrize("method", ["ptq", "qat"])
+def test_what_was_trained_and_rounded_is_what_is_served_in_integers(stages: Stages, method: str) -> None:
+    checkpoint = stages.rounded(method)
+    model, tokenizer = load_model(checkpoint), load_tokenizer(checkpoint)
+    assert model.config.model_type == stages.kind
+    plan = read_plan(checkpoint)
+    assert len(plan.linears) > 4
+    with torch.no_grad():
+        answers = [attach(model, plan)(**tokenizer(text, return_tensors="pt")).logits.numpy()[0] for text in TEXTS[:1]]
+        answers += [model(**tokenizer(text, return_tensors="pt")).logits.numpy()[0] for text in TEXTS[1:]]
+    expected, found = np.array(answers), stages.served(method, checkpoint).logits(TEXTS, None)
+    assert np.sqrt(np.mean((found - expected) ** 2)) < 0.02 * expected.std()
