@@ -115,7 +115,6 @@ def test_every_word_stands_out_from_its_ground_in_light_in_dark_and_on_paper(sho
         assert found["paper"] == pytest.approx(paper, abs=0.03), (media, scheme)  # paper is white, whatever the screen
 
 
-@pytest.mark.xfail(strict=True, reason="the tables of checks, models and hand-offs are wider than A4")
 @pytest.mark.skipif(not chromium.path(), reason="no Chromium here")
 def test_no_column_is_cut_on_paper(shown: chromium.Page) -> None:
     look(shown, "print", "light", **A4)
