@@ -58,9 +58,9 @@ class Compressed(NamedTuple):
     exported: ExportedModels
 
     @property
-    def validation_accuracy(self) -> float:
-        """Of the weights that the smallest model is exported from."""
-        return self.quantized.checkpoint.validation_accuracy
+    def score(self) -> float:
+        """On validation, of the weights that the smallest model is exported from; higher is better."""
+        return self.quantized.checkpoint.score
 
     @property
     def size_bytes(self) -> int:

@@ -185,8 +185,10 @@ def _kinds_of(candidate: Statistics, reference: Statistics) -> _Kinds:
     Statistics that are no whole numbers hardly ever occur twice: each row is then its own kind."""
     width, both = candidate.shape[1], np.hstack([candidate, reference])
     if not np.issubdtype(both.dtype, np.integer):
-        return _Kinds(*np.split(both.astype(np.float64), [width], axis=1), np.ones(len(both), np.int64), alike=False)
+        one, other = np.split(both.astype(np.float64), [width], axis=1)
+        return _Kinds(one, other, np.ones(len(both), np.int64), alike=False)
     both = both[np.lexsort(both.T[::-1])[::-1]]
     first = np.flatnonzero(np.concatenate([[True], (both[1:] != both[:-1]).any(axis=1)]))
     counts = np.diff(np.concatenate([first, [len(both)]]))
-    return _Kinds(*np.split(both[first].astype(np.float64), [width], axis=1), counts, alike=True)
+    one, other = np.split(both[first].astype(np.float64), [width], axis=1)
+    return _Kinds(one, other, counts, alike=True)

@@ -40,7 +40,7 @@ def test_every_stage_follows_the_plan_and_none_but_them_is_run(results: dict[str
     other = own.model_copy(update={"prune": own.prune.model_copy(update={"method": "none"})})
     for plan in (own, other):
         made = optimize.compress(context, results["data"], teacher, plan)
-        assert made.validation_accuracy == results["models"][3].checkpoint.validation_accuracy
+        assert made.score == results["models"][3].checkpoint.validation_accuracy
         assert made.size_bytes == results["exported"].models[-1].artifact.size_bytes
     assert asked == [own] * 4 + [other] * 4
     assert Plan.of(context.recipe) == own

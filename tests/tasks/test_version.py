@@ -69,8 +69,7 @@ def test_in_its_own_checkout_it_is_the_commit_and_says_when_the_code_differs(cop
 def test_code_that_differs_from_the_askers_is_refused_naming_both_digests(copy: Path) -> None:
     """Two trees of code: this one asks, and the copy, once it is changed, is to train."""
     program = (
-        "import sys\nfrom tasks.version import check_code, code_digest\n"
-        "print(code_digest())\ncheck_code(sys.argv[1])"
+        "import sys\nfrom tasks.version import check_code, code_digest\nprint(code_digest())\ncheck_code(sys.argv[1])"
     )
 
     def ask(expected: str) -> subprocess.CompletedProcess[str]:
