@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from configs.recipe import Recipe
+from hone.configs.recipe import Recipe
 
 Hidden = dict[str, set[str]]
 """Section to settings."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from configs.section import Section
+from hone.configs.section import Section
 
 
 class DataSettings(Section):

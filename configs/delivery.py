@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, StringConstraints, field_validator
 
-from configs.section import Section
+from hone.configs.section import Section
 
 Provider = Literal["tensorrt", "cuda", "cpu"]
 QualityMetric = Literal["accuracy", "macro_f1", "precision", "recall"]

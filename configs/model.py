@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from configs.section import Section, TrainingSection
+from hone.configs.section import Section, TrainingSection
 
 PATTERN_METHODS = ("magnitude", "wanda")
 PATTERN_SPARSITY = 0.5

@@ -1,9 +1,9 @@
 """A plan: what is done to a teacher, the part of a recipe that may be tried in many ways."""
 
-from configs.delivery import ExportSettings
-from configs.model import DistillSettings, PruneSettings, QuantizeSettings
-from configs.recipe import Recipe, parse_recipe
-from configs.section import Section
+from hone.configs.delivery import ExportSettings
+from hone.configs.model import DistillSettings, PruneSettings, QuantizeSettings
+from hone.configs.recipe import Recipe, parse_recipe
+from hone.configs.section import Section
 
 
 class Plan(Section):

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
-from configs.data import DataSettings
-from configs.delivery import (
+from hone.configs.data import DataSettings
+from hone.configs.delivery import (
     ComputeSettings,
     EvaluateSettings,
     ExportSettings,
@@ -15,10 +15,10 @@ from configs.delivery import (
     RegisterSettings,
     ReportSettings,
 )
-from configs.model import DistillSettings, ModelSettings, PruneSettings, QuantizeSettings, TrainSettings
-from configs.refusal import explain
-from configs.retrain import RetrainSettings
-from configs.section import Section
+from hone.configs.model import DistillSettings, ModelSettings, PruneSettings, QuantizeSettings, TrainSettings
+from hone.configs.refusal import explain
+from hone.configs.retrain import RetrainSettings
+from hone.configs.section import Section
 
 Task = Literal["text-classification"]
 """What the model does, as the Hugging Face hub names it."""

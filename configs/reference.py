@@ -1,4 +1,4 @@
-"""Makes the recipe reference of the typed settings: `python -m configs.reference > configs/README.md`.
+"""Makes the recipe reference of the typed settings: `python -m hone.configs.reference > configs/README.md`.
 
 A row is a setting; its values and bounds are those that the run form shows and that a wrong value is refused by.
 """
@@ -6,10 +6,10 @@ A row is a setting; its values and bounds are those that the run form shows and 
 import re
 from typing import Any
 
-from configs.recipe import Recipe
-from configs.section import TrainingSection
+from hone.configs.recipe import Recipe
+from hone.configs.section import TrainingSection
 
-COMMAND = "python -m configs.reference > configs/README.md"
+COMMAND = "python -m hone.configs.reference > configs/README.md"
 LONGEST_PATTERN = 40
 """A longer pattern explains nothing to a reader, and the description says what it asks for."""
 HEAD = f"""\

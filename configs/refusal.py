@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterator
 from typing import Any
 
-from configs.section import Section
+from hone.configs.section import Section
 
 RULES = {
     "int_type": "it has to be a whole number",

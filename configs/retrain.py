@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from configs.schedule import CRON_PATTERN, cron_problem
-from configs.section import Section
+from hone.configs.schedule import CRON_PATTERN, cron_problem
+from hone.configs.section import Section
 
 Event = Literal["hone.data.arrived", "hone.drift.detected"]
 

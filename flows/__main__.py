@@ -12,8 +12,8 @@ from typing import Annotated, TypeVar
 import typer
 from rich.console import Console
 
-from configs.recipe import Recipe, RecipeError, load_recipe
-from tasks.redact import mask_logs, without_credentials
+from hone.configs.recipe import Recipe, RecipeError, load_recipe
+from hone.tasks.redact import mask_logs, without_credentials
 
 EXIT = {
     "ACCEPTED": 0,
@@ -71,7 +71,7 @@ SERVERS = ".hone"
 def show_version(asked: bool) -> None:
     """Prints Hone's version and that of its code, and ends."""
     if asked:
-        from tasks.version import code_version, hone_version
+        from hone.tasks.version import code_version, hone_version
 
         typer.echo(f"hone {hone_version()} ({code_version()})")
         raise typer.Exit
@@ -104,7 +104,7 @@ def optimize(
     """
     settings = _load(recipe, set_)
     _use_servers(local)
-    from flows.embedded import run_optimize
+    from hone.flows.embedded import run_optimize
 
     raise typer.Exit(EXIT[run_optimize(settings, output, fresh, Console())])
 
@@ -126,7 +126,7 @@ def retrain(
     """
     settings = _load(recipe, set_)
     _use_servers(local)
-    from flows.embedded import run_retrain
+    from hone.flows.embedded import run_retrain
 
     raise typer.Exit(EXIT[run_retrain(settings, output, force, Console())])
 
@@ -146,7 +146,7 @@ def init(
 
     Exit status: 0 done; 2 the file cannot be used, or the recipe is there already.
     """
-    from flows.init import run_init
+    from hone.flows.init import run_init
 
     raise typer.Exit(EXIT[run_init(file, output, model, text, label, force, Console())])
 
@@ -160,7 +160,7 @@ def check(recipe: RecipePath, set_: Overrides = None, output: Output = "", local
     """
     settings = _load(recipe, set_)
     _use_servers(local)
-    from flows.preflight import run_check
+    from hone.flows.preflight import run_check
 
     given = [str(recipe), *(word for one in set_ or [] for word in ("--set", one))]
     again = shlex.join([*given, *(["--output", output] if output else []), *(["--local"] if local else [])])
@@ -180,7 +180,7 @@ def promote(
     Exit status: 0 done; 1 the champion stayed; 2 there is no such model or version.
     """
     _use_servers(local, storage)
-    from flows.champion import run_promote
+    from hone.flows.champion import run_promote
 
     raise typer.Exit(EXIT[run_promote(name, version, override, storage, Console())])
 
@@ -197,7 +197,7 @@ def rollback(
     Exit status: 0 done; 1 the champion stayed; 2 there is no such model.
     """
     _use_servers(local, storage)
-    from flows.champion import run_rollback
+    from hone.flows.champion import run_rollback
 
     raise typer.Exit(EXIT[run_rollback(name, reason, storage, Console())])
 
@@ -209,7 +209,7 @@ def history(name: ModelName, storage: Storage = ".hone", local: Local = False) -
     Exit status: 0 done; 2 there is no such model.
     """
     _use_servers(local, storage)
-    from flows.champion import run_history
+    from hone.flows.champion import run_history
 
     raise typer.Exit(EXIT[run_history(name, storage, Console())])
 
@@ -229,7 +229,7 @@ def compare(
     """
     if not all(Path(run).expanduser().exists() for run in (first, second)):  # MLflow is to be asked
         _use_servers(local, storage)
-    from flows.compare import run_compare
+    from hone.flows.compare import run_compare
 
     raise typer.Exit(EXIT[run_compare(first, second, json_, storage, Console(), sys.stdout)])
 
@@ -247,7 +247,7 @@ def predict(
 
     Exit status: 0 done; 2 there is no such model or file.
     """
-    from flows.predict import run_predict
+    from hone.flows.predict import run_predict
 
     raise typer.Exit(EXIT[run_predict(model, file, format_, storage, sys.stdout)])
 
@@ -266,9 +266,9 @@ def up(
 
     Exit status: 0 stopped or detached; 1 something did not come up or stay; 2 it cannot start here.
     """
-    from flows.deploy import load_recipes
-    from flows.services.plan import Ports
-    from flows.services.up import run_up
+    from hone.flows.deploy import load_recipes
+    from hone.flows.services.plan import Ports
+    from hone.flows.services.up import run_up
 
     recipes = _checked(lambda: load_recipes([]))
     raise typer.Exit(EXIT[run_up(folder, Ports(prefect_port, mlflow_port, ray_port), detach, recipes, Console())])
@@ -280,7 +280,7 @@ def status(folder: Folder = ".hone") -> None:
 
     Exit status: 0 all of it does; 1 not all.
     """
-    from flows.services.state import run_status
+    from hone.flows.services.state import run_status
 
     raise typer.Exit(EXIT[run_status(folder, Console())])
 
@@ -291,7 +291,7 @@ def down(folder: Folder = ".hone") -> None:
 
     Exit status: 0 all of it has stopped; 1 something has not.
     """
-    from flows.services.state import run_down
+    from hone.flows.services.state import run_down
 
     raise typer.Exit(EXIT[run_down(folder, Console())])
 
@@ -313,7 +313,7 @@ def deploy(
 
     Exit status: 0 done; 2 there is no server, or a recipe cannot be used.
     """
-    from flows.deploy import run_deploy
+    from hone.flows.deploy import run_deploy
 
     raise typer.Exit(EXIT[run_deploy(recipes or [], set_ or [], folder, directory, notify or [], Console())])
 
@@ -323,7 +323,7 @@ def _use_servers(local: bool, folder: str = SERVERS) -> None:
     so; what a person has set wins."""
     if local:
         return
-    from flows.services.state import LEADS, borrowed
+    from hone.flows.services.state import LEADS, borrowed
 
     found = borrowed(folder, os.environ)
     os.environ.update(found)
@@ -338,7 +338,7 @@ def ls(storage: Results = ".hone") -> None:
 
     Exit status: 0 done; 2 there is no such storage.
     """
-    from flows.cache import run_ls
+    from hone.flows.cache import run_ls
 
     raise typer.Exit(EXIT[run_ls(storage, Console())])
 
@@ -354,7 +354,7 @@ def prune(
 
     Exit status: 0 done; 2 the arguments cannot be used.
     """
-    from flows.cache import run_prune
+    from hone.flows.cache import run_prune
 
     raise typer.Exit(EXIT[run_prune(storage, max_size, dry_run, Console())])
 
@@ -365,7 +365,7 @@ def verify(storage: Results = ".hone") -> None:
 
     Exit status: 0 all are whole; 1 one is damaged; 2 there is no such storage.
     """
-    from flows.cache import run_verify
+    from hone.flows.cache import run_verify
 
     raise typer.Exit(EXIT[run_verify(storage, Console())])
 
@@ -384,8 +384,8 @@ def _checked(load: Callable[[], Loaded]) -> Loaded:
 
 def main() -> None:
     """Entry point of the `hone` command."""
-    from flows.encoding import print_plainly
-    from flows.environment import prepare_environment
+    from hone.flows.encoding import print_plainly
+    from hone.flows.environment import prepare_environment
 
     print_plainly()
     prepare_environment()

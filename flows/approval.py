@@ -19,15 +19,15 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Scheduled, State
 from pydantic import BaseModel, Field
 
-from configs.recipe import Recipe
-from flows.outcome import TAG, ended, mark, served, state_of, tag_of, this_run
-from flows.triggers import tell_that_it_waits
-from tasks import storage, tracking
-from tasks.contracts import Promotion, PromotionRecord, RegisteredVersion, Verdict
-from tasks.drift.table import drift_markdown
-from tasks.promote import change
-from tasks.report.summary import summary_markdown
-from tasks.tracking import pages
+from hone.configs.recipe import Recipe
+from hone.flows.outcome import TAG, ended, mark, served, state_of, tag_of, this_run
+from hone.flows.triggers import tell_that_it_waits
+from hone.tasks import storage, tracking
+from hone.tasks.contracts import Promotion, PromotionRecord, RegisteredVersion, Verdict
+from hone.tasks.drift.table import drift_markdown
+from hone.tasks.promote import change
+from hone.tasks.report.summary import summary_markdown
+from hone.tasks.tracking import pages
 
 KEY = "hone-approval"
 EXPIRES = "hone-expires"

@@ -7,9 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from configs.recipe import RecipeError
-from tasks import cache_room, storage
-from tasks.errors import StorageError
+from hone.configs.recipe import RecipeError
+from hone.tasks import cache_room, storage
+from hone.tasks.errors import StorageError
 
 UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 

@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.local_server import prefect_api
-from flows.shell import complain, no_heartbeat, quieten
-from tasks import tracking
-from tasks.contracts import PromotionRecord
-from tasks.errors import HoneError
-from tasks.promote import change
+from hone.flows.local_server import prefect_api
+from hone.flows.shell import complain, no_heartbeat, quieten
+from hone.tasks import tracking
+from hone.tasks.contracts import PromotionRecord
+from hone.tasks.errors import HoneError
+from hone.tasks.promote import change
 
 COLOURS = {"took effect": "green", "lost": "red", "under way": "yellow", "interrupted": "red", "refused": "yellow"}
 PLAIN_WIDTH = 160
@@ -25,7 +25,7 @@ def run_promote(name: str, version: str, override: str, storage: str, console: C
     Returns:
         DONE, FAILED where the champion stayed, or INVALID where there is no such model or version.
     """
-    from flows.promote import promote
+    from hone.flows.promote import promote
 
     try:
         tracking.configure_existing(Path(storage).expanduser())
@@ -42,7 +42,7 @@ def run_rollback(name: str, reason: str, storage: str, console: Console) -> str:
     Returns:
         As `run_promote`.
     """
-    from flows.promote import rollback
+    from hone.flows.promote import rollback
 
     try:
         tracking.configure_existing(Path(storage).expanduser())

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.shell import complain
-from tasks import tracking
-from tasks.errors import HoneError, PreflightError
-from tasks.report import wording
-from tasks.report.compare import Comparison, Fact, Number, Stage, compare
-from tasks.report.format import Report, parse_report
+from hone.flows.shell import complain
+from hone.tasks import tracking
+from hone.tasks.errors import HoneError, PreflightError
+from hone.tasks.report import wording
+from hone.tasks.report.compare import Comparison, Fact, Number, Stage, compare
+from hone.tasks.report.format import Report, parse_report
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 PLAIN_WIDTH = 160

@@ -9,10 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tasks.disk import closed_parent
-from tasks.errors import PreflightError
-from tasks.redact import without_credentials
-from tasks.schema import Schema, read_schema
+from hone.tasks.disk import closed_parent
+from hone.tasks.errors import PreflightError
+from hone.tasks.redact import without_credentials
+from hone.tasks.schema import Schema, read_schema
 
 ANSWER_SECONDS = 5.0
 MIGRATIONS = "server/database/_migrations/versions/sqlite"

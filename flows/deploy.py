@@ -12,20 +12,20 @@ from typing import Any
 
 from rich.console import Console
 
-from configs.recipe import Recipe, RecipeError, load_recipe
-from flows.form import form
-from flows.services.plan import POOL
-from flows.services.state import address_of
-from flows.shell import complain
-from flows.triggers import TAG, heartbeat_seconds, set_death_watch, set_notifications, set_retrain_triggers
-from tasks import version
-from tasks.errors import PreflightError
+from hone.configs.recipe import Recipe, RecipeError, load_recipe
+from hone.flows.form import form
+from hone.flows.services.plan import POOL
+from hone.flows.services.state import address_of
+from hone.flows.shell import complain
+from hone.flows.triggers import TAG, heartbeat_seconds, set_death_watch, set_notifications, set_retrain_triggers
+from hone.tasks import version
+from hone.tasks.errors import PreflightError
 
-RECIPE_FLOWS = {"optimize": "flows.optimize.optimize", "retrain": "flows.retrain.retrain"}
+RECIPE_FLOWS = {"optimize": "hone.flows.optimize.optimize", "retrain": "hone.flows.retrain.retrain"}
 """Flows that take a recipe, by the module path a worker imports: a deployment `FLOW/RECIPE` for each recipe."""
 MODEL_FLOWS = {
-    "promote": "flows.promote.promote",
-    "rollback": "flows.promote.rollback",
+    "promote": "hone.flows.promote.promote",
+    "rollback": "hone.flows.promote.rollback",
 }
 """Flows that take a model's name: one deployment `FLOW/FLOW` each."""
 GONE = ("lapse/lapse",)

@@ -1,8 +1,8 @@
 """Tells Prefect that the data have drifted, so that other deployments may start by it."""
 
-from configs.recipe import Recipe
-from flows.triggers import resource
-from tasks.contracts import DriftReport
+from hone.configs.recipe import Recipe
+from hone.flows.triggers import resource
+from hone.tasks.contracts import DriftReport
 
 DRIFT = "hone.drift.detected"
 

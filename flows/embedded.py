@@ -5,15 +5,15 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from configs.recipe import Recipe, RecipeError
-from flows.local_server import prefect_api
-from flows.preflight import preflight
-from flows.shell import complain, no_heartbeat, quieten
-from flows.terminal import Terminal
-from tasks import progress
-from tasks.drift.table import drift_table
-from tasks.errors import HoneError
-from tasks.report.summary import check_lines, summary_table
+from hone.configs.recipe import Recipe, RecipeError
+from hone.flows.local_server import prefect_api
+from hone.flows.preflight import preflight
+from hone.flows.shell import complain, no_heartbeat, quieten
+from hone.flows.terminal import Terminal
+from hone.tasks import progress
+from hone.tasks.drift.table import drift_table
+from hone.tasks.errors import HoneError
+from hone.tasks.report.summary import check_lines, summary_table
 
 
 def run_optimize(recipe: Recipe, output: str, fresh: bool, console: Console) -> str:
@@ -22,7 +22,7 @@ def run_optimize(recipe: Recipe, output: str, fresh: bool, console: Console) -> 
     Returns:
         The verdict's name, FAILED, or INVALID where something the recipe names is not there.
     """
-    from flows.optimize import optimize
+    from hone.flows.optimize import optimize
 
     return _run(optimize, recipe, output, fresh, console)
 
@@ -33,7 +33,7 @@ def run_retrain(recipe: Recipe, output: str, force: bool, console: Console) -> s
     Returns:
         As `run_optimize`, or UNCHANGED or COOLING DOWN where there is not.
     """
-    from flows.retrain import retrain
+    from hone.flows.retrain import retrain
 
     return _run(retrain, recipe, output, force, console)
 
@@ -61,7 +61,7 @@ def _report(state: Any) -> dict[str, Any]:
     Raises:
         Exception: what ended it.
     """
-    from flows.outcome import NotAcceptedError
+    from hone.flows.outcome import NotAcceptedError
 
     result = state.result(raise_on_failure=False)
     if isinstance(result, NotAcceptedError):

@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import MutableMapping
 
-from tasks.cores import allowed_processors, usable_cores
+from hone.tasks.cores import allowed_processors, usable_cores
 
 QUIET = {
     # Nothing calls home. MLflow understands "true" and not "1".

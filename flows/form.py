@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from configs.applies import hidden, with_hidden
-from configs.recipe import Recipe, RecipeError, parse_recipe
+from hone.configs.applies import hidden, with_hidden
+from hone.configs.recipe import Recipe, RecipeError, parse_recipe
 
 
 def form(flow: Any, recipe: Recipe | None = None) -> dict[str, Any]:

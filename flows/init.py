@@ -9,16 +9,16 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from configs.data import DataSettings
-from configs.recipe import RecipeError, parse_recipe
-from flows.shell import complain
-from tasks import store
-from tasks.data.columns import read_columns
-from tasks.data.files import PACKED_ENDINGS
-from tasks.data.guess import Guess, guess_columns
-from tasks.data.preview import Preview, preview
-from tasks.data.rows import UNUSABLE
-from tasks.errors import DataError, HoneError, OutputError
+from hone.configs.data import DataSettings
+from hone.configs.recipe import RecipeError, parse_recipe
+from hone.flows.shell import complain
+from hone.tasks import store
+from hone.tasks.data.columns import read_columns
+from hone.tasks.data.files import PACKED_ENDINGS
+from hone.tasks.data.guess import Guess, guess_columns
+from hone.tasks.data.preview import Preview, preview
+from hone.tasks.data.rows import UNUSABLE
+from hone.tasks.errors import DataError, HoneError, OutputError
 
 MOST_ROWS = 500_000
 MOST_NAMED = 20

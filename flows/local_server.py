@@ -19,8 +19,8 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
-from flows.database import prepare_prefect_database, server_address
-from tasks.errors import PreflightError
+from hone.flows.database import prepare_prefect_database, server_address
+from hone.tasks.errors import PreflightError
 
 HOST = "127.0.0.1"
 START_SECONDS = 120.0

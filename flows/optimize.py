@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 from prefect import flow
 from prefect.states import State
 
-from configs.plan import Plan
-from configs.recipe import Recipe
-from flows.approval import ask_person, resumed
-from flows.outcome import ended, recipe_name, told
-from flows.run import checked, pipeline
-from tasks.cache_room import clear_outputs
-from tasks.champion.task import ask_champion
-from tasks.contracts import (
+from hone.configs.plan import Plan
+from hone.configs.recipe import Recipe
+from hone.flows.approval import ask_person, resumed
+from hone.flows.outcome import ended, recipe_name, told
+from hone.flows.run import checked, pipeline
+from hone.tasks.cache_room import clear_outputs
+from hone.tasks.champion.task import ask_champion
+from hone.tasks.contracts import (
     DistilledModel,
     DriftReport,
     EvaluationReport,
@@ -26,18 +26,18 @@ from tasks.contracts import (
     TrainedModel,
     Verdict,
 )
-from tasks.data.task import prepare_data
-from tasks.distill.task import distill_student
-from tasks.evaluate.task import evaluate_models
-from tasks.export.task import export_models
-from tasks.gate.task import decide
-from tasks.promote.task import promote_model, reconcile_champion
-from tasks.prune.task import prune_student
-from tasks.quantize.task import quantize_student
-from tasks.register.task import register_model
-from tasks.report.task import publish_report
-from tasks.stage import RunContext, failed_stage, skip_stage
-from tasks.train.task import train_teacher
+from hone.tasks.data.task import prepare_data
+from hone.tasks.distill.task import distill_student
+from hone.tasks.evaluate.task import evaluate_models
+from hone.tasks.export.task import export_models
+from hone.tasks.gate.task import decide
+from hone.tasks.promote.task import promote_model, reconcile_champion
+from hone.tasks.prune.task import prune_student
+from hone.tasks.quantize.task import quantize_student
+from hone.tasks.register.task import register_model
+from hone.tasks.report.task import publish_report
+from hone.tasks.stage import RunContext, failed_stage, skip_stage
+from hone.tasks.train.task import train_teacher
 
 
 class Outcome(NamedTuple):

@@ -22,11 +22,11 @@ from prefect.logging.loggers import get_logger
 from prefect.states import Completed, Failed, State
 from rich.text import Text
 
-from configs.recipe import Recipe, RecipeError, parse_recipe
-from flows.form import completed
-from tasks.errors import HoneError
-from tasks.redact import without_credentials
-from tasks.report.summary import check_lines
+from hone.configs.recipe import Recipe, RecipeError, parse_recipe
+from hone.flows.form import completed
+from hone.tasks.errors import HoneError
+from hone.tasks.redact import without_credentials
+from hone.tasks.report.summary import check_lines
 
 TAG = "hone"
 """On every run of Hone, and on its deployments: automations and filters know them by it."""

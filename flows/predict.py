@@ -10,9 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, TextIO
 
-from flows.shell import complain
-from tasks import tracking
-from tasks.errors import HoneError, PreflightError
+from hone.flows.shell import complain
+from hone.tasks import tracking
+from hone.tasks.errors import HoneError, PreflightError
 
 ROWS_AT_ONCE = 1024
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "lines"}
@@ -54,7 +54,7 @@ def open_model(model: str, storage: Path, room: Path) -> Any:
     Raises:
         HoneError: when there is no such model, or it cannot be used.
     """
-    from tasks.model import runtime
+    from hone.tasks.model import runtime
 
     folder = Path(model).expanduser()
     for place in (folder, folder / "model"):  # the folder of a run has the model in it

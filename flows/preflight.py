@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from configs.delivery import parse_cell
-from configs.recipe import Recipe
-from flows import database
-from tasks import cache, cluster, storage, store, tracking
-from tasks import output as outputs
-from tasks.errors import HoneError, PreflightError, StorageError
+from hone.configs.delivery import parse_cell
+from hone.configs.recipe import Recipe
+from hone.flows import database
+from hone.tasks import cache, cluster, storage, store, tracking
+from hone.tasks import output as outputs
+from hone.tasks.errors import HoneError, PreflightError, StorageError
 
 if TYPE_CHECKING:
-    from tasks.data.preview import Preview
+    from hone.tasks.data.preview import Preview
 
 DISK_BYTES = 2 * 10**9
 """Room for the checkpoints, teacher outputs and ONNX files of one run of a small encoder."""
@@ -29,7 +29,7 @@ def check_data(recipe: Recipe) -> "tuple[str, Preview]":
     Returns:
         What was found, and a look at the rows.
     """
-    from tasks.data.preview import preview
+    from hone.tasks.data.preview import preview
 
     seen = preview(recipe.data, seed=recipe.seed)
     bad = ", ".join(f"{kind.count:,} {kind.kind.replace('_', ' ')}" for kind in seen.bad_rows)
@@ -40,8 +40,8 @@ def check_data(recipe: Recipe) -> "tuple[str, Preview]":
 
 def _too_few(recipe: Recipe, seen: "Preview") -> str:
     """Whether so few test rows can decide; of other metrics than accuracy no count can be told ahead."""
-    from tasks.gate.advice import too_few_rows
-    from tasks.gate.looks import spent_by
+    from hone.tasks.gate.advice import too_few_rows
+    from hone.tasks.gate.looks import spent_by
 
     if not seen.splits or "accuracy" not in recipe.gate.metrics:
         return ""
@@ -54,8 +54,8 @@ def check_model(recipe: Recipe, seen: "Preview") -> str:
     """The model loads and can do what is asked of it, and it answers and learns from one batch of the data."""
     import numpy as np
 
-    from tasks.dry_run import dry_run
-    from tasks.model.text import Rows
+    from hone.tasks.dry_run import dry_run
+    from hone.tasks.model.text import Rows
 
     facts = dry_run(recipe, Rows(seen.texts, seen.pairs, np.array(seen.label_ids, np.int64)), list(seen.labels))
     _check_cells(recipe, facts.max_positions)
@@ -67,7 +67,7 @@ def check_model(recipe: Recipe, seen: "Preview") -> str:
 
 def check_precision(recipe: Recipe) -> str:
     """What the recipe's arithmetic comes to on this machine's own device."""
-    from tasks.device import computes_bf16, driver_device
+    from hone.tasks.device import computes_bf16, driver_device
 
     device = driver_device()
     sections = {"train": recipe.train, "distill": recipe.distill, "prune": recipe.prune, "quantize": recipe.quantize}
@@ -83,7 +83,7 @@ def check_precision(recipe: Recipe) -> str:
 
 def check_providers(recipe: Recipe) -> str:
     """What a session on this machine really gets of the providers that the recipe prefers."""
-    from tasks.model import sessions
+    from hone.tasks.model import sessions
 
     got = sessions.obtainable(recipe.export.providers)
     absent = [name for name in recipe.export.providers if name not in got]
@@ -232,7 +232,7 @@ def _passed(recipe: Recipe) -> Path:
     files = [file for folder in encoders if folder.is_dir() for file in sorted(folder.iterdir())] + given
     stamps = {str(file): f"{file.stat().st_size} {file.stat().st_mtime_ns}" for file in files if file.is_file()}
     libraries = ("torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime-gpu", "onnxruntime")
-    key = cache.key_of(cache.gather(settings, stamps, "tasks.dry_run", libraries))
+    key = cache.key_of(cache.gather(settings, stamps, "hone.tasks.dry_run", libraries))
     return storage.folder_of(recipe.compute.storage) / "checks" / key
 
 

@@ -6,10 +6,10 @@ from typing import Any
 from prefect import flow
 from prefect.states import Completed, State
 
-from flows.outcome import told
-from tasks import tracking
-from tasks.contracts import PromotionRecord
-from tasks.promote.task import promote_version, roll_back
+from hone.flows.outcome import told
+from hone.tasks import tracking
+from hone.tasks.contracts import PromotionRecord
+from hone.tasks.promote.task import promote_version, roll_back
 
 
 @flow(name="promote")

@@ -7,18 +7,18 @@ from prefect import flow, task
 from prefect.logging import get_run_logger
 from prefect.states import State
 
-from configs.recipe import Recipe
-from flows.approval import ask_person, resumed
-from flows.drift_event import tell_of_drift
-from flows.optimize import chain
-from flows.outcome import ended, recipe_name, told
-from flows.run import checked, pipeline
-from tasks import lineage, storage, tracking
-from tasks.data.source import source_digests
-from tasks.data.task import prepare_data
-from tasks.drift.task import report_drift
-from tasks.model.source import content_digest, resolve_source
-from tasks.promote.task import reconcile_champion
+from hone.configs.recipe import Recipe
+from hone.flows.approval import ask_person, resumed
+from hone.flows.drift_event import tell_of_drift
+from hone.flows.optimize import chain
+from hone.flows.outcome import ended, recipe_name, told
+from hone.flows.run import checked, pipeline
+from hone.tasks import lineage, storage, tracking
+from hone.tasks.data.source import source_digests
+from hone.tasks.data.task import prepare_data
+from hone.tasks.drift.task import report_drift
+from hone.tasks.model.source import content_digest, resolve_source
+from hone.tasks.promote.task import reconcile_champion
 
 UNCHANGED, COOLING_DOWN = "UNCHANGED", "COOLING DOWN"
 DECIDING = (

@@ -12,15 +12,15 @@ from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from prefect.settings import Settings
 
-from configs.recipe import Recipe
-from flows.database import server_address
-from flows.outcome import served
-from flows.preflight import preflight
-from tasks import cache_room, cluster, code, progress, storage, tracking, version
-from tasks import output as outputs
-from tasks.contracts import StageRecord
-from tasks.redact import mask_logs, plain_uri
-from tasks.stage import RunContext
+from hone.configs.recipe import Recipe
+from hone.flows.database import server_address
+from hone.flows.outcome import served
+from hone.flows.preflight import preflight
+from hone.tasks import cache_room, cluster, code, progress, storage, tracking, version
+from hone.tasks import output as outputs
+from hone.tasks.contracts import StageRecord
+from hone.tasks.redact import mask_logs, plain_uri
+from hone.tasks.stage import RunContext
 
 LOG_SECONDS = 30.0
 """A stage that takes long writes a line into the run's log so often."""

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.text import Text
 
-from configs.recipe import RecipeError
-from tasks.errors import PreflightError
+from hone.configs.recipe import RecipeError
+from hone.tasks.errors import PreflightError
 
 
 @contextlib.contextmanager

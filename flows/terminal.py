@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from tasks.contracts import StageRecord
+from hone.tasks.contracts import StageRecord
 
 MARKS = {
     "ran": Text("✓", "green"),
@@ -18,7 +18,7 @@ PLAIN_SECONDS = 30
 
 
 class Terminal:
-    """Hears the stages (see tasks.progress) and draws them. Use as a context manager around the run."""
+    """Hears the stages (see hone.tasks.progress) and draws them. Use as a context manager around the run."""
 
     def __init__(self, console: Console) -> None:
         self.console = console

@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, get_args
 from uuid import UUID
 
-from configs.recipe import Recipe
-from configs.retrain import Event
-from flows.services.plan import HEARTBEAT_SECONDS, POOL
-from tasks.errors import PreflightError
+from hone.configs.recipe import Recipe
+from hone.configs.retrain import Event
+from hone.flows.services.plan import HEARTBEAT_SECONDS, POOL
+from hone.tasks.errors import PreflightError
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun

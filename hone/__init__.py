@@ -17,20 +17,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from configs.recipe import Recipe, RecipeError, load_recipe
+    from hone.configs.recipe import Recipe, RecipeError, load_recipe
     from hone.models import Model, load_model
     from hone.runs import Run, run
-    from tasks.errors import HoneError
+    from hone.tasks.errors import HoneError
 
 __all__ = ["HoneError", "Model", "Recipe", "RecipeError", "Run", "load_model", "load_recipe", "run"]
 PLACES = {
-    "HoneError": "tasks.errors",
+    "HoneError": "hone.tasks.errors",
     "Model": "hone.models",
-    "Recipe": "configs.recipe",
-    "RecipeError": "configs.recipe",
+    "Recipe": "hone.configs.recipe",
+    "RecipeError": "hone.configs.recipe",
     "Run": "hone.runs",
     "load_model": "hone.models",
-    "load_recipe": "configs.recipe",
+    "load_recipe": "hone.configs.recipe",
     "run": "hone.runs",
 }
 

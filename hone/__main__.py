@@ -1,5 +1,5 @@
 """`python -m hone` is the `hone` command."""
 
-from flows.__main__ import main
+from hone.flows.__main__ import main
 
 main()

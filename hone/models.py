@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks.environment import temporary_variables
+from hone.tasks.environment import temporary_variables
 
 
 class Model:
@@ -47,11 +47,11 @@ def load_model(name: str | Path, storage: str | Path = ".hone") -> Model:
     Raises:
         HoneError: when there is no such model, or it cannot be used.
     """
-    from flows.environment import QUIET
+    from hone.flows.environment import QUIET
 
     # For as long as the engines are imported: what they read then, and no longer, as the process is the caller's.
     with temporary_variables({variable: value for variable, value in QUIET.items() if variable not in os.environ}):
-        from flows.predict import open_model
+        from hone.flows.predict import open_model
 
         files = tempfile.TemporaryDirectory(prefix="hone-model-", ignore_cleanup_errors=True)
         classifier = open_model(str(name), Path(storage).expanduser(), Path(files.name))

@@ -14,15 +14,15 @@ from typing import Any
 
 import yaml
 
-from configs.recipe import Recipe, load_recipe
+from hone.configs.recipe import Recipe, load_recipe
 from hone.models import Model, load_model
-from tasks import errors
-from tasks.errors import HoneError, PreflightError
+from hone.tasks import errors
+from hone.tasks.errors import HoneError, PreflightError
 
 CODE = Path(__file__).resolve().parent.parent
 """Folder that this package lies in."""
 COMMAND = "import sys; code = sys.argv.pop(1); code in sys.path or sys.path.insert(0, code)\n"
-COMMAND += "from flows.__main__ import main; main()"
+COMMAND += "from hone.flows.__main__ import main; main()"
 INVALID = 2
 VERDICTS = (0, 3, 4)
 """Exit statuses of a run that came to a verdict."""

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tasks import code, disk, lease, storage, store
-from tasks.contracts import VERSION
+from hone.tasks import code, disk, lease, storage, store
+from hone.tasks.contracts import VERSION
 
 STAGES, OUTPUTS, LATEST, PARTIAL, LOCK = "stages", "teacher_outputs", "latest-", ".partial", ".lock"
 Ingredients = dict[str, str]

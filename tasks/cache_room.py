@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks import cache, disk, lease, storage, store
-from tasks.contracts import Artifact
-from tasks.errors import DamagedArtifactError, StorageError, UnsafeFileError
+from hone.tasks import cache, disk, lease, storage, store
+from hone.tasks.contracts import Artifact
+from hone.tasks.errors import DamagedArtifactError, StorageError, UnsafeFileError
 
 USES = "running"
 """Folder with a file for each run that is going on."""

@@ -14,10 +14,10 @@
     └── RegistryError        a registered model does not answer as the exported one, or is not there any more
         └── PromotionError   the champion stays as it is: what may not, or cannot, take its place
 
-Settings that cannot be used are a `configs.recipe.RecipeError`, and a refused model is a result, not an error.
+Settings that cannot be used are a `hone.configs.recipe.RecipeError`, and a refused model is a result, not an error.
 """
 
-from tasks.redact import without_credentials
+from hone.tasks.redact import without_credentials
 
 
 class HoneError(Exception):

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from tasks import disk
+from hone.tasks import disk
 
 RENEWS, EXPIRES = 5.0, 60.0
 """Seconds. A machine so busy that a thread of a few microseconds does not come to run for a minute does not train."""

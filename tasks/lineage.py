@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from tasks import store, tracking
-from tasks.contracts import PreparedData, TrainedModel
-from tasks.errors import DamagedArtifactError, StorageError, UnsafeFileError
-from tasks.tracking import Version
+from hone.tasks import store, tracking
+from hone.tasks.contracts import PreparedData, TrainedModel
+from hone.tasks.errors import DamagedArtifactError, StorageError, UnsafeFileError
+from hone.tasks.tracking import Version
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks import disk, lease, store
-from tasks.errors import OutputError
+from hone.tasks import disk, lease, store
+from hone.tasks.errors import OutputError
 
 MARK = ".hone-output.json"
 NAMES = ("report.html", "report.json", "model")

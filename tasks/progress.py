@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
-from tasks.contracts import StageRecord
+from hone.tasks.contracts import StageRecord
 
 
 class Listener(Protocol):

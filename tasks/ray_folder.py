@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.errors import PreflightError
+from hone.tasks.errors import PreflightError
 
 LONGEST = 40
 """Ray appends some 64 characters to make the names of sockets, and Linux allows 107 (macOS 103)."""

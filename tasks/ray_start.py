@@ -4,13 +4,13 @@ Ray starts that server even where no dashboard is asked for, and Ray Train asks 
 of usage reports, it asks the metadata services of three clouds what machine this is, and under `ray start` it then
 reports that nothing is to be reported. So it is given a proxy at an address of this machine where nobody listens.
 
-`python -m tasks.ray_start start --head ...` is `ray start --head ...` so.
+`python -m hone.tasks.ray_start start --head ...` is `ray start --head ...` so.
 """
 
 from functools import partial
 from typing import Any
 
-from tasks.environment import temporary_variables
+from hone.tasks.environment import temporary_variables
 
 NOWHERE = "http://127.0.0.1:9"
 DIRECT = ("127.0.0.1", "localhost", "::1")

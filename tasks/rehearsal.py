@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-from configs.recipe import Recipe
-from tasks.errors import ModelError
-from tasks.export.export import export_checkpoint
-from tasks.export.task import text_settings
-from tasks.model.checkpoint import drawn, save_model
-from tasks.model.delivered import default_session, deliver
-from tasks.model.fake_quantization import bake, plan_for
-from tasks.model.runtime import Classifier, TextSettings
-from tasks.model.text import Rows
+from hone.configs.recipe import Recipe
+from hone.tasks.errors import ModelError
+from hone.tasks.export.export import export_checkpoint
+from hone.tasks.export.task import text_settings
+from hone.tasks.model.checkpoint import drawn, save_model
+from hone.tasks.model.delivered import default_session, deliver
+from hone.tasks.model.fake_quantization import bake, plan_for
+from hone.tasks.model.runtime import Classifier, TextSettings
+from hone.tasks.model.text import Rows
 
 SCALE = 0.03
 """In place of the static ranges that calibration would find."""

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from configs.plan import Plan
-from configs.recipe import Recipe
-from tasks import cache, disk, progress, storage, store, tracking
-from tasks.contracts import Artifact, Contract, StageRecord, StageResult
-from tasks.errors import DamagedArtifactError
-from tasks.redact import without_credentials
+from hone.configs.plan import Plan
+from hone.configs.recipe import Recipe
+from hone.tasks import cache, disk, progress, storage, store, tracking
+from hone.tasks.contracts import Artifact, Contract, StageRecord, StageResult
+from hone.tasks.errors import DamagedArtifactError
+from hone.tasks.redact import without_credentials
 
 if TYPE_CHECKING:  # it needs torch, and most stages do not
-    from tasks.model.learner import TrainingEvent
+    from hone.tasks.model.learner import TrainingEvent
 
 Result = TypeVar("Result", bound=StageResult)
 

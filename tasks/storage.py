@@ -20,8 +20,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-from tasks import disk, lease
-from tasks.errors import StorageError
+from hone.tasks import disk, lease
+from hone.tasks.errors import StorageError
 
 SCHEME = "s3://"
 MARKER, COUNTERS = "result.json", "counters.json"

@@ -4,9 +4,9 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from tasks import disk, storage
-from tasks.contracts import Artifact
-from tasks.errors import DamagedArtifactError, UnsafeFileError
+from hone.tasks import disk, storage
+from hone.tasks.contracts import Artifact
+from hone.tasks.errors import DamagedArtifactError, UnsafeFileError
 
 PICKLE_ENDINGS = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
 

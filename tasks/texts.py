@@ -2,7 +2,7 @@
 
 import hashlib
 
-from configs.delivery import Texts
+from hone.configs.delivery import Texts
 
 DIGITS = 16
 

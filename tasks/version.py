@@ -9,7 +9,7 @@ import tomllib
 from importlib import metadata
 from pathlib import Path
 
-from tasks.errors import PreflightError
+from hone.tasks.errors import PreflightError
 
 PACKAGES = ("flows", "tasks", "configs")
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from flows.environment import prepare_environment
-from tasks.tracking import server
+from hone.flows.environment import prepare_environment
+from hone.tasks.tracking import server
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -66,7 +66,7 @@ def _own_homes(session_folder: Path) -> None:
 @pytest.fixture(scope="session")
 def prefect_server(_own_homes: None) -> Iterator[None]:
     """One Prefect for all flows that this process runs itself."""
-    from flows.local_server import prefect_api
+    from hone.flows.local_server import prefect_api
 
     with prefect_api():
         yield
@@ -78,7 +78,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     `<bucket>/x`, and this machine's mirrors lie in `<tmp_path>/mirror`."""
     from pyarrow import fs
 
-    from tasks import storage
+    from hone.tasks import storage
 
     (tmp_path / "store" / "team").mkdir(parents=True)
     monkeypatch.setenv("HONE_MIRROR", str(tmp_path / "mirror"))
@@ -92,8 +92,8 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def trains_here(_records_of_its_own: None) -> Iterator[None]:
     """Training in this process, by the function that each of Ray's workers calls: for what is about other things than
     the workers, whose start takes longer than the training. (On Ray, `tests/flows/test_chain.py` trains.)"""
-    from tasks import cluster
-    from tasks.model import loop
+    from hone.tasks import cluster
+    from hone.tasks.model import loop
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cluster, "start", lambda *_: None)

@@ -8,8 +8,8 @@ import pytest
 import typer
 import yaml
 
-from configs.recipe import load_recipe, parse_recipe
-from flows.__main__ import app
+from hone.configs.recipe import load_recipe, parse_recipe
+from hone.flows.__main__ import app
 
 ROOT = Path(__file__).resolve().parents[1]
 READMES = [ROOT / "README.md"] + [

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from flows.services.plan import HOST, MARK, POOL, Service, Site
+from hone.flows.services.plan import HOST, MARK, POOL, Service, Site
 
 ANSWER_SECONDS = 5.0
 RAY_SECONDS = 30.0

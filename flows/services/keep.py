@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from flows.services import processes
-from flows.services.plan import Service, Site, plan
-from flows.services.records import Record, read_records
-from flows.services.state import runs, site_of
+from hone.flows.services import processes
+from hone.flows.services.plan import Service, Site, plan
+from hone.flows.services.records import Record, read_records
+from hone.flows.services.state import runs, site_of
 
 LOOK_SECONDS = 0.5
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0

@@ -6,8 +6,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows.environment import QUIET
-from tasks.ray_folder import fits
+from hone.flows.environment import QUIET
+from hone.tasks.ray_folder import fits
 
 HOST = "127.0.0.1"
 POOL = "hone"
@@ -99,7 +99,7 @@ SUPERVISOR = "supervisor"
 
 def supervisor(site: Site) -> Service:
     """What looks after the worker where `hone up` itself does not stay."""
-    command = [sys.executable, "-m", "flows.services.keep", str(site.folder)]
+    command = [sys.executable, "-m", "hone.flows.services.keep", str(site.folder)]
     return Service(SUPERVISOR, command, QUIET | {MARK: str(site.services), "PYTHONUNBUFFERED": "1"})
 
 
@@ -149,7 +149,7 @@ def plan(site: Site) -> list[Service]:
     ray = Service(
         "ray",
         [
-            *[python, "-m", "tasks.ray_start", "start", "--head", "--block", f"--node-ip-address={HOST}"],
+            *[python, "-m", "hone.tasks.ray_start", "start", "--head", "--block", f"--node-ip-address={HOST}"],
             *[f"--port={site.ports.ray}", "--include-dashboard=false", "--disable-usage-stats", *other_ports],
             *([f"--temp-dir={place}"] if (place := ray_folder(site)) else []),
         ],

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from flows.services.plan import SUPERVISOR, Service, Site
-from flows.services.records import Record, forget, left_behind, process_of, read_records
+from hone.flows.services.plan import SUPERVISOR, Service, Site
+from hone.flows.services.records import Record, forget, left_behind, process_of, read_records
 
 GRACE_SECONDS = 10.0
 """For a flow run to tell Prefect and MLflow that it ends; then it is killed."""

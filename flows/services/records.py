@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from flows.services.plan import MARK
+from hone.flows.services.plan import MARK
 
 SAME_SECONDS = 2.0
 """Two readings of a process's start differ by less, even where the machine's clock was set in between."""

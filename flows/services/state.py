@@ -6,10 +6,10 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.services import processes
-from flows.services.health import healthy
-from flows.services.plan import Ports, Service, Site, plan
-from flows.services.records import Record, left_behind, process_of, read_records
+from hone.flows.services import processes
+from hone.flows.services.health import healthy
+from hone.flows.services.plan import Ports, Service, Site, plan
+from hone.flows.services.records import Record, left_behind, process_of, read_records
 
 LEADS = {"PREFECT_API_URL": "prefect", "MLFLOW_TRACKING_URI": "mlflow", "RAY_ADDRESS": "ray"}
 """Variables that lead to a server, and to which; the others of a site belong to Ray."""

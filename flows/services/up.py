@@ -12,14 +12,14 @@ from typing import Any
 
 from rich.console import Console
 
-from configs.recipe import Recipe
-from flows.services import processes
-from flows.services.health import free, healthy, holder
-from flows.services.keep import Keeper
-from flows.services.plan import Ports, Service, Site, plan, supervisor
-from flows.services.records import left_behind, read_records
-from flows.services.state import runs, site_of, state_of
-from tasks.errors import HoneError, PreflightError
+from hone.configs.recipe import Recipe
+from hone.flows.services import processes
+from hone.flows.services.health import free, healthy, holder
+from hone.flows.services.keep import Keeper
+from hone.flows.services.plan import Ports, Service, Site, plan, supervisor
+from hone.flows.services.records import left_behind, read_records
+from hone.flows.services.state import runs, site_of, state_of
+from hone.tasks.errors import HoneError, PreflightError
 
 HEALTHY_SECONDS = 180.0
 """All of them take 15 s on two free cores."""
@@ -63,7 +63,7 @@ def run_up(folder: str, ports: Ports, detach: bool, recipes: list[Recipe], conso
         console.print(f"stopped {', '.join(stopped)}" if stopped else "interrupted", markup=False, highlight=False)
         return "DONE" if stopped else "FAILED"
     except HoneError as error:
-        from flows.shell import complain
+        from hone.flows.shell import complain
 
         return complain(error)
 
@@ -136,8 +136,8 @@ def _start(site: Site, recipes: list[Recipe], console: Console) -> None:
 
 def _register(api: str, recipes: list[Recipe], console: Console) -> None:
     """Ends what an earlier start left running, and deploys the recipes."""
-    from flows.deploy import connected, deploy
-    from flows.triggers import end_orphans
+    from hone.flows.deploy import connected, deploy
+    from hone.flows.triggers import end_orphans
 
     with connected(api) as client:
         for name in end_orphans(client):

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import HoneError, RegistryError
-from tasks.model.predict import predict
-from tasks.model.runtime import SERVING
-from tasks.model.subject import registered
-from tasks.model.text import Rows
-from tasks.objectives.judging import Answers, Judging
+from hone.tasks.errors import HoneError, RegistryError
+from hone.tasks.model.predict import predict
+from hone.tasks.model.runtime import SERVING
+from hone.tasks.model.subject import registered
+from hone.tasks.model.text import Rows
+from hone.tasks.objectives.judging import Answers, Judging
 
 RULES = ("lowercase", "strip_punctuation")
 

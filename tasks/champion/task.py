@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
-from configs.recipe import Recipe
-from tasks import evidence, lineage, store, tracking
-from tasks.contracts import Artifact, ChampionAnswers, ExportedModels, PreparedData
-from tasks.errors import HoneError
-from tasks.redact import without_credentials
-from tasks.stage import RunContext, Workshop, run_stage, skip_stage
+from hone.configs.recipe import Recipe
+from hone.tasks import evidence, lineage, store, tracking
+from hone.tasks.contracts import Artifact, ChampionAnswers, ExportedModels, PreparedData
+from hone.tasks.errors import HoneError
+from hone.tasks.redact import without_credentials
+from hone.tasks.stage import RunContext, Workshop, run_stage, skip_stage
 
 if TYPE_CHECKING:  # it needs torch, and a run that has no champion to ask does not
-    from tasks.model.text import Rows
-    from tasks.objectives.judging import Answers
+    from hone.tasks.model.text import Rows
+    from hone.tasks.objectives.judging import Answers
 
 STAGE = "champion"
 
@@ -53,8 +53,8 @@ def _asked(context: RunContext, data: PreparedData, exported: ExportedModels, na
     old = lineage.OldData() if recipe.gate.old_data == "ignore" else learned
 
     def body(workshop: Workshop) -> dict[str, Any]:
-        from tasks.champion.answers import asked_as
-        from tasks.model.text import read_split
+        from hone.tasks.champion.answers import asked_as
+        from hone.tasks.model.text import read_split
 
         now = store.open_artifact(data.artifact)
         files = tracking.download(version, workshop.scratch / "champion")
@@ -110,7 +110,7 @@ def _fair(rows: "Rows", learned: lineage.OldData) -> tuple[list[int], str]:
     Args:
         learned: what it learned from; neither data nor note where that is this run's own training split.
     """
-    from tasks.model.text import read_split, unlearned
+    from hone.tasks.model.text import read_split, unlearned
 
     if learned.data is None:
         return list(
@@ -135,7 +135,7 @@ def _on_old_data(
         now: this run's data.
         models: the folder of each and how it is served.
     """
-    from tasks.model.text import read_split, unlearned
+    from hone.tasks.model.text import read_split, unlearned
 
     test = read_split(store.open_artifact(old.artifact), "test")
     kept = unlearned(test, [read_split(now, split) for split in ("train", "validation")])
@@ -159,8 +159,8 @@ def _own(recipe: Recipe) -> dict[str, Any]:
 
 
 def _ask(recipe: Recipe, folder: Path, rows: "Rows", labels: list[str], served: dict[str, Any]) -> "Answers":
-    from tasks.champion.answers import answer
-    from tasks.objectives.judging import judging
+    from hone.tasks.champion.answers import answer
+    from hone.tasks.objectives.judging import judging
 
     return answer(
         folder,

@@ -9,11 +9,12 @@ dies takes the group down, Ray starts it again, and the job goes on from its las
 Each run has workers of its own, inside a `session`. Two runs in one process share Ray itself, as Ray allows one
 connection a process, and no actor of it: what ends with one run is its own workers, and Ray with the last run.
 
-Files go through a disk that all of them see or, where compute.storage is a bucket, through that (`tasks.model.parcel`).
+Files go through a disk that all of them see or, where compute.storage is a bucket, through that
+(`hone.tasks.model.parcel`).
 """
 
-from tasks.cluster.driver import cluster_resources, session, shutdown, start, train
-from tasks.cluster.pool import may_be_memory
-from tasks.cluster.resources import shaping_settings
+from hone.tasks.cluster.driver import cluster_resources, session, shutdown, start, train
+from hone.tasks.cluster.pool import may_be_memory
+from hone.tasks.cluster.resources import shaping_settings
 
 __all__ = ["cluster_resources", "may_be_memory", "session", "shaping_settings", "shutdown", "start", "train"]

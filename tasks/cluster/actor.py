@@ -3,10 +3,10 @@
 import asyncio
 from typing import Any
 
-from configs.delivery import ComputeSettings
-from tasks import storage, version
-from tasks.cluster.job_queue import JobQueue
-from tasks.cluster.worker import serve
+from hone.configs.delivery import ComputeSettings
+from hone.tasks import storage, version
+from hone.tasks.cluster.job_queue import JobQueue
+from hone.tasks.cluster.worker import serve
 
 WORKER_ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "true",  # workers do not fork

@@ -10,11 +10,12 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from tasks.cores import usable_cores
-from tasks.environment import temporary_variables
-from tasks.errors import PreflightError
-from tasks.ray_folder import short_folder
-from tasks.ray_start import keep_to_this_machine
+from hone.tasks.cores import usable_cores
+from hone.tasks.environment import temporary_variables
+from hone.tasks.errors import PreflightError
+from hone.tasks.ray_folder import short_folder
+from hone.tasks.ray_start import keep_to_this_machine
+from hone.tasks.version import import_folder
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -29,8 +30,7 @@ ENVIRONMENT = {
 TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 TOKEN_FILE = Path("~/.ray/auth_token")
 OBJECT_STORE_BYTES = 128 * 1024**2  # jobs are a few kilobytes, and data goes through files
-CODE = Path(__file__).resolve().parent.parent.parent
-"""Folder of the packages `tasks` and `configs`."""
+CODE = import_folder()
 PROBE_SECONDS = 5.0
 START_ATTEMPTS = 3
 """Of a local Ray, whose processes a busy machine may keep from starting within Ray's own limit of 30 s."""

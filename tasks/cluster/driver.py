@@ -6,15 +6,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from configs.delivery import ComputeSettings
-from tasks import storage
-from tasks.cluster.connection import Connection
-from tasks.cluster.pool import WorkerPool
-from tasks.cluster.resources import described
-from tasks.errors import TrainingError
+from hone.configs.delivery import ComputeSettings
+from hone.tasks import storage
+from hone.tasks.cluster.connection import Connection
+from hone.tasks.cluster.pool import WorkerPool
+from hone.tasks.cluster.resources import described
+from hone.tasks.errors import TrainingError
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a run that finds everything finished does not need it
-    from tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
+    from hone.tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
 
 
 class Workers:
@@ -89,10 +89,10 @@ def train(
         TrainingError: when workers died more often than `compute.max_failures`, or the loss is not finite.
         HoneError: whatever else the learner raises on purpose, such as a ModelError.
     """
-    from tasks.model.events import EVENTS, Follower
-    from tasks.model.loop import job_digest, read_result
-    from tasks.model.parcel import Inbox, pack
-    from tasks.model.resume import has_point
+    from hone.tasks.model.events import EVENTS, Follower
+    from hone.tasks.model.loop import job_digest, read_result
+    from hone.tasks.model.parcel import Inbox, pack
+    from hone.tasks.model.resume import has_point
 
     parcel, inbox = pack(job), Inbox(job.workdir)
     job = dataclasses.replace(job, identity=parcel.job.identity)

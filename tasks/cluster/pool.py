@@ -11,15 +11,15 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from configs.delivery import ComputeSettings
-from tasks import errors, storage, version
-from tasks.cluster.actor import PoolActor
-from tasks.cluster.connection import ENVIRONMENT, Connection, is_local, last_line, live_nodes
-from tasks.cluster.resources import allocate_cpus, shared_resources, worker_resources
-from tasks.errors import HoneError, StorageError, TrainingError
+from hone.configs.delivery import ComputeSettings
+from hone.tasks import errors, storage, version
+from hone.tasks.cluster.actor import PoolActor
+from hone.tasks.cluster.connection import ENVIRONMENT, Connection, is_local, last_line, live_nodes
+from hone.tasks.cluster.resources import allocate_cpus, shared_resources, worker_resources
+from hone.tasks.errors import HoneError, StorageError, TrainingError
 
 if TYPE_CHECKING:
-    from tasks.model.parcel import Parcel
+    from hone.tasks.model.parcel import Parcel
 
 LOOK_SECONDS = 0.5
 SHUTDOWN_TIMEOUT = 10.0

@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from configs.delivery import ComputeSettings
-from tasks.cluster.connection import live_nodes
-from tasks.errors import PreflightError
+from hone.configs.delivery import ComputeSettings
+from hone.tasks.cluster.connection import live_nodes
+from hone.tasks.errors import PreflightError
 
 GIB = 1024**3
 RUNS_AT_ONCE = 16

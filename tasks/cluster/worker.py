@@ -3,8 +3,8 @@
 import os
 from typing import Any
 
-from tasks import version
-from tasks.errors import HoneError
+from hone.tasks import version
+from hone.tasks.errors import HoneError
 
 
 def serve(config: dict[str, Any]) -> None:
@@ -21,9 +21,9 @@ def serve(config: dict[str, Any]) -> None:
     from ray.train import get_context
     from ray.train.torch import get_device
 
-    from tasks.model import checkpoint, loop  # before the first job is there: importing transformers takes a while
-    from tasks.model.failures import explained
-    from tasks.model.parcel import unpacked
+    from hone.tasks.model import checkpoint, loop  # before the first job is there: importing transformers takes a while
+    from hone.tasks.model.failures import explained
+    from hone.tasks.model.parcel import unpacked
 
     threads, queue = config["threads"], config["queue"]
     torch.set_num_threads(threads)

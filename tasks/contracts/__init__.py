@@ -4,10 +4,10 @@ One type per state of the model, so that an illegal order of stages is a type er
 returns its type, with the artifact and the numbers passed on, so the chain never forks.
 """
 
-from tasks.contracts.base import VERSION, Artifact, Contract, StageRecord, StageResult
-from tasks.contracts.champion import ChampionAnswers, DriftPart, DriftReport
-from tasks.contracts.data import BadRows, PreparedData
-from tasks.contracts.evaluation import (
+from hone.tasks.contracts.base import VERSION, Artifact, Contract, StageRecord, StageResult
+from hone.tasks.contracts.champion import ChampionAnswers, DriftPart, DriftReport
+from hone.tasks.contracts.data import BadRows, PreparedData
+from hone.tasks.contracts.evaluation import (
     Candidate,
     ConfigurationTiming,
     EvaluationReport,
@@ -18,7 +18,7 @@ from tasks.contracts.evaluation import (
     Serving,
     SessionSettings,
 )
-from tasks.contracts.model import (
+from hone.tasks.contracts.model import (
     Checkpoint,
     Curve,
     DistilledModel,
@@ -28,8 +28,8 @@ from tasks.contracts.model import (
     QuantizedModel,
     TrainedModel,
 )
-from tasks.contracts.release import Promotion, PromotionRecord, RegisteredVersion
-from tasks.contracts.verdict import Check, Verdict, VerdictName
+from hone.tasks.contracts.release import Promotion, PromotionRecord, RegisteredVersion
+from hone.tasks.contracts.verdict import Check, Verdict, VerdictName
 
 __all__ = [
     "VERSION",

@@ -1,6 +1,6 @@
 """How this run's model and data compare with the model that is served now."""
 
-from tasks.contracts.base import Artifact, Contract, StageResult
+from hone.tasks.contracts.base import Artifact, Contract, StageResult
 
 
 class ChampionAnswers(StageResult):

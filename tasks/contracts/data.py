@@ -1,6 +1,6 @@
 """What the data stage returns: three clean splits, and what had to be left out of them."""
 
-from tasks.contracts.base import Artifact, Contract, StageResult
+from hone.tasks.contracts.base import Artifact, Contract, StageResult
 
 
 class BadRows(Contract):

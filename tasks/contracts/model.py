@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from tasks.contracts.base import Artifact, Contract, StageResult
+from hone.tasks.contracts.base import Artifact, Contract, StageResult
 
 
 class Curve(Contract):

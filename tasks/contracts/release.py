@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from tasks.contracts.base import Contract, StageResult
+from hone.tasks.contracts.base import Contract, StageResult
 
 
 class RegisteredVersion(StageResult):

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from tasks.contracts.base import Contract, StageResult
+from hone.tasks.contracts.base import Contract, StageResult
 
 VerdictName = Literal["ACCEPTED", "REJECTED", "INCONCLUSIVE"]
 """INCONCLUSIVE: what was measured neither shows that the threshold is met nor that it is missed."""
@@ -51,7 +51,7 @@ class Verdict(StageResult):
     """The selected model against the teacher on parts of the test split."""
 
     def headline(self) -> str:
-        from tasks.report.wording import check_name  # so that every line calls a check as the report does
+        from hone.tasks.report.wording import check_name  # so that every line calls a check as the report does
 
         deciding = [check for check in [*self.checks, *self.slices] if check.decides]
         why = [check for check in deciding if check.verdict == self.verdict != "ACCEPTED"]

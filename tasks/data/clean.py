@@ -11,9 +11,9 @@ from decimal import Decimal
 
 import pyarrow as pa
 
-from configs.data import DataSettings
-from tasks.data.rows import BadRowLog, RawRow
-from tasks.label_value import one_spelling
+from hone.configs.data import DataSettings
+from hone.tasks.data.rows import BadRowLog, RawRow
+from hone.tasks.label_value import one_spelling
 
 ROWS_AT_ONCE = 16_384
 

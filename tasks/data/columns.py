@@ -7,14 +7,14 @@ from pathlib import Path
 
 from pyarrow import ArrowException, parquet
 
-from configs.data import DataSettings
-from tasks.data.clean import Unusable, as_text, normalize_label
-from tasks.data.data_file import LINES_LOOKED_AT, DataFile, guess_encoding
-from tasks.data.files import FileSource
-from tasks.data.readers import ROWS_WITH_KEYS, csv_records, json_records, tsv_records
-from tasks.data.rows import UNUSABLE, BadRowLog
-from tasks.errors import DataError
-from tasks.label_value import NUMBER
+from hone.configs.data import DataSettings
+from hone.tasks.data.clean import Unusable, as_text, normalize_label
+from hone.tasks.data.data_file import LINES_LOOKED_AT, DataFile, guess_encoding
+from hone.tasks.data.files import FileSource
+from hone.tasks.data.readers import ROWS_WITH_KEYS, csv_records, json_records, tsv_records
+from hone.tasks.data.rows import UNUSABLE, BadRowLog
+from hone.tasks.errors import DataError
+from hone.tasks.label_value import NUMBER
 
 ROWS = 20_000  # as many as `hone check` reads
 ROWS_BESIDE = 1000  # held against the first line, to tell whether it is one of them

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tasks.data.rows import BadRowLog
-from tasks.errors import DataError
+from hone.tasks.data.rows import BadRowLog
+from hone.tasks.errors import DataError
 
 MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16's, with which it begins

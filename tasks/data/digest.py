@@ -4,8 +4,8 @@ import hashlib
 
 import pyarrow as pa
 
-from tasks.data.rows import SPLITS
-from tasks.text_key import SEPARATOR
+from hone.tasks.data.rows import SPLITS
+from hone.tasks.text_key import SEPARATOR
 
 BATCH_ROWS = 16_384
 

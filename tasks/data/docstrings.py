@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from configs.data import DataSettings
-from tasks.code import syntax_tree
-from tasks.data.rows import BadRowLog, RawRow
-from tasks.errors import DataError
+from hone.configs.data import DataSettings
+from hone.tasks.code import syntax_tree
+from hone.tasks.data.rows import BadRowLog, RawRow
+from hone.tasks.errors import DataError
 
 SHORTEST, LONGEST = 20, 300  # characters of a first paragraph that says something and still is one
 LEFT_OUT = {"tests", "test", "externals", "_vendor"}  # folders of tests, and of other libraries' copied code

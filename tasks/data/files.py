@@ -6,13 +6,13 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
 
-from configs.data import DataSettings
-from tasks import store
-from tasks.contracts import BadRows
-from tasks.data.data_file import DataFile, known_encoding
-from tasks.data.readers import READERS
-from tasks.data.rows import SPLITS, BadRowLog, RawRow
-from tasks.errors import DataError
+from hone.configs.data import DataSettings
+from hone.tasks import store
+from hone.tasks.contracts import BadRows
+from hone.tasks.data.data_file import DataFile, known_encoding
+from hone.tasks.data.readers import READERS
+from hone.tasks.data.rows import SPLITS, BadRowLog, RawRow
+from hone.tasks.errors import DataError
 
 ENDINGS = {
     ".csv": "csv",

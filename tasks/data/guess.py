@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from tasks.data.columns import Columns
-from tasks.errors import DataError
-from tasks.label_value import NUMBER
+from hone.tasks.data.columns import Columns
+from hone.tasks.errors import DataError
+from hone.tasks.label_value import NUMBER
 
 LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "intent", "topic", "queue", "gold", "tag",
                "rating", "stars", "score", "y")  # fmt: skip

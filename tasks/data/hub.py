@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from configs.data import DataSettings
-from tasks import store
-from tasks.data.readers import BATCH_ROWS, rows_of_batches
-from tasks.data.rows import BadRowLog, RawRow
-from tasks.errors import DataError, UnsafeFileError
+from hone.configs.data import DataSettings
+from hone.tasks import store
+from hone.tasks.data.readers import BATCH_ROWS, rows_of_batches
+from hone.tasks.data.rows import BadRowLog, RawRow
+from hone.tasks.errors import DataError, UnsafeFileError
 
 
 class DatasetSource:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from tasks.data.clean import Collected
-from tasks.data.rows import BadRowLog
-from tasks.errors import DataError
+from hone.tasks.data.clean import Collected
+from hone.tasks.data.rows import BadRowLog
+from hone.tasks.errors import DataError
 
 SHOWN = 10
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
-from configs.data import DataSettings
-from tasks.contracts import BadRows
-from tasks.data.clean import Collected, collect
-from tasks.data.digest import content_digest, in_canonical_order
-from tasks.data.labels import name_labels, number_labels
-from tasks.data.rows import SPLITS, BadRowLog
-from tasks.data.source import Source
-from tasks.data.split import (
+from hone.configs.data import DataSettings
+from hone.tasks.contracts import BadRows
+from hone.tasks.data.clean import Collected, collect
+from hone.tasks.data.digest import content_digest, in_canonical_order
+from hone.tasks.data.labels import name_labels, number_labels
+from hone.tasks.data.rows import SPLITS, BadRowLog
+from hone.tasks.data.source import Source
+from hone.tasks.data.split import (
     draw_per_label,
     missing_splits,
     split_off,
@@ -23,8 +23,8 @@ from tasks.data.split import (
     without_duplicates,
     without_overlap,
 )
-from tasks.errors import DataError
-from tasks.label_value import in_order
+from hone.tasks.errors import DataError
+from hone.tasks.label_value import in_order
 
 WRITTEN = pa.schema(
     [("text", pa.string()), ("pair", pa.string()), ("label", pa.int32()), ("slices", pa.list_(pa.string()))]

@@ -8,15 +8,15 @@ import numpy as np
 import pyarrow as arrow
 from pyarrow import compute
 
-from configs.data import DataSettings
-from tasks.contracts import BadRows
-from tasks.data.clean import collect
-from tasks.data.labels import name_labels, number_labels
-from tasks.data.prepare import three_splits
-from tasks.data.rows import BadRowLog
-from tasks.data.source import open_source
-from tasks.errors import DataError
-from tasks.label_value import in_order
+from hone.configs.data import DataSettings
+from hone.tasks.contracts import BadRows
+from hone.tasks.data.clean import collect
+from hone.tasks.data.labels import name_labels, number_labels
+from hone.tasks.data.prepare import three_splits
+from hone.tasks.data.rows import BadRowLog
+from hone.tasks.data.source import open_source
+from hone.tasks.errors import DataError
+from hone.tasks.label_value import in_order
 
 BATCH = 16
 ROWS = 20_000  # of each split: read in a second, and enough for a wrong column or separator to show

@@ -12,10 +12,10 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from configs.data import DataSettings
-from tasks.data.data_file import DataFile
-from tasks.data.rows import BadRowLog, RawRow, check_columns, used_columns
-from tasks.errors import DataError
+from hone.configs.data import DataSettings
+from hone.tasks.data.data_file import DataFile
+from hone.tasks.data.rows import BadRowLog, RawRow, check_columns, used_columns
+from hone.tasks.errors import DataError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 BATCH_ROWS = 8192

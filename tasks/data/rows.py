@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from configs.data import DataSettings
-from tasks.contracts import BadRows
-from tasks.errors import DataError
+from hone.configs.data import DataSettings
+from hone.tasks.contracts import BadRows
+from hone.tasks.errors import DataError
 
 SPLITS = ("train", "validation", "test")
 LINES_SHOWN = 10

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from configs.data import DataSettings
-from tasks.data.docstrings import DocstringSource
-from tasks.data.files import FileSource
-from tasks.data.hub import DatasetSource
-from tasks.data.rows import BadRowLog, RawRow
+from hone.configs.data import DataSettings
+from hone.tasks.data.docstrings import DocstringSource
+from hone.tasks.data.files import FileSource
+from hone.tasks.data.hub import DatasetSource
+from hone.tasks.data.rows import BadRowLog, RawRow
 
 PLACES = ("train", "validation", "test", "format")
 """Settings that say where files lie. Their bytes and formats decide instead, so that a moved file is the same data."""

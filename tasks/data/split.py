@@ -13,10 +13,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute
 
-from configs.data import DataSettings
-from tasks.data.rows import SPLITS, BadRowLog
-from tasks.errors import DataError
-from tasks.text_key import KEY_BYTES, SEPARATOR, text_key
+from hone.configs.data import DataSettings
+from hone.tasks.data.rows import SPLITS, BadRowLog
+from hone.tasks.errors import DataError
+from hone.tasks.text_key import KEY_BYTES, SEPARATOR, text_key
 
 BATCH_ROWS = 16_384
 SHOWN = 5  # of the labels that are too rare

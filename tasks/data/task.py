@@ -5,12 +5,12 @@ from typing import Any
 
 from prefect import task
 
-from tasks.contracts import PreparedData
-from tasks.data.prepare import prepare
-from tasks.data.rows import SPLITS
-from tasks.data.source import deciding_settings, open_source
-from tasks.errors import DataError
-from tasks.stage import RunContext, Workshop, run_stage
+from hone.tasks.contracts import PreparedData
+from hone.tasks.data.prepare import prepare
+from hone.tasks.data.rows import SPLITS
+from hone.tasks.data.source import deciding_settings, open_source
+from hone.tasks.errors import DataError
+from hone.tasks.stage import RunContext, Workshop, run_stage
 
 
 @task(name="data", retries=0)

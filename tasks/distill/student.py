@@ -5,12 +5,12 @@ from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from configs.model import DistillSettings, ModelSettings
-from configs.recipe import Task
-from tasks.errors import ModelError
-from tasks.model.anatomy import encoder_layers, set_encoder_layers
-from tasks.model.checkpoint import load_model, load_pretrained, load_tokenizer, save_model
-from tasks.model.text import read_split, token_names
+from hone.configs.model import DistillSettings, ModelSettings
+from hone.configs.recipe import Task
+from hone.tasks.errors import ModelError
+from hone.tasks.model.anatomy import encoder_layers, set_encoder_layers
+from hone.tasks.model.checkpoint import load_model, load_pretrained, load_tokenizer, save_model
+from hone.tasks.model.text import read_split, token_names
 
 PROBE_ROWS = 2000  # training texts on which two tokenizers are compared before anything long starts
 

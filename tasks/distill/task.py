@@ -4,11 +4,11 @@ from typing import Any
 
 from prefect import task
 
-from tasks import cluster, store
-from tasks.contracts import DistilledModel, PreparedData, TrainedModel
-from tasks.device import driver_device
-from tasks.model.source import content_digest, hub_commit, resolve_source
-from tasks.stage import RunContext, Workshop, run_stage, skip_stage
+from hone.tasks import cluster, store
+from hone.tasks.contracts import DistilledModel, PreparedData, TrainedModel
+from hone.tasks.device import driver_device
+from hone.tasks.model.source import content_digest, hub_commit, resolve_source
+from hone.tasks.stage import RunContext, Workshop, run_stage, skip_stage
 
 
 @task(name="distill")
@@ -25,9 +25,9 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
     def body(workshop: Workshop) -> dict[str, Any]:
         cluster.start(recipe.compute)
         # Imported while the workers start; a run that finds this stage finished needs none of it.
-        from tasks.distill.student import write_student
-        from tasks.model.recovery import hand_on, outputs_of, recover
-        from tasks.model.teaching import make_learner
+        from hone.tasks.distill.student import write_student
+        from hone.tasks.model.recovery import hand_on, outputs_of, recover
+        from hone.tasks.model.teaching import make_learner
 
         student = workshop.scratch / "student"
         layers = write_student(

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2_contingency, ks_2samp
 
-from tasks.holm import holm
+from hone.tasks.holm import holm
 
 Numbers = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]

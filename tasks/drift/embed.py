@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 from onnx import helper
 
-from tasks.errors import ExportError
+from hone.tasks.errors import ExportError
 
 PRODUCTS = ("Gemm", "MatMul", "MatMulInteger")
 QUANTIZERS = ("DynamicQuantizeLinear", "QuantizeLinear", "DequantizeLinear")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tasks.words import is_unspaced
-from tasks.words import words as words_of
+from hone.tasks.words import is_unspaced
+from hone.tasks.words import words as words_of
 
 WORDS = 200
 _WORD = re.compile(r"\w+")

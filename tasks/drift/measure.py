@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.decomposition import PCA
 
-from configs.delivery import Texts
-from tasks.contracts import DriftPart
-from tasks.drift.compare import (
+from hone.configs.delivery import Texts
+from hone.tasks.contracts import DriftPart
+from hone.tasks.drift.compare import (
     LEVEL,
     Difference,
     compare_categories,
@@ -17,9 +17,9 @@ from tasks.drift.compare import (
     compare_numbers,
     compare_words,
 )
-from tasks.drift.features import frequent, unseen_shares, word_counts, words
-from tasks.holm import holm
-from tasks.texts import shown
+from hone.tasks.drift.features import frequent, unseen_shares, word_counts, words
+from hone.tasks.holm import holm
+from hone.tasks.texts import shown
 
 SHOWN = 4
 COMPONENTS = 8

@@ -8,16 +8,16 @@ import numpy as np
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from tasks import lineage, store, tracking
-from tasks.contracts import DriftReport, PreparedData
-from tasks.drift.table import drift_markdown
-from tasks.errors import HoneError
-from tasks.label_value import one_spelling
-from tasks.stage import RunContext, Workshop, run_stage, skip_stage
+from hone.tasks import lineage, store, tracking
+from hone.tasks.contracts import DriftReport, PreparedData
+from hone.tasks.drift.table import drift_markdown
+from hone.tasks.errors import HoneError
+from hone.tasks.label_value import one_spelling
+from hone.tasks.stage import RunContext, Workshop, run_stage, skip_stage
 
 if TYPE_CHECKING:  # they need torch, and a run that has nothing to compare does not
-    from tasks.drift.measure import Sample
-    from tasks.model.text import Rows
+    from hone.tasks.drift.measure import Sample
+    from hone.tasks.model.text import Rows
 
 STAGE = "drift"
 ROWS = 5_000
@@ -56,10 +56,10 @@ def _measured(context: RunContext, data: PreparedData) -> DriftReport:
         return DriftReport(record=skip_stage(STAGE, f"version {version.version} learned from these very data", ""))
 
     def body(workshop: Workshop) -> dict[str, Any]:
-        from tasks.drift.embed import write_embedder
-        from tasks.drift.features import words
-        from tasks.drift.measure import measure
-        from tasks.model.text import read_split, texts_of
+        from hone.tasks.drift.embed import write_embedder
+        from hone.tasks.drift.features import words
+        from hone.tasks.drift.measure import measure
+        from hone.tasks.model.text import read_split, texts_of
 
         model = tracking.download(version, workshop.scratch / "champion")["model"]
         embedder = write_embedder(model, workshop.scratch / "embedder")
@@ -113,10 +113,10 @@ def _sample(
         model: the champion's folder.
         embedder: that of `write_embedder`.
     """
-    from tasks.drift.measure import Sample
-    from tasks.model.predict import predict
-    from tasks.model.subject import registered
-    from tasks.model.text import read_split, texts_of, unlearned
+    from hone.tasks.drift.measure import Sample
+    from hone.tasks.model.predict import predict
+    from hone.tasks.model.subject import registered
+    from hone.tasks.model.text import read_split, texts_of, unlearned
 
     recipe = context.recipe
     train, test = (read_split(folder, split) for split in ("train", "test"))

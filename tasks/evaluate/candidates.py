@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from configs.delivery import EvaluateSettings
-from tasks.contracts import Candidate, Latency, Placement
-from tasks.evaluate import latency
-from tasks.evaluate.contenders import Timed
-from tasks.model.subject import Subject
-from tasks.objectives.judging import Answers, Baseline, Judging, Targets
+from hone.configs.delivery import EvaluateSettings
+from hone.tasks.contracts import Candidate, Latency, Placement
+from hone.tasks.evaluate import latency
+from hone.tasks.evaluate.contenders import Timed
+from hone.tasks.model.subject import Subject
+from hone.tasks.objectives.judging import Answers, Baseline, Judging, Targets
 
 
 @dataclass(frozen=True)

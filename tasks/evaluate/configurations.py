@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tasks.model.subject import Subject
+from hone.tasks.model.subject import Subject
 
 
 @dataclass(frozen=True)

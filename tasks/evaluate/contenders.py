@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from tasks.contracts import ConfigurationTiming
-from tasks.evaluate.latency import Timing
+from hone.tasks.contracts import ConfigurationTiming
+from hone.tasks.evaluate.latency import Timing
 
 KEPT = 2  # that go on to the full rounds, at each shape
 Medians = Mapping[str, Mapping[str, float]]

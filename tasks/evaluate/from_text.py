@@ -9,11 +9,11 @@ from statistics import median
 import numpy as np
 from tokenizers import Tokenizer
 
-from configs.delivery import EvaluateSettings, parse_cell
-from tasks.evaluate.latency import Timing
-from tasks.evaluate.stopwatch import call_repeatedly
-from tasks.model.text import Rows
-from tasks.objectives.judging import Baseline
+from hone.configs.delivery import EvaluateSettings, parse_cell
+from hone.tasks.evaluate.latency import Timing
+from hone.tasks.evaluate.stopwatch import call_repeatedly
+from hone.tasks.model.text import Rows
+from hone.tasks.objectives.judging import Baseline
 
 SAMPLES, SECONDS = 100, 0.2
 """Of each cell and tokenizer."""

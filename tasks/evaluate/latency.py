@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from configs.delivery import parse_cell
-from tasks.contracts import Latency
-from tasks.cores import usable_cores
-from tasks.errors import MeasurementError
-from tasks.model.subject import Runtime, Subject
+from hone.configs.delivery import parse_cell
+from hone.tasks.contracts import Latency
+from hone.tasks.cores import usable_cores
+from hone.tasks.errors import MeasurementError
+from hone.tasks.model.subject import Runtime, Subject
+from hone.tasks.version import import_folder
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = import_folder()
 # RoBERTa's kin count positions from the padding index + 1, and so read fewer tokens than they have positions.
 OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert"}
 
@@ -147,7 +148,7 @@ def measure(name: str, order: Order, limit_seconds: float | None = None) -> Timi
     with tempfile.TemporaryDirectory(prefix="hone-timing-") as folder:
         question, answer = Path(folder, "order.json"), Path(folder, "timing.json")
         question.write_text(json.dumps(asdict(order)), encoding="utf-8")
-        command = [sys.executable, "-m", "tasks.evaluate.timing_worker", str(question), str(answer)]
+        command = [sys.executable, "-m", "hone.tasks.evaluate.timing_worker", str(question), str(answer)]
         try:
             # From ROOT, so that `tasks` is this package, whatever lies in the folder that Hone was started from.
             finished = subprocess.run(

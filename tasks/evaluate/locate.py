@@ -19,9 +19,9 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from tasks.model.predict import session_inputs
-from tasks.model.sessions import create_session
-from tasks.model.text import Batch, model_inputs
+from hone.tasks.model.predict import session_inputs
+from hone.tasks.model.sessions import create_session
+from hone.tasks.model.text import Batch, model_inputs
 
 NEAR: dict[str, float] = {"exact": 1e-4, "integer": 0.03}
 """Largest difference of a layer's output from its counterpart that the kind of hand-off explains, root mean square, as

@@ -11,8 +11,8 @@ from typing import Any
 
 import psutil
 
-from tasks.cores import allowed_processors, tightest_quota, usable_cores
-from tasks.device import driver_device
+from hone.tasks.cores import allowed_processors, tightest_quota, usable_cores
+from hone.tasks.device import driver_device
 
 LIBRARIES = ("onnxruntime-gpu", "onnxruntime", "torch", "transformers", "tokenizers", "numpy", "scikit-learn")
 

@@ -8,27 +8,35 @@ from typing import Any
 
 import numpy as np
 
-from configs.recipe import Recipe
-from tasks import evidence, store
-from tasks.contracts import ExportedModels, Handoff, Placement, PreparedData, Serving, SessionSettings, TrainedModel
-from tasks.evaluate import candidates, from_text, machine
-from tasks.evaluate.contenders import Timed, best_threads
-from tasks.evaluate.latency import check_cells
-from tasks.evaluate.parity import hand_over
-from tasks.evaluate.perturb import perturb
-from tasks.evaluate.placement import place
-from tasks.evaluate.public import public_rows
-from tasks.evaluate.steps import Steps
-from tasks.evaluate.timing import time_all
-from tasks.model.delivered import deliver
-from tasks.model.predict import predict, read
-from tasks.model.runtime import read_text_settings
-from tasks.model.subject import Subject, subjects_of
-from tasks.model.text import Rows, read_split
-from tasks.objectives.judging import Answers, Judging, judging
-from tasks.probe.golden import choose_rows, write_golden
-from tasks.probe.probe import probe
-from tasks.stage import Workshop
+from hone.configs.recipe import Recipe
+from hone.tasks import evidence, store
+from hone.tasks.contracts import (
+    ExportedModels,
+    Handoff,
+    Placement,
+    PreparedData,
+    Serving,
+    SessionSettings,
+    TrainedModel,
+)
+from hone.tasks.evaluate import candidates, from_text, machine
+from hone.tasks.evaluate.contenders import Timed, best_threads
+from hone.tasks.evaluate.latency import check_cells
+from hone.tasks.evaluate.parity import hand_over
+from hone.tasks.evaluate.perturb import perturb
+from hone.tasks.evaluate.placement import place
+from hone.tasks.evaluate.public import public_rows
+from hone.tasks.evaluate.steps import Steps
+from hone.tasks.evaluate.timing import time_all
+from hone.tasks.model.delivered import deliver
+from hone.tasks.model.predict import predict, read
+from hone.tasks.model.runtime import read_text_settings
+from hone.tasks.model.subject import Subject, subjects_of
+from hone.tasks.model.text import Rows, read_split
+from hone.tasks.objectives.judging import Answers, Judging, judging
+from hone.tasks.probe.golden import choose_rows, write_golden
+from hone.tasks.probe.probe import probe
+from hone.tasks.stage import Workshop
 
 MEMORY_ARENA = True
 """ONNX Runtime's own choice. Without it every call asks the system for its memory anew, which costs time that grows

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.model.predict import Reading
+from hone.tasks.model.predict import Reading
 
 
 def reading_difference(name: str, one: Reading, other_name: str, other: Reading, show_tokens: bool = True) -> str:

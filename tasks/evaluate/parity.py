@@ -12,15 +12,15 @@ from typing import Literal
 
 import numpy as np
 
-from tasks import store
-from tasks.contracts import ExportedModels, Handoff
-from tasks.evaluate.locate import first_divergence
-from tasks.evaluate.mismatch import naming_difference, reading_difference
-from tasks.model.fake_quantization import FILE
-from tasks.model.predict import Form, Reading, answer, load_as, read
-from tasks.model.sessions import create_session, provider_names
-from tasks.model.text import Rows
-from tasks.objectives.judging import Answers, FormDifference, Judging, Targets
+from hone.tasks import store
+from hone.tasks.contracts import ExportedModels, Handoff
+from hone.tasks.evaluate.locate import first_divergence
+from hone.tasks.evaluate.mismatch import naming_difference, reading_difference
+from hone.tasks.model.fake_quantization import FILE
+from hone.tasks.model.predict import Form, Reading, answer, load_as, read
+from hone.tasks.model.sessions import create_session, provider_names
+from hone.tasks.model.text import Rows
+from hone.tasks.objectives.judging import Answers, FormDifference, Judging, Targets
 
 Kind = Literal["exact", "rounded", "integer"]
 ON_CPU = "onnx (cpu)"

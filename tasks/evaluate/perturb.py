@@ -6,9 +6,9 @@ import string
 import unicodedata
 from collections.abc import Callable, Sequence
 
-from configs.delivery import Perturbation
-from tasks.model.text import Rows
-from tasks.words import UNSPACED, is_unspaced
+from hone.configs.delivery import Perturbation
+from hone.tasks.model.text import Rows
+from hone.tasks.words import UNSPACED, is_unspaced
 
 TYPOS = 0.1
 """Share of words with a typing error, one in each."""

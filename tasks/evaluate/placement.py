@@ -9,11 +9,11 @@ from pathlib import Path
 
 import onnxruntime
 
-from tasks.contracts import Placement
-from tasks.cores import usable_cores
-from tasks.evaluate.timing_worker import random_tokens
-from tasks.model.sessions import PROVIDERS, create_session, provider_names
-from tasks.model.subject import Subject
+from hone.tasks.contracts import Placement
+from hone.tasks.cores import usable_cores
+from hone.tasks.evaluate.timing_worker import random_tokens
+from hone.tasks.model.sessions import PROVIDERS, create_session, provider_names
+from hone.tasks.model.subject import Subject
 
 BATCH, LENGTH = 2, 8
 _KERNEL = "_kernel_time"

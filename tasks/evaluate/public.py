@@ -3,7 +3,7 @@ Universal Declaration of Human Rights in six languages, its words drawn anew for
 
 import numpy as np
 
-from tasks.model.text import Rows
+from hone.tasks.model.text import Rows
 
 ARTICLE = (
     "All human beings are born free and equal in dignity and rights. They are endowed with reason and conscience and "

@@ -1,6 +1,6 @@
 """How far the stage is."""
 
-from tasks.stage import Workshop
+from hone.tasks.stage import Workshop
 
 
 class Steps:

@@ -4,10 +4,10 @@ from typing import Any
 
 from prefect import task
 
-from tasks import cluster
-from tasks.contracts import EvaluationReport, ExportedModels, PreparedData, TrainedModel
-from tasks.evaluate import machine
-from tasks.stage import RunContext, Workshop, run_stage
+from hone.tasks import cluster
+from hone.tasks.contracts import EvaluationReport, ExportedModels, PreparedData, TrainedModel
+from hone.tasks.evaluate import machine
+from hone.tasks.stage import RunContext, Workshop, run_stage
 
 LIBRARIES = (*machine.LIBRARIES, "scipy")
 
@@ -28,7 +28,7 @@ def evaluate_models(
     def body(workshop: Workshop) -> dict[str, Any]:
         cluster.shutdown()  # idle training workers would share the cores with what is timed
         # Imported here: a run that finds this stage finished needs none of torch, transformers and scikit-learn.
-        from tasks.evaluate.measure import measure
+        from hone.tasks.evaluate.measure import measure
 
         return measure(workshop, recipe, data, teacher, exported)
 

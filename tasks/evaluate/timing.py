@@ -10,19 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from configs.delivery import EvaluateSettings
-from configs.recipe import Recipe
-from tasks.cores import usable_cores
-from tasks.device import computes_bf16, driver_device
-from tasks.evaluate import configurations
-from tasks.evaluate.configurations import Configuration, configuration_name
-from tasks.evaluate.contenders import Medians, Rounds, Timed, go_on
-from tasks.evaluate.latency import Timing, Turn, time_models
-from tasks.evaluate.machine import QuietRounds
-from tasks.evaluate.steps import Steps
-from tasks.evaluate.timing_worker import COMPILED
-from tasks.model import sessions
-from tasks.model.subject import Subject
+from hone.configs.delivery import EvaluateSettings
+from hone.configs.recipe import Recipe
+from hone.tasks.cores import usable_cores
+from hone.tasks.device import computes_bf16, driver_device
+from hone.tasks.evaluate import configurations
+from hone.tasks.evaluate.configurations import Configuration, configuration_name
+from hone.tasks.evaluate.contenders import Medians, Rounds, Timed, go_on
+from hone.tasks.evaluate.latency import Timing, Turn, time_models
+from hone.tasks.evaluate.machine import QuietRounds
+from hone.tasks.evaluate.steps import Steps
+from hone.tasks.evaluate.timing_worker import COMPILED
+from hone.tasks.model import sessions
+from hone.tasks.model.subject import Subject
 
 NO_LIMIT = 1e9
 TRIAL_SAMPLES, TRIAL_SECONDS = 10, 0.3

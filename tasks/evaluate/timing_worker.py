@@ -1,4 +1,4 @@
-"""The process that times one model: `python -m tasks.evaluate.timing_worker ORDER TIMING`, both JSON files.
+"""The process that times one model: `python -m hone.tasks.evaluate.timing_worker ORDER TIMING`, both JSON files.
 
 It imports the runtime it measures and as little else as can be: what else is loaded would count as memory, and its
 threads as noise.
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.evaluate.stopwatch import call_repeatedly
+from hone.tasks.evaluate.stopwatch import call_repeatedly
 
 Call = Callable[[dict[str, np.ndarray]], np.ndarray]
 COMPILED = ", compiled"
@@ -106,7 +106,7 @@ def peak_memory_bytes() -> int:
 
 
 def _load_onnx(folder: Path, order: dict[str, Any], _cells: list[dict[str, np.ndarray]]) -> Loaded:
-    from tasks.model.sessions import create_session
+    from hone.tasks.model.sessions import create_session
 
     begun = time.perf_counter()
     session = create_session(folder / "model.onnx", order["providers"], order["threads"])
@@ -125,7 +125,7 @@ def _load_pytorch(folder: Path, order: dict[str, Any], cells: list[dict[str, np.
     of the order's precisions, and compiled where that is asked for and can be done in time."""
     import torch
 
-    from tasks.model.checkpoint import load_model
+    from hone.tasks.model.checkpoint import load_model
 
     if order["threads"]:
         torch.set_num_threads(order["threads"])

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.errors import ExportError
-from tasks.export.folder import write_folder
-from tasks.export.graph import export_onnx
-from tasks.export.integer import quantize_graph
-from tasks.export.lean import lean
-from tasks.model.checkpoint import count_parameters, load_model, load_tokenizer
-from tasks.model.fake_quantization import FILE, read_plan
-from tasks.model.runtime import TextSettings
+from hone.tasks.errors import ExportError
+from hone.tasks.export.folder import write_folder
+from hone.tasks.export.graph import export_onnx
+from hone.tasks.export.integer import quantize_graph
+from hone.tasks.export.lean import lean
+from hone.tasks.model.checkpoint import count_parameters, load_model, load_tokenizer
+from hone.tasks.model.fake_quantization import FILE, read_plan
+from hone.tasks.model.runtime import TextSettings
 
 _DEFAULT_TEXTS = TextSettings()
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import onnx
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from tasks.export.graph import write_onnx
-from tasks.export.tokenization import write_tokenization
-from tasks.model.runtime import TextSettings
+from hone.tasks.export.graph import write_onnx
+from hone.tasks.export.tokenization import write_tokenization
+from hone.tasks.model.runtime import TextSettings
 
 
 def write_folder(

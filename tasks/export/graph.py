@@ -22,9 +22,9 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from tasks.errors import ExportError
-from tasks.model.anatomy import architecture
-from tasks.model.text import MODEL_INPUTS
+from hone.tasks.errors import ExportError
+from hone.tasks.model.anatomy import architecture
+from hone.tasks.model.text import MODEL_INPUTS
 
 SINGLE_FILE_BYTES = 2**31 - 1
 """Above this protobuf cannot hold a graph, and its weights lie beside it in `model.onnx.data`."""

@@ -13,9 +13,9 @@ import torch
 from onnx import helper, numpy_helper
 from transformers import PreTrainedModel
 
-from tasks.errors import ExportError
-from tasks.export.graph import initializers, layer_of, set_nodes
-from tasks.model.fake_quantization import Plan, weight_grid, weight_of
+from hone.tasks.errors import ExportError
+from hone.tasks.export.graph import initializers, layer_of, set_nodes
+from hone.tasks.model.fake_quantization import Plan, weight_grid, weight_of
 
 
 def quantize_graph(graph: onnx.ModelProto, model: PreTrainedModel, plan: Plan) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Collection
 import onnx
 from onnx import helper, numpy_helper
 
-from tasks.export.graph import initializers, layer_of, set_nodes
+from hone.tasks.export.graph import initializers, layer_of, set_nodes
 
 ROW_BY_ROW = {"Add", "Sub", "Mul", "Div", "Sum", "Erf", "Tanh", "Relu", "Gelu", "Sqrt", "Pow", "Cast", "Identity"}
 """Operators whose output at one place depends on their inputs at that place."""

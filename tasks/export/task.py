@@ -4,9 +4,9 @@ from typing import Any
 
 from prefect import task
 
-from configs.recipe import Recipe
-from tasks import store
-from tasks.contracts import (
+from hone.configs.recipe import Recipe
+from hone.tasks import store
+from hone.tasks.contracts import (
     Checkpoint,
     DistilledModel,
     ExportedModels,
@@ -15,7 +15,7 @@ from tasks.contracts import (
     QuantizedModel,
     TrainedModel,
 )
-from tasks.stage import RunContext, Workshop, run_stage
+from hone.tasks.stage import RunContext, Workshop, run_stage
 
 
 @task(name="export")
@@ -40,8 +40,8 @@ def export_models(
     )
 
     def body(workshop: Workshop) -> dict[str, Any]:
-        from tasks.export.export import export_checkpoint
-        from tasks.model.runtime import TextSettings
+        from hone.tasks.export.export import export_checkpoint
+        from hone.tasks.model.runtime import TextSettings
 
         previous = workshop.previous()
         exported = (

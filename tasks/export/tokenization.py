@@ -12,8 +12,8 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
-from tasks.errors import ExportError
-from tasks.model.runtime import SERVING, TextReader, TextSettings
+from hone.tasks.errors import ExportError
+from hone.tasks.model.runtime import SERVING, TextReader, TextSettings
 
 ODD = (
     "",

@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from configs.data import DataSettings
-from tasks.gate.exact import exact_low
+from hone.configs.data import DataSettings
+from hone.tasks.gate.exact import exact_low
 
 LARGEST_FRACTION = 0.45
 """Of the rows for testing; beyond it too few are left to learn from, and more rows are the better advice."""

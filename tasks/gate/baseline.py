@@ -1,13 +1,13 @@
 """Whether the selected model, and the teacher that it is held against, are better than nothing clever: the baseline of
 their task, TF-IDF with logistic regression say."""
 
-from configs.delivery import GateSettings
-from tasks.contracts import Check, VerdictName
-from tasks.gate.advice import RowSource
-from tasks.gate.decision import Claim
-from tasks.gate.paired import Difference
-from tasks.gate.quality import BETTER, Told, difference_of, disagreement, margin_claim, not_answered
-from tasks.objectives.metric import Metric, Statistics
+from hone.configs.delivery import GateSettings
+from hone.tasks.contracts import Check, VerdictName
+from hone.tasks.gate.advice import RowSource
+from hone.tasks.gate.decision import Claim
+from hone.tasks.gate.paired import Difference
+from hone.tasks.gate.quality import BETTER, Told, difference_of, disagreement, margin_claim, not_answered
+from hone.tasks.objectives.metric import Metric, Statistics
 
 TEACHER = "teacher"
 WAY_OUT = "or set gate.beat_baseline: false"

@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from configs.delivery import GateSettings
-from tasks import evidence, store
-from tasks.contracts import ChampionAnswers, Check, VerdictName
-from tasks.gate.advice import RowSource
-from tasks.gate.decision import Claim
-from tasks.gate.quality import not_compared, quality_checks
-from tasks.objectives.judging import Judging, Targets
-from tasks.objectives.metric import Statistics
+from hone.configs.delivery import GateSettings
+from hone.tasks import evidence, store
+from hone.tasks.contracts import ChampionAnswers, Check, VerdictName
+from hone.tasks.gate.advice import RowSource
+from hone.tasks.gate.decision import Claim
+from hone.tasks.gate.quality import not_compared, quality_checks
+from hone.tasks.objectives.judging import Judging, Targets
+from hone.tasks.objectives.metric import Statistics
 
 CHAMPION = "champion"
 WAY_OUT = "Run it again when it is there (what is trained is kept), or set gate.compare_champion: false"

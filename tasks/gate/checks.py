@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from configs.delivery import GateSettings, parse_cell
-from tasks.contracts import Candidate, Check, EvaluationReport, Handoff, VerdictName
-from tasks.gate.decision import Claim
-from tasks.gate.speed import MOST_ROUNDS, Measured, Rounds, percentile, speedup
-from tasks.objectives.metric import Metric
+from hone.configs.delivery import GateSettings, parse_cell
+from hone.tasks.contracts import Candidate, Check, EvaluationReport, Handoff, VerdictName
+from hone.tasks.gate.decision import Claim
+from hone.tasks.gate.speed import MOST_ROUNDS, Measured, Rounds, percentile, speedup
+from hone.tasks.objectives.metric import Metric
 
 Direction = Literal["at_least", "at_most", "above"]
 HOLDS: dict[Direction, Callable[[float, float], bool]] = {

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.contracts import Check, VerdictName
-from tasks.holm import holm
+from hone.tasks.contracts import Check, VerdictName
+from hone.tasks.holm import holm
 
 
 @dataclass(frozen=True)

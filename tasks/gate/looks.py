@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.contracts import Check
-from tasks.tracking import PastLook
+from hone.tasks.contracts import Check
+from hone.tasks.tracking import PastLook
 
 LOOKS = "looks"
 

@@ -1,11 +1,11 @@
 """The new model against the champion on the rows that the champion was judged on: what it could, it still has to."""
 
-from configs.delivery import GateSettings
-from tasks import evidence, store
-from tasks.contracts import ChampionAnswers, Check
-from tasks.gate.decision import Claim
-from tasks.gate.quality import if_sound, quality_checks
-from tasks.objectives.judging import Judging
+from hone.configs.delivery import GateSettings
+from hone.tasks import evidence, store
+from hone.tasks.contracts import ChampionAnswers, Check
+from hone.tasks.gate.decision import Claim
+from hone.tasks.gate.quality import if_sound, quality_checks
+from hone.tasks.objectives.judging import Judging
 
 ON_OLD_DATA = "champion, on its own test rows"
 

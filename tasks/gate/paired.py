@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
 
-from tasks.gate.exact import exact_high, exact_low, exact_p
-from tasks.objectives.metric import Metric, Statistics
+from hone.tasks.gate.exact import exact_high, exact_low, exact_p
+from hone.tasks.objectives.metric import Metric, Statistics
 
 DRAWS_AT_ONCE = 4_000_000  # numbers in memory at once
 POWER = 0.8

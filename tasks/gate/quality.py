@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from configs.delivery import GateSettings
-from tasks.contracts import Check, VerdictName
-from tasks.gate.advice import RowSource
-from tasks.gate.decision import Claim
-from tasks.gate.paired import Difference, paired_difference
-from tasks.objectives.judging import Judging
-from tasks.objectives.metric import Metric, Statistics
+from hone.configs.delivery import GateSettings
+from hone.tasks.contracts import Check, VerdictName
+from hone.tasks.gate.advice import RowSource
+from hone.tasks.gate.decision import Claim
+from hone.tasks.gate.paired import Difference, paired_difference
+from hone.tasks.objectives.judging import Judging
+from hone.tasks.objectives.metric import Metric, Statistics
 
 Told = Callable[[VerdictName, float], str]
 BETTER = "a better model helps: more epochs (train, distill, prune, quantize), or less taken away (prune.*_fraction)"

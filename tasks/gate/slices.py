@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from configs.delivery import GateSettings
-from tasks.contracts import Check
-from tasks.gate.advice import RowSource
-from tasks.gate.decision import Claim
-from tasks.gate.paired import Difference, paired_difference
-from tasks.gate.quality import about_margin, margin_claim, not_answered
-from tasks.objectives.judging import Mask
-from tasks.objectives.metric import Metric, Statistics
+from hone.configs.delivery import GateSettings
+from hone.tasks.contracts import Check
+from hone.tasks.gate.advice import RowSource
+from hone.tasks.gate.decision import Claim
+from hone.tasks.gate.paired import Difference, paired_difference
+from hone.tasks.gate.quality import about_margin, margin_claim, not_answered
+from hone.tasks.objectives.judging import Mask
+from hone.tasks.objectives.metric import Metric, Statistics
 
 Ids = npt.NDArray[np.int64]
 

@@ -4,12 +4,12 @@ from typing import Any
 
 from prefect import task
 
-from tasks import evidence, store, tracking
-from tasks.contracts import ChampionAnswers, Check, EvaluationReport, PreparedData, Verdict
-from tasks.errors import RegistryError
-from tasks.gate.advice import row_source
-from tasks.gate.looks import Look, next_look, not_counted, rows_digest
-from tasks.stage import RunContext, Workshop, run_stage
+from hone.tasks import evidence, store, tracking
+from hone.tasks.contracts import ChampionAnswers, Check, EvaluationReport, PreparedData, Verdict
+from hone.tasks.errors import RegistryError
+from hone.tasks.gate.advice import row_source
+from hone.tasks.gate.looks import Look, next_look, not_counted, rows_digest
+from hone.tasks.stage import RunContext, Workshop, run_stage
 
 
 @task(name="gate", retries=0)
@@ -25,17 +25,17 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
 
     def body(workshop: Workshop) -> dict[str, Any]:
         # Imported here: a run that finds this stage finished does without scipy and torch.
-        from tasks.gate import checks as demands
-        from tasks.gate.baseline import baseline_checks
-        from tasks.gate.champion import champion_checks
-        from tasks.gate.decision import Claim, verdict_of
-        from tasks.gate.decision import decide as decided
-        from tasks.gate.old_data import old_data_checks
-        from tasks.gate.quality import if_sound, quality_checks
-        from tasks.gate.slices import slice_checks, slices_of
-        from tasks.model.text import read_split, word_counts
-        from tasks.objectives.judging import judging
-        from tasks.objectives.metric import Statistics
+        from hone.tasks.gate import checks as demands
+        from hone.tasks.gate.baseline import baseline_checks
+        from hone.tasks.gate.champion import champion_checks
+        from hone.tasks.gate.decision import Claim, verdict_of
+        from hone.tasks.gate.decision import decide as decided
+        from hone.tasks.gate.old_data import old_data_checks
+        from hone.tasks.gate.quality import if_sound, quality_checks
+        from hone.tasks.gate.slices import slice_checks, slices_of
+        from hone.tasks.model.text import read_split, word_counts
+        from hone.tasks.objectives.judging import judging
+        from hone.tasks.objectives.metric import Statistics
 
         folder, seed = store.open_artifact(report.artifact), workshop.seed
         targets, objective = evidence.read_labels(folder), judging(recipe.task)

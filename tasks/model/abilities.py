@@ -1,8 +1,8 @@
 """What a recipe asks of an encoder's architecture, and what the architecture cannot do: one table, that of anatomy."""
 
-from configs.recipe import Recipe
-from tasks.errors import ModelError
-from tasks.model.anatomy import ARCHITECTURES, Ability, architecture
+from hone.configs.recipe import Recipe
+from hone.tasks.errors import ModelError
+from hone.tasks.model.anatomy import ARCHITECTURES, Ability, architecture
 
 SETTINGS: dict[Ability, str] = {
     "layers": "a student of some of its layers (`distill.layers`, `prune.layer_fraction`)",

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tasks.errors import ModelError
+from hone.tasks.errors import ModelError
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,25 @@ import torch
 from pyarrow import parquet
 from torch import Tensor, nn
 
-from configs.recipe import Task
-from configs.section import Precision
-from tasks.device import driver_device
-from tasks.errors import ModelError, PreflightError
-from tasks.model.anatomy import SUPPORTED, LayerParts, layer_parts
-from tasks.model.augment import Neighbours, augment, word_neighbours
-from tasks.model.checkpoint import load_model, load_tokenizer
-from tasks.model.optimizer import arithmetic
-from tasks.model.text import Rows, TokenizedText, make_batch, model_inputs, read_split, sequential_batches, token_marks
-from tasks.model.token_file import TokenFile
-from tasks.objectives.learning import learning
+from hone.configs.recipe import Task
+from hone.configs.section import Precision
+from hone.tasks.device import driver_device
+from hone.tasks.errors import ModelError, PreflightError
+from hone.tasks.model.anatomy import SUPPORTED, LayerParts, layer_parts
+from hone.tasks.model.augment import Neighbours, augment, word_neighbours
+from hone.tasks.model.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.optimizer import arithmetic
+from hone.tasks.model.text import (
+    Rows,
+    TokenizedText,
+    make_batch,
+    model_inputs,
+    read_split,
+    sequential_batches,
+    token_marks,
+)
+from hone.tasks.model.token_file import TokenFile
+from hone.tasks.objectives.learning import learning
 
 BATCH_SIZE = 64
 Progress = Callable[[float, float, str], None]

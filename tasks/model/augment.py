@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from tasks.words import is_unspaced, pieces
-from tasks.words import words as words_of
+from hone.tasks.words import is_unspaced, pieces
+from hone.tasks.words import words as words_of
 
 REPLACED = 0.2  # share of words replaced by a neighbour; 0.1 in two joined pieces, which are strange enough
 MASKED = 0.05  # share of words replaced by the mask token

@@ -17,8 +17,8 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
 )
 
-from tasks.errors import ModelError, UnsafeFileError
-from tasks.store import PICKLE_ENDINGS
+from hone.tasks.errors import ModelError, UnsafeFileError
+from hone.tasks.store import PICKLE_ENDINGS
 
 LIBRARY_ERRORS = (
     ArithmeticError,

@@ -1,6 +1,6 @@
 """A model in a folder: safetensors, config and tokenizer. The one place where transformers loads and saves.
 
-    from tasks.model.checkpoint import load_model, load_tokenizer
+    from hone.tasks.model.checkpoint import load_model, load_tokenizer
     model, tokenizer = load_model(folder), load_tokenizer(folder)
 
 is the documented call, and the only way to load a checkpoint with heads or neurons removed; plain transformers loads
@@ -24,11 +24,11 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
-from configs.model import ModelSettings
-from configs.recipe import Task
-from tasks.errors import ModelError
-from tasks.model.anatomy import apply_shape, shape_record
-from tasks.model.check import (
+from hone.configs.model import ModelSettings
+from hone.configs.recipe import Task
+from hone.tasks.errors import ModelError
+from hone.tasks.model.anatomy import apply_shape, shape_record
+from hone.tasks.model.check import (
     LIBRARY_ERRORS,
     check_config,
     check_finite,
@@ -39,8 +39,8 @@ from tasks.model.check import (
     in_one_line,
     takes_token_types,
 )
-from tasks.model.source import resolve_source
-from tasks.objectives.learning import Learning, learning, learning_of
+from hone.tasks.model.source import resolve_source
+from hone.tasks.objectives.learning import Learning, learning, learning_of
 
 ATTENTION = "eager"  # pruning masks single heads and the exporter sees plain matrix products
 

@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
-from configs.recipe import Recipe
-from tasks.contracts import SessionSettings
-from tasks.model.runtime import SESSION
+from hone.configs.recipe import Recipe
+from hone.tasks.contracts import SessionSettings
+from hone.tasks.model.runtime import SESSION
 
 
 def default_session(recipe: Recipe) -> SessionSettings:

@@ -5,9 +5,9 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tasks.contracts import Curve
-from tasks.model.learner import TrainingEvent
-from tasks.store import write_text
+from hone.tasks.contracts import Curve
+from hone.tasks.model.learner import TrainingEvent
+from hone.tasks.store import write_text
 
 EVENTS = "events.jsonl"
 TAIL_BYTES = 256

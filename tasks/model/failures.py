@@ -7,7 +7,7 @@ import traceback
 import torch
 import torch.distributed as dist
 
-from tasks.errors import HoneError, TrainingError
+from hone.tasks.errors import HoneError, TrainingError
 
 LASTING = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 """Errors of a file system that are there at the next start too."""

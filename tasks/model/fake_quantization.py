@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tasks.model.anatomy import use_of
+from hone.tasks.model.anatomy import use_of
 
 FILE = "quantization.json"
 Scheme = Literal["dynamic", "static"]

@@ -14,11 +14,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from configs.recipe import Task
-from configs.section import TrainingSection
-from tasks.contracts import Curve
-from tasks.model.text import Batch, Output, TokenizedText
-from tasks.objectives.learning import learning
+from hone.configs.recipe import Task
+from hone.configs.section import TrainingSection
+from hone.tasks.contracts import Curve
+from hone.tasks.model.text import Batch, Output, TokenizedText
+from hone.tasks.objectives.learning import learning
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

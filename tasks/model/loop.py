@@ -19,17 +19,17 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from tasks.disk import read_json, recover
-from tasks.errors import HoneError, TrainingError
-from tasks.model.events import EVENTS, EventLog, curves
-from tasks.model.failures import explained
-from tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
-from tasks.model.optimizer import arithmetic, learning_rate, make_optimizer, make_scaler
-from tasks.model.resume import point_name, read_point, unreadable, write_point
-from tasks.model.text import bucketed_batches, make_batch, sequential_batches
-from tasks.objectives.learning import learning
-from tasks.storage import MARKER
-from tasks.store import replace_folder, write_text
+from hone.tasks.disk import read_json, recover
+from hone.tasks.errors import HoneError, TrainingError
+from hone.tasks.model.events import EVENTS, EventLog, curves
+from hone.tasks.model.failures import explained
+from hone.tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
+from hone.tasks.model.optimizer import arithmetic, learning_rate, make_optimizer, make_scaler
+from hone.tasks.model.resume import point_name, read_point, unreadable, write_point
+from hone.tasks.model.text import bucketed_batches, make_batch, sequential_batches
+from hone.tasks.objectives.learning import learning
+from hone.tasks.storage import MARKER
+from hone.tasks.store import replace_folder, write_text
 
 POINTS = 200  # of a loss curve, at most, beside one at the end of each epoch
 PULSE_SECONDS = 1.0  # a sign of life where the points are further apart

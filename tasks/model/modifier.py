@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from tasks.model.text import Batch
+from hone.tasks.model.text import Batch
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from configs.section import Precision, TrainingSection
-from tasks.device import computes_bf16
+from hone.configs.section import Precision, TrainingSection
+from hone.tasks.device import computes_bf16
 
 
 def make_optimizer(module: nn.Module, settings: TrainingSection) -> torch.optim.AdamW:

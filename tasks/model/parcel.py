@@ -1,6 +1,6 @@
 """A training job's way to workers that do not see this machine's disk, and what comes back of it.
 
-Where the job's folder is one of a bucket's mirror (see `tasks.storage`), its folders travel as artifacts of the bucket:
+Where the job's folder is one of a bucket's mirror (see `hone.tasks.storage`), its folders travel as artifacts of it:
 each worker fetches them into a mirror of its own and trains in a folder that ends with it. What has to outlive a worker
 it sends as soon as it is written, so that its successor, on whichever node, goes on from there. Where the workers see
 the job's folder as it is, a parcel is the job and nothing else.
@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks import storage, store
-from tasks.contracts import Artifact
-from tasks.errors import HoneError, PreflightError, StorageError
-from tasks.model.events import EVENTS
-from tasks.model.learner import TrainingJob
-from tasks.model.loop import BEST, job_digest, raise_together
-from tasks.model.resume import POINT
+from hone.tasks import storage, store
+from hone.tasks.contracts import Artifact
+from hone.tasks.errors import HoneError, PreflightError, StorageError
+from hone.tasks.model.events import EVENTS
+from hone.tasks.model.learner import TrainingJob
+from hone.tasks.model.loop import BEST, job_digest, raise_together
+from hone.tasks.model.resume import POINT
 
 EVENT_SECONDS = 1.5
 """Between two looks at a bucket's events, and between two times they are sent there."""

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from tasks.cores import usable_cores
-from tasks.model import runtime
-from tasks.model.checkpoint import load_model, load_tokenizer
-from tasks.model.fake_quantization import attach, read_plan
-from tasks.model.runtime import TokenIds, create_session
-from tasks.model.subject import Subject
-from tasks.model.text import Batch, Rows, TokenizedText, make_batch, model_inputs, tokenize
+from hone.tasks.cores import usable_cores
+from hone.tasks.model import runtime
+from hone.tasks.model.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.fake_quantization import attach, read_plan
+from hone.tasks.model.runtime import TokenIds, create_session
+from hone.tasks.model.subject import Subject
+from hone.tasks.model.text import Batch, Rows, TokenizedText, make_batch, model_inputs, tokenize
 
 Answer = Callable[["Reading", np.ndarray], np.ndarray]
 Form = Literal["pytorch", "fake-quantised", "onnxruntime"]

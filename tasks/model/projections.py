@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tasks.model.teacher_outputs import TeacherOutputs
+from hone.tasks.model.teacher_outputs import TeacherOutputs
 
 FILE = "projections/weights.safetensors"
 """In the folder of a checkpoint."""

@@ -7,14 +7,14 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from configs.section import TrainingSection
-from tasks import cluster, store
-from tasks.contracts import Artifact, Checkpoint, PreparedData
-from tasks.model import teacher_outputs
-from tasks.model.checkpoint import count_parameters, load_model
-from tasks.model.learner import MakeLearner, TrainingJob, TrainingResult, validation_fields, warnings_of
-from tasks.model.teaching import lesson_arguments
-from tasks.stage import RunContext, Workshop
+from hone.configs.section import TrainingSection
+from hone.tasks import cluster, store
+from hone.tasks.contracts import Artifact, Checkpoint, PreparedData
+from hone.tasks.model import teacher_outputs
+from hone.tasks.model.checkpoint import count_parameters, load_model
+from hone.tasks.model.learner import MakeLearner, TrainingJob, TrainingResult, validation_fields, warnings_of
+from hone.tasks.model.teaching import lesson_arguments
+from hone.tasks.stage import RunContext, Workshop
 
 
 def outputs_of(

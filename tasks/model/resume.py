@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from tasks.disk import read_json, settle
-from tasks.errors import DamagedArtifactError
-from tasks.storage import COUNTERS, MARKER
-from tasks.store import file_digest
+from hone.tasks.disk import read_json, settle
+from hone.tasks.errors import DamagedArtifactError
+from hone.tasks.storage import COUNTERS, MARKER
+from hone.tasks.store import file_digest
 
 FILES = ("model.safetensors", "optimizer.safetensors")
 POINT = "resume-"

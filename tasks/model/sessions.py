@@ -6,7 +6,7 @@ That a provider is among onnxruntime's available ones says only that it was buil
 
 from collections.abc import Sequence
 
-from tasks.model.runtime import PROVIDERS, create_session, is_quantized, provider_names
+from hone.tasks.model.runtime import PROVIDERS, create_session, is_quantized, provider_names
 
 __all__ = ["PROVIDERS", "create_session", "is_quantized", "obtainable", "provider_names"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import huggingface_hub
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-from tasks.errors import ModelError
-from tasks.store import file_digest
+from hone.tasks.errors import ModelError
+from hone.tasks.store import file_digest
 
 HUB_FILES = ["*.json", "*.txt", "*.model", "model*.safetensors"]
 LOADED = ("[!.]*.json", "[!.]*.model", "vocab*.txt", "merges.txt", "[!.]*.safetensors")

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tasks import store
-from tasks.contracts import ExportedModels, TrainedModel
+from hone.tasks import store
+from hone.tasks.contracts import ExportedModels, TrainedModel
 
 Runtime = Literal["pytorch", "onnxruntime"]
 

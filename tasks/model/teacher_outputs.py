@@ -26,17 +26,17 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig
 
-from configs.model import DistillSettings
-from configs.recipe import Task
-from tasks import cache, disk, lease, storage, store
-from tasks.contracts import Artifact, Checkpoint
-from tasks.device import driver_device
-from tasks.model.asking import Progress, Question, ask
-from tasks.model.text import Rows, TokenizedText, read_split
-from tasks.model.token_file import TokenFile, Values
+from hone.configs.model import DistillSettings
+from hone.configs.recipe import Task
+from hone.tasks import cache, disk, lease, storage, store
+from hone.tasks.contracts import Artifact, Checkpoint
+from hone.tasks.device import driver_device
+from hone.tasks.model.asking import Progress, Question, ask
+from hone.tasks.model.text import Rows, TokenizedText, read_split
+from hone.tasks.model.token_file import TokenFile, Values
 
 MANIFEST = "manifest.json"
-MAKER = "tasks.model.asking"  # the code that shapes them
+MAKER = "hone.tasks.model.asking"  # the code that shapes them
 
 
 def prepare(

@@ -13,18 +13,18 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from configs.model import DistillSettings
-from tasks.errors import ModelError
-from tasks.model import losses
-from tasks.model.anatomy import embeddings, layer_parts
-from tasks.model.asking import recorded
-from tasks.model.checkpoint import load_model, load_tokenizer, save_model
-from tasks.model.learner import TrainingJob
-from tasks.model.modifier import Modifier, Unmodified
-from tasks.model.projections import Weights, fit, new_projections, read_projections, write_projections
-from tasks.model.teacher_outputs import TeacherOutputs
-from tasks.model.text import Batch, Output, Rows, TokenizedText, model_inputs, read_split, token_marks
-from tasks.objectives.learning import Learning, learning
+from hone.configs.model import DistillSettings
+from hone.tasks.errors import ModelError
+from hone.tasks.model import losses
+from hone.tasks.model.anatomy import embeddings, layer_parts
+from hone.tasks.model.asking import recorded
+from hone.tasks.model.checkpoint import load_model, load_tokenizer, save_model
+from hone.tasks.model.learner import TrainingJob
+from hone.tasks.model.modifier import Modifier, Unmodified
+from hone.tasks.model.projections import Weights, fit, new_projections, read_projections, write_projections
+from hone.tasks.model.teacher_outputs import TeacherOutputs
+from hone.tasks.model.text import Batch, Output, Rows, TokenizedText, model_inputs, read_split, token_marks
+from hone.tasks.objectives.learning import Learning, learning
 
 
 class Lesson(nn.Module):

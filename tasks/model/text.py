@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from pyarrow import parquet
 
-from tasks.text_key import text_key
-from tasks.words import words
+from hone.tasks.text_key import text_key
+from hone.tasks.words import words
 
 if TYPE_CHECKING:  # a run that finds everything finished reads the test split, and needs no torch for it
     import torch

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from tasks.model.anatomy import linear_names
-from tasks.model.modifier import Unmodified
+from hone.tasks.model.anatomy import linear_names
+from hone.tasks.model.modifier import Unmodified
 
 
 class HeldZeros(Unmodified):

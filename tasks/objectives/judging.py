@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tasks.objectives.metric import Metric, Statistics
+from hone.tasks.objectives.metric import Metric, Statistics
 
 if TYPE_CHECKING:  # settings and rows come from the caller
-    from configs.delivery import EvaluateSettings
-    from tasks.model.text import Rows
+    from hone.configs.delivery import EvaluateSettings
+    from hone.tasks.model.text import Rows
 
 Answers = npt.NDArray[np.float32]
 """What a model answered, rows first: logits [rows, labels] of a classifier."""
@@ -122,7 +122,7 @@ class Judging(Protocol):
 def judging(task: str) -> Judging:
     """How models of a recipe's `task` are judged."""
     if task == "text-classification":
-        from tasks.objectives.text_classification.judging import TextClassification
+        from hone.tasks.objectives.text_classification.judging import TextClassification
 
         return TextClassification()
     raise ValueError(f"task = '{task}': it has no folder in tasks/objectives/ that says how its models are judged")

@@ -1,10 +1,10 @@
 """How a task is learned: what loop, compressors and the teacher's inference ask, so that none of them knows a task.
 
-    from tasks.objectives.learning import learning
+    from hone.tasks.objectives.learning import learning
     learning("text-classification").loss(model(**inputs), batch)
 
 A task's own file is `tasks/objectives/<task>/learning.py`; it is named in `LEARNING`, where a stage's key finds it (see
-`tasks.code`, which follows imports and no text).
+`hone.tasks.code`, which follows imports and no text).
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from typing import Any, Protocol
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from configs.recipe import Task
-from tasks.model.text import Batch, Output, Rows, TokenizedText
-from tasks.objectives.text_classification.learning import TextClassification
+from hone.configs.recipe import Task
+from hone.tasks.model.text import Batch, Output, Rows, TokenizedText
+from hone.tasks.objectives.text_classification.learning import TextClassification
 
 
 class Learning(Protocol):

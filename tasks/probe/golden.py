@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.contracts import Contract
-from tasks.errors import MeasurementError
-from tasks.model.runtime import softmax
+from hone.tasks.contracts import Contract
+from hone.tasks.errors import MeasurementError
+from hone.tasks.model.runtime import softmax
 
 if TYPE_CHECKING:  # it needs torch, and whoever promotes a model does not
-    from tasks.model.text import Rows
+    from hone.tasks.model.text import Rows
 
 TOLERANCE = 1e-3
 """Of a probability. Two CPU sessions differ by 1e-7 at most; a GPU's may choose other kernels each time."""

@@ -8,11 +8,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tasks.contracts import Serving
-from tasks.model import runtime
-from tasks.probe.golden import Golden, read_golden
-from tasks.probe.worker import MLFLOW
-from tasks.redact import without_secrets
+from hone.tasks.contracts import Serving
+from hone.tasks.model import runtime
+from hone.tasks.probe.golden import Golden, read_golden
+from hone.tasks.probe.worker import MLFLOW
+from hone.tasks.redact import without_secrets
 
 WORKER = Path(__file__).with_name("worker.py")
 RUNTIME = Path(runtime.__file__)

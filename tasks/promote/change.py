@@ -9,13 +9,13 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tasks import tracking
-from tasks.contracts import PromotionRecord
-from tasks.errors import PreflightError, PromotionError, RegistryError
-from tasks.probe.probe import complaint, probe
-from tasks.promote import history
-from tasks.promote.history import DONE, REFUSE, History
-from tasks.tracking import CHAMPION, Version
+from hone.tasks import tracking
+from hone.tasks.contracts import PromotionRecord
+from hone.tasks.errors import PreflightError, PromotionError, RegistryError
+from hone.tasks.probe.probe import complaint, probe
+from hone.tasks.promote import history
+from hone.tasks.promote.history import DONE, REFUSE, History
+from hone.tasks.tracking import CHAMPION, Version
 
 PATIENCE_SECONDS = 10.0
 """How long another's change may take from its entry to the alias before it counts as interrupted: the two are

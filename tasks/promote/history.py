@@ -11,7 +11,7 @@ it was done was interrupted: its alias never moved.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tasks.contracts import PromotionRecord
+from hone.tasks.contracts import PromotionRecord
 
 FIELDS = {
     "action": "hone.action",

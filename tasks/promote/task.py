@@ -8,12 +8,12 @@ import time
 from prefect import task
 from prefect.logging import get_logger
 
-from configs.recipe import Recipe
-from tasks import progress, tracking
-from tasks.contracts import Promotion, PromotionRecord, RegisteredVersion, StageRecord, Verdict
-from tasks.errors import RegistryError
-from tasks.promote import change, history
-from tasks.stage import RunContext, skip_stage
+from hone.configs.recipe import Recipe
+from hone.tasks import progress, tracking
+from hone.tasks.contracts import Promotion, PromotionRecord, RegisteredVersion, StageRecord, Verdict
+from hone.tasks.errors import RegistryError
+from hone.tasks.promote import change, history
+from hone.tasks.stage import RunContext, skip_stage
 
 STAGE = "promote"
 

@@ -10,22 +10,22 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from configs.model import DistillSettings, PruneSettings
-from configs.recipe import Task
-from tasks.device import driver_device
-from tasks.model.anatomy import SUPPORTED, layer_parts
-from tasks.model.asking import Progress
-from tasks.model.checkpoint import load_model, load_tokenizer, save_model
-from tasks.model.modifier import Calibration
-from tasks.model.optimizer import arithmetic
-from tasks.model.projections import of_layers, read_projections, write_projections
-from tasks.model.teacher_outputs import TeacherOutputs
-from tasks.model.teaching import Lesson
-from tasks.model.text import Batch, make_batch, sequential_batches
-from tasks.objectives.learning import learning
-from tasks.prune.masks import sparsity_of
-from tasks.prune.techniques import TECHNIQUES
-from tasks.prune.vocabulary import trim_vocabulary
+from hone.configs.model import DistillSettings, PruneSettings
+from hone.configs.recipe import Task
+from hone.tasks.device import driver_device
+from hone.tasks.model.anatomy import SUPPORTED, layer_parts
+from hone.tasks.model.asking import Progress
+from hone.tasks.model.checkpoint import load_model, load_tokenizer, save_model
+from hone.tasks.model.modifier import Calibration
+from hone.tasks.model.optimizer import arithmetic
+from hone.tasks.model.projections import of_layers, read_projections, write_projections
+from hone.tasks.model.teacher_outputs import TeacherOutputs
+from hone.tasks.model.teaching import Lesson
+from hone.tasks.model.text import Batch, make_batch, sequential_batches
+from hone.tasks.objectives.learning import learning
+from hone.tasks.prune.masks import sparsity_of
+from hone.tasks.prune.techniques import TECHNIQUES
+from hone.tasks.prune.vocabulary import trim_vocabulary
 
 BATCH_SIZE = 32
 

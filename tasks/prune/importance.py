@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tasks.model.anatomy import encoder_layers, layer_parts
-from tasks.model.text import Batch
+from hone.tasks.model.anatomy import encoder_layers, layer_parts
+from hone.tasks.model.text import Batch
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from configs.model import PruneSettings
-from tasks.model.modifier import Calibration
-from tasks.model.zeros import zeros_held
-from tasks.prune.masks import Mask, linear_weights, zero_where_not
-from tasks.prune.patterns import check_widths, largest_of_groups, numbers_of
-from tasks.prune.schedule import cubic_schedule
+from hone.configs.model import PruneSettings
+from hone.tasks.model.modifier import Calibration
+from hone.tasks.model.zeros import zeros_held
+from hone.tasks.prune.masks import Mask, linear_weights, zero_where_not
+from hone.tasks.prune.patterns import check_widths, largest_of_groups, numbers_of
+from hone.tasks.prune.schedule import cubic_schedule
 
 
 class Magnitude(Mask):

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from configs.model import PruneSettings
-from tasks.model.anatomy import linear_names
-from tasks.model.zeros import HeldZeros
-from tasks.prune.patterns import numbers_of, share_of_groups_kept
+from hone.configs.model import PruneSettings
+from hone.tasks.model.anatomy import linear_names
+from hone.tasks.model.zeros import HeldZeros
+from hone.tasks.prune.patterns import numbers_of, share_of_groups_kept
 
 
 class Mask(HeldZeros):

@@ -7,8 +7,8 @@ Source: Mishra et al. 2021, arXiv:2104.08378, section 3 (2:4); Zhou et al. 2021,
 import torch
 from torch import Tensor, nn
 
-from tasks.errors import ModelError
-from tasks.model.anatomy import linear_names
+from hone.tasks.errors import ModelError
+from hone.tasks.model.anatomy import linear_names
 
 UNSTRUCTURED = "unstructured"
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from tasks.errors import ModelError
+from hone.tasks.errors import ModelError
 
 Specification = dict[str, Any]
 KINDS = ("WordPiece", "BPE", "Unigram")

@@ -2,11 +2,11 @@
 
 import torch
 
-from configs.model import PruneSettings
-from tasks.model.learner import TrainingJob
-from tasks.model.teaching import TeachingLearner
-from tasks.model.teaching import make_learner as make_teaching_learner
-from tasks.prune.techniques import TECHNIQUES
+from hone.configs.model import PruneSettings
+from hone.tasks.model.learner import TrainingJob
+from hone.tasks.model.teaching import TeachingLearner
+from hone.tasks.model.teaching import make_learner as make_teaching_learner
+from hone.tasks.prune.techniques import TECHNIQUES
 
 
 def make_learner(job: TrainingJob, device: torch.device) -> TeachingLearner:

@@ -7,7 +7,7 @@ Source: Zhu and Gupta 2017, arXiv:1710.01878, equation 1, whose n * delta_t is t
 
 from dataclasses import dataclass
 
-from configs.model import PruneSettings
+from hone.configs.model import PruneSettings
 
 
 @dataclass(frozen=True)

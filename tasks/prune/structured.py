@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from configs.model import PruneSettings
-from tasks.model.anatomy import encoder_layers, keep_inputs, keep_outputs, layer_parts, set_encoder_layers
-from tasks.model.modifier import Calibration, Unmodified
-from tasks.prune.importance import Importance, importance
+from hone.configs.model import PruneSettings
+from hone.tasks.model.anatomy import encoder_layers, keep_inputs, keep_outputs, layer_parts, set_encoder_layers
+from hone.tasks.model.modifier import Calibration, Unmodified
+from hone.tasks.prune.importance import Importance, importance
 
 Measure = Callable[[PreTrainedModel, list[int]], Importance]
 """Importance of a model's parts; the list says which of the student's layers are there."""

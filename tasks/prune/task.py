@@ -4,10 +4,10 @@ from typing import Any
 
 from prefect import task
 
-from tasks import cluster, store
-from tasks.contracts import DistilledModel, PreparedData, PrunedModel, TrainedModel
-from tasks.device import driver_device
-from tasks.stage import RunContext, Workshop, run_stage, skip_stage
+from hone.tasks import cluster, store
+from hone.tasks.contracts import DistilledModel, PreparedData, PrunedModel, TrainedModel
+from hone.tasks.device import driver_device
+from hone.tasks.stage import RunContext, Workshop, run_stage, skip_stage
 
 
 @task(name="prune")
@@ -26,11 +26,11 @@ def prune_student(
         # Imported while the workers start; a run that finds this stage finished needs none of it.
         from transformers import PreTrainedModel
 
-        from tasks.model.recovery import hand_on, outputs_of, recover
-        from tasks.model.teacher_outputs import matched_layers
-        from tasks.prune.cut import counted, cut
-        from tasks.prune.recovery import make_learner
-        from tasks.prune.techniques import TECHNIQUES
+        from hone.tasks.model.recovery import hand_on, outputs_of, recover
+        from hone.tasks.model.teacher_outputs import matched_layers
+        from hone.tasks.prune.cut import counted, cut
+        from hone.tasks.prune.recovery import make_learner
+        from hone.tasks.prune.techniques import TECHNIQUES
 
         layers = matched_layers(student.checkpoint)
         outputs = outputs_of(context, workshop, teacher=teacher.checkpoint.artifact, data=data, layers=layers)

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from configs.model import PruneSettings
-from tasks.model.modifier import Modifier
-from tasks.prune.magnitude import magnitude
-from tasks.prune.structured import Structured
-from tasks.prune.wanda import Wanda
+from hone.configs.model import PruneSettings
+from hone.tasks.model.modifier import Modifier
+from hone.tasks.prune.magnitude import magnitude
+from hone.tasks.prune.structured import Structured
+from hone.tasks.prune.wanda import Wanda
 
 TECHNIQUES: dict[str, Callable[[PruneSettings], Modifier]] = {
     "structured": Structured,

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from tasks.errors import ModelError
-from tasks.model.anatomy import embeddings
-from tasks.model.checkpoint import load_tokenizer
-from tasks.model.text import Rows, TokenizedText, tokenize
-from tasks.prune.pieces import check_kind, keep_tokens, tokens_to_keep
+from hone.tasks.errors import ModelError
+from hone.tasks.model.anatomy import embeddings
+from hone.tasks.model.checkpoint import load_tokenizer
+from hone.tasks.model.text import Rows, TokenizedText, tokenize
+from hone.tasks.prune.pieces import check_kind, keep_tokens, tokens_to_keep
 
 
 def trim_vocabulary(

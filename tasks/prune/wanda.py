@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tasks.errors import TrainingError
-from tasks.model.anatomy import linear_names
-from tasks.model.modifier import Calibration
-from tasks.model.text import Batch, model_inputs
-from tasks.prune.masks import Mask, zero_where_not
-from tasks.prune.patterns import check_widths, largest_of_groups, numbers_of
+from hone.tasks.errors import TrainingError
+from hone.tasks.model.anatomy import linear_names
+from hone.tasks.model.modifier import Calibration
+from hone.tasks.model.text import Batch, model_inputs
+from hone.tasks.prune.masks import Mask, zero_where_not
+from hone.tasks.prune.patterns import check_widths, largest_of_groups, numbers_of
 
 BLOCK = re.compile(r"(.*?\.\d+)\.")
 """A layer of the encoder in a dotted name, up to its number."""

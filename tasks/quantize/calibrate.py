@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tasks.errors import TrainingError
-from tasks.model.fake_quantization import Plan
-from tasks.model.text import TokenizedText, model_inputs
-from tasks.quantize.measure import batches
+from hone.tasks.errors import TrainingError
+from hone.tasks.model.fake_quantization import Plan
+from hone.tasks.model.text import TokenizedText, model_inputs
+from hone.tasks.quantize.measure import batches
 
 BINS = 2**14
 """Of a histogram: even the finest rounding that is tried has 13 bins a step."""

@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from tasks.model.checkpoint import save_model
-from tasks.model.fake_quantization import Plan, attach, bake, weight_of
-from tasks.model.learner import TrainingJob
-from tasks.model.teaching import TeachingLearner
-from tasks.model.teaching import make_learner as make_teaching_learner
-from tasks.model.zeros import HeldZeros
+from hone.tasks.model.checkpoint import save_model
+from hone.tasks.model.fake_quantization import Plan, attach, bake, weight_of
+from hone.tasks.model.learner import TrainingJob
+from hone.tasks.model.teaching import TeachingLearner
+from hone.tasks.model.teaching import make_learner as make_teaching_learner
+from hone.tasks.model.zeros import HeldZeros
 
 
 @dataclass

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from tasks.model.text import Batch, Output, TokenizedText, make_batch, model_inputs, sequential_batches
-from tasks.objectives.learning import Learning
+from hone.tasks.model.text import Batch, Output, TokenizedText, make_batch, model_inputs, sequential_batches
+from hone.tasks.objectives.learning import Learning
 
 BATCH_SIZE = 64
 

@@ -8,17 +8,17 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from configs.model import QuantizeSettings
-from configs.recipe import Task
-from tasks.device import driver_device
-from tasks.model.checkpoint import load_model, load_tokenizer
-from tasks.model.fake_quantization import Plan, Scheme, attach, detach, plan_for
-from tasks.model.text import TokenizedText, read_split
-from tasks.objectives.learning import Learning, learning
-from tasks.quantize.calibrate import calibrate
-from tasks.quantize.learner import save_quantized
-from tasks.quantize.measure import Answers, answer, drawn
-from tasks.quantize.sensitivity import Cost, measure_costs, too_sensitive
+from hone.configs.model import QuantizeSettings
+from hone.configs.recipe import Task
+from hone.tasks.device import driver_device
+from hone.tasks.model.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.fake_quantization import Plan, Scheme, attach, detach, plan_for
+from hone.tasks.model.text import TokenizedText, read_split
+from hone.tasks.objectives.learning import Learning, learning
+from hone.tasks.quantize.calibrate import calibrate
+from hone.tasks.quantize.learner import save_quantized
+from hone.tasks.quantize.measure import Answers, answer, drawn
+from hone.tasks.quantize.sensitivity import Cost, measure_costs, too_sensitive
 
 SENSITIVITY_ROWS = 2048
 """Validation rows, at most, on which single layers are measured: there are dozens of layers."""

@@ -8,11 +8,11 @@ import numpy.typing as npt
 from scipy.stats import binom
 from transformers import PreTrainedModel
 
-from tasks.holm import holm
-from tasks.model.fake_quantization import Plan, attach, detach
-from tasks.model.text import TokenizedText
-from tasks.objectives.learning import Learning
-from tasks.quantize.measure import Answers, answer
+from hone.tasks.holm import holm
+from hone.tasks.model.fake_quantization import Plan, attach, detach
+from hone.tasks.model.text import TokenizedText
+from hone.tasks.objectives.learning import Learning
+from hone.tasks.quantize.measure import Answers, answer
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from typing import Any
 
 from prefect import task
 
-from tasks import cluster, store
-from tasks.contracts import PreparedData, PrunedModel, QuantizedModel, TrainedModel
-from tasks.device import driver_device
-from tasks.stage import RunContext, Workshop, run_stage, skip_stage
+from hone.tasks import cluster, store
+from hone.tasks.contracts import PreparedData, PrunedModel, QuantizedModel, TrainedModel
+from hone.tasks.device import driver_device
+from hone.tasks.stage import RunContext, Workshop, run_stage, skip_stage
 
 
 @task(name="quantize")
@@ -30,11 +30,11 @@ def quantize_student(
         if trains:
             cluster.start(recipe.compute)
         # Imported while the workers start; a run that finds this stage finished needs none of it.
-        from tasks.model.learner import TrainingResult
-        from tasks.model.recovery import hand_on, outputs_of, recover
-        from tasks.model.teacher_outputs import matched_layers
-        from tasks.quantize.learner import make_learner
-        from tasks.quantize.post_training import quantize_post_training
+        from hone.tasks.model.learner import TrainingResult
+        from hone.tasks.model.recovery import hand_on, outputs_of, recover
+        from hone.tasks.model.teacher_outputs import matched_layers
+        from hone.tasks.quantize.learner import make_learner
+        from hone.tasks.quantize.post_training import quantize_post_training
 
         start, layers = store.open_artifact(student.checkpoint.artifact), matched_layers(student.checkpoint)
         rounded = quantize_post_training(

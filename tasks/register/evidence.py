@@ -3,9 +3,9 @@
 import hashlib
 import json
 
-from tasks import version
-from tasks.contracts import Check, EvaluationReport, OnnxModel, PreparedData, SessionSettings, Verdict
-from tasks.register.serving import code_digests
+from hone.tasks import version
+from hone.tasks.contracts import Check, EvaluationReport, OnnxModel, PreparedData, SessionSettings, Verdict
+from hone.tasks.register.serving import code_digests
 
 KEY = "hone.evidence"
 """Two versions with the same value are the same model, served the same way, accepted for the same reasons."""

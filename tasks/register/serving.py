@@ -4,13 +4,13 @@ import importlib.metadata
 from pathlib import Path
 from typing import Any
 
-from tasks import store, tracking
-from tasks.contracts import SessionSettings
-from tasks.errors import RegistryError
-from tasks.model.delivered import deliver
-from tasks.model.runtime import read_text_settings
-from tasks.probe.golden import read_golden
-from tasks.probe.probe import RUNTIME, complaint, probe
+from hone.tasks import store, tracking
+from hone.tasks.contracts import SessionSettings
+from hone.tasks.errors import RegistryError
+from hone.tasks.model.delivered import deliver
+from hone.tasks.model.runtime import read_text_settings
+from hone.tasks.probe.golden import read_golden
+from hone.tasks.probe.probe import RUNTIME, complaint, probe
 
 CODE = Path(__file__).with_name("serving_model.py")
 LIBRARIES = ("mlflow", "numpy", "onnxruntime", "onnxruntime-gpu", "pydantic", "tokenizers")

@@ -10,16 +10,16 @@ from pathlib import Path
 
 from prefect import task
 
-from tasks import cache, progress, store, tracking
-from tasks.contracts import EvaluationReport, ExportedModels, PreparedData, RegisteredVersion, StageRecord, Verdict
-from tasks.errors import RegistryError
-from tasks.evidence import GOLDEN
-from tasks.model.delivered import default_session
-from tasks.probe.probe import complaint
-from tasks.register import serving
-from tasks.register.evidence import KEY, evidence_tags
-from tasks.stage import RunContext, skip_stage
-from tasks.tracking import CHALLENGER, CHAMPION, files
+from hone.tasks import cache, progress, store, tracking
+from hone.tasks.contracts import EvaluationReport, ExportedModels, PreparedData, RegisteredVersion, StageRecord, Verdict
+from hone.tasks.errors import RegistryError
+from hone.tasks.evidence import GOLDEN
+from hone.tasks.model.delivered import default_session
+from hone.tasks.probe.probe import complaint
+from hone.tasks.register import serving
+from hone.tasks.register.evidence import KEY, evidence_tags
+from hone.tasks.stage import RunContext, skip_stage
+from hone.tasks.tracking import CHALLENGER, CHAMPION, files
 
 STAGE = "register"
 

@@ -4,8 +4,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from tasks import version
-from tasks.contracts import (
+from hone.tasks import version
+from hone.tasks.contracts import (
     ChampionAnswers,
     Contract,
     DistilledModel,
@@ -21,8 +21,8 @@ from tasks.contracts import (
     TrainedModel,
     Verdict,
 )
-from tasks.report.format import FORMAT_VERSION
-from tasks.stage import RunContext
+from hone.tasks.report.format import FORMAT_VERSION
+from hone.tasks.stage import RunContext
 
 StageModel = TrainedModel | DistilledModel | PrunedModel | QuantizedModel
 

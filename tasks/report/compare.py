@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.redact import without_credentials
-from tasks.report import wording
-from tasks.report.format import Report
+from hone.tasks.redact import without_credentials
+from hone.tasks.report import wording
+from hone.tasks.report.format import Report
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.objectives.judging import Answers, Judging, Targets
+from hone.tasks.objectives.judging import Answers, Judging, Targets
 
 MOST = 10
 LONGEST_TEXT = 500

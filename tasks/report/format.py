@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tasks.errors import PreflightError
+from hone.tasks.errors import PreflightError
 
 FORMAT_VERSION = 1
 """Of `report.json`, where it stands as `format_version`. It rises by one when one of the keys below goes, gets another

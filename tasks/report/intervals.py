@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from tasks.report import wording
+from hone.tasks.report import wording
 
 WIDTH, HEIGHT, INSET = 200.0, 22.0, 16.0
 CLASSES = {"ACCEPTED": "yes", "REJECTED": "no", "INCONCLUSIVE": "open"}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.report import wording
+from hone.tasks.report import wording
 
 Check = dict[str, Any]
 

@@ -6,10 +6,10 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tasks.report import intervals, plots, wording
-from tasks.report.lines import told, undecided
-from tasks.report.narrow import label_cells
-from tasks.report.waterfall import waterfall
+from hone.tasks.report import intervals, plots, wording
+from hone.tasks.report.lines import told, undecided
+from hone.tasks.report.narrow import label_cells
+from hone.tasks.report.waterfall import waterfall
 
 TEMPLATE = "page.html.j2"
 # Beyond this many labels a confusion matrix is no longer read, and its largest entries are listed instead.

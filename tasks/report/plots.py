@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from tasks.report import wording
+from hone.tasks.report import wording
 
 # Drawn in colours that nothing else has, which then become the page's variables: one plot for light and dark.
 INK, MUTED, RULE, CHOSEN, PAPER = "#010101", "#020202", "#030303", "#040404", "#050505"

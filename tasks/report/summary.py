@@ -5,8 +5,8 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from tasks.report import wording
-from tasks.report.lines import Line, told, told_slices
+from hone.tasks.report import wording
+from hone.tasks.report.lines import Line, told, told_slices
 
 LATENCY = slice(3, 5)  # columns of the table
 COLOURS = {"ACCEPTED": "green", "REJECTED": "red", "INCONCLUSIVE": "yellow", "": "dim"}

@@ -11,9 +11,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.utilities.context import get_flow_run_id
 
-from configs.delivery import Texts
-from tasks import evidence, output, store, tracking
-from tasks.contracts import (
+from hone.configs.delivery import Texts
+from hone.tasks import evidence, output, store, tracking
+from hone.tasks.contracts import (
     ChampionAnswers,
     DriftReport,
     EvaluationReport,
@@ -23,15 +23,15 @@ from tasks.contracts import (
     RegisteredVersion,
     Verdict,
 )
-from tasks.model.delivered import default_session, deliver
-from tasks.report.build import StageModel, build_report
-from tasks.report.examples import lost_and_won
-from tasks.report.plots import Drawn, draw, standalone
-from tasks.report.summary import summary_markdown
-from tasks.report.write import write_report
-from tasks.stage import RunContext
-from tasks.texts import shown
-from tasks.tracking import pages
+from hone.tasks.model.delivered import default_session, deliver
+from hone.tasks.report.build import StageModel, build_report
+from hone.tasks.report.examples import lost_and_won
+from hone.tasks.report.plots import Drawn, draw, standalone
+from hone.tasks.report.summary import summary_markdown
+from hone.tasks.report.write import write_report
+from hone.tasks.stage import RunContext
+from hone.tasks.texts import shown
+from hone.tasks.tracking import pages
 
 
 @task(name="report", retries=0)
@@ -143,8 +143,8 @@ def _show(report: dict[str, Any], registered: RegisteredVersion, drawn: Drawn) -
 
 
 def _examples(data: PreparedData, evaluation: EvaluationReport, how: Texts, task_name: str) -> dict[str, Any]:
-    from tasks.model.text import read_split
-    from tasks.objectives.judging import judging
+    from hone.tasks.model.text import read_split
+    from hone.tasks.objectives.judging import judging
 
     folder, rows = store.open_artifact(evaluation.artifact), read_split(store.open_artifact(data.artifact), "test")
     return lost_and_won(

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from tasks.report import wording
-from tasks.report.plots import CHOSEN, INK, MUTED, RULE, STYLE, as_svg
+from hone.tasks.report import wording
+from hone.tasks.report.plots import CHOSEN, INK, MUTED, RULE, STYLE, as_svg
 
 Report = dict[str, Any]
 GAP = "\N{NO-BREAK SPACE}" * 2  # SVG makes one of several plain ones

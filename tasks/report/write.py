@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tasks import store
-from tasks.report.page import render_page
-from tasks.report.plots import Drawn
+from hone.tasks import store
+from hone.tasks.report.page import render_page
+from hone.tasks.report.plots import Drawn
 
 
 def write_report(folder: Path, report: dict[str, Any], drawn: Drawn | None = None) -> None:

@@ -1,7 +1,7 @@
 """What MLflow keeps of a run. The only import of mlflow, and made when first needed, as it costs seconds."""
 
-from tasks.tracking.changes import HISTORY, append_change, changes, mark_change
-from tasks.tracking.past import (
+from hone.tasks.tracking.changes import HISTORY, append_change, changes, mark_change
+from hone.tasks.tracking.past import (
     LOOK,
     LOOK_CANDIDATE,
     LOOK_LEVEL,
@@ -14,8 +14,8 @@ from tasks.tracking.past import (
     report,
     stage_result,
 )
-from tasks.tracking.people import CLAIMED, identity, user
-from tasks.tracking.registry import (
+from hone.tasks.tracking.people import CLAIMED, identity, user
+from hone.tasks.tracking.registry import (
     CHALLENGER,
     CHAMPION,
     Version,
@@ -32,8 +32,8 @@ from tasks.tracking.registry import (
     some_model_names,
     version_at,
 )
-from tasks.tracking.runs import StageLog, as_params, pipeline_log, pipeline_run, stage_run
-from tasks.tracking.server import check, configure, configure_existing, tracking_uri
+from hone.tasks.tracking.runs import StageLog, as_params, pipeline_log, pipeline_run, stage_run
+from hone.tasks.tracking.server import check, configure, configure_existing, tracking_uri
 
 __all__ = [
     "CHALLENGER",

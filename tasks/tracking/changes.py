@@ -9,9 +9,9 @@ import time
 import uuid
 from typing import Any
 
-from tasks.errors import RegistryError
-from tasks.tracking import server
-from tasks.tracking.registry import quoted
+from hone.tasks.errors import RegistryError
+from hone.tasks.tracking import server
+from hone.tasks.tracking.registry import quoted
 
 HISTORY = ".history"
 ATTEMPTS = 5

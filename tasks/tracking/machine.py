@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from tasks.tracking import server
+from hone.tasks.tracking import server
 
 SAMPLE_SECONDS = 2.0
 SAMPLES_PER_POINT = 5

@@ -4,7 +4,7 @@ import hashlib
 import re
 from typing import Any
 
-from tasks.contracts import Artifact, Contract
+from hone.tasks.contracts import Artifact, Contract
 
 LEFT_OUT = {
     "record",

@@ -2,8 +2,8 @@
 
 from urllib.parse import quote, urlsplit
 
-from tasks.redact import plain_uri
-from tasks.tracking import server
+from hone.tasks.redact import plain_uri
+from hone.tasks.tracking import server
 
 
 def run_page(run_id: str) -> str:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from tasks.errors import PreflightError
-from tasks.tracking import server
+from hone.tasks.errors import PreflightError
+from hone.tasks.tracking import server
 
 
 @dataclass(frozen=True)

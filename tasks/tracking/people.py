@@ -3,7 +3,7 @@
 import getpass
 from urllib.parse import urlsplit
 
-from tasks.tracking import server
+from hone.tasks.tracking import server
 
 CLAIMED = ""
 """Nobody vouches: the name is what somebody said."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import RegistryError
-from tasks.tracking import files, server
+from hone.tasks.errors import RegistryError
+from hone.tasks.tracking import files, server
 
 CHALLENGER = "challenger"
 CHAMPION = "champion"

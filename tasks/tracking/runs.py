@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tasks import version
-from tasks.contracts import Contract, PreparedData
-from tasks.redact import without_credentials
-from tasks.tracking import machine, numbers, server
-from tasks.tracking.people import user
+from hone.tasks import version
+from hone.tasks.contracts import Contract, PreparedData
+from hone.tasks.redact import without_credentials
+from hone.tasks.tracking import machine, numbers, server
+from hone.tasks.tracking.people import user
 
 FLUSH_SECONDS = 2.0
 PARAMS_PER_CALL = 100

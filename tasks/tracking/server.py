@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tasks.disk import closed_parent
-from tasks.environment import lasting_variable, temporary_variables
-from tasks.errors import PreflightError, RegistryError
-from tasks.redact import without_credentials
-from tasks.schema import Schema, read_schema
-from tasks.storage import is_mirror, uri_of
+from hone.tasks.disk import closed_parent
+from hone.tasks.environment import lasting_variable, temporary_variables
+from hone.tasks.errors import PreflightError, RegistryError
+from hone.tasks.redact import without_credentials
+from hone.tasks.schema import Schema, read_schema
+from hone.tasks.storage import is_mirror, uri_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

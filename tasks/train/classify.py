@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from configs.model import ModelSettings
-from tasks.model.checkpoint import load_pretrained, save_model
-from tasks.model.learner import TrainingJob
-from tasks.model.text import Batch, Output, TokenizedText, model_inputs, read_split
-from tasks.objectives.learning import Learning, learning
+from hone.configs.model import ModelSettings
+from hone.tasks.model.checkpoint import load_pretrained, save_model
+from hone.tasks.model.learner import TrainingJob
+from hone.tasks.model.text import Batch, Output, TokenizedText, model_inputs, read_split
+from hone.tasks.objectives.learning import Learning, learning
 
 
 class Supervised(nn.Module):

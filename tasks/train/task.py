@@ -4,10 +4,10 @@ from typing import Any
 
 from prefect import task
 
-from tasks import cluster, store
-from tasks.contracts import PreparedData, TrainedModel
-from tasks.model.source import content_digest, copy_encoder, hub_commit, resolve_source
-from tasks.stage import RunContext, Workshop, run_stage
+from hone.tasks import cluster, store
+from hone.tasks.contracts import PreparedData, TrainedModel
+from hone.tasks.model.source import content_digest, copy_encoder, hub_commit, resolve_source
+from hone.tasks.stage import RunContext, Workshop, run_stage
 
 
 @task(name="train")
@@ -22,9 +22,9 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
     def body(workshop: Workshop) -> dict[str, Any]:
         cluster.start(recipe.compute)
         # Imported while the workers start; a run that finds this stage finished needs none of it.
-        from tasks.model.learner import TrainingJob
-        from tasks.model.recovery import hand_on
-        from tasks.train.classify import classification_arguments, make_learner
+        from hone.tasks.model.learner import TrainingJob
+        from hone.tasks.model.recovery import hand_on
+        from hone.tasks.train.classify import classification_arguments, make_learner
 
         # No worker looks it up by its name: a hub's branch may have moved, and a package be another version.
         brought = copy_encoder(encoder, workshop.scratch / "encoder")

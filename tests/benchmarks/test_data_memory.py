@@ -13,9 +13,9 @@ GIBIBYTE = 2**30
 MEASURE = """
 import json, resource, sys, time
 from pathlib import Path
-from configs.data import DataSettings
-from tasks.data.prepare import prepare
-from tasks.data.source import open_source
+from hone.configs.data import DataSettings
+from hone.tasks.data.prepare import prepare
+from hone.tasks.data.source import open_source
 
 settings = DataSettings(train=sys.argv[1])
 started = time.monotonic()

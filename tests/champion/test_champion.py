@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.recipe import parse_recipe
-from tasks import evidence, store, tracking
-from tasks.champion.answers import answer, asked_as
-from tasks.champion.task import ask_champion
-from tasks.contracts import ExportedModels, OnnxModel, PreparedData, StageRecord
-from tasks.errors import RegistryError
-from tasks.gate.champion import champion_checks
-from tasks.gate.decision import decide
-from tasks.model.text import read_split
-from tasks.objectives.judging import judging
-from tasks.objectives.text_classification.judging import UNKNOWN
-from tasks.objectives.text_classification.metrics import statistics_of
-from tasks.stage import RunContext
+from hone.configs.recipe import parse_recipe
+from hone.tasks import evidence, store, tracking
+from hone.tasks.champion.answers import answer, asked_as
+from hone.tasks.champion.task import ask_champion
+from hone.tasks.contracts import ExportedModels, OnnxModel, PreparedData, StageRecord
+from hone.tasks.errors import RegistryError
+from hone.tasks.gate.champion import champion_checks
+from hone.tasks.gate.decision import decide
+from hone.tasks.model.text import read_split
+from hone.tasks.objectives.judging import judging
+from hone.tasks.objectives.text_classification.judging import UNKNOWN
+from hone.tasks.objectives.text_classification.metrics import statistics_of
+from hone.tasks.stage import RunContext
 
 OWN = {"max_length": 16, "lowercase": False, "strip_punctuation": False}
 ASKED = {"served": OWN, "batch_size": 8, "providers": ["cpu"], "threads": 1}

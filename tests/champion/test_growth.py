@@ -9,12 +9,12 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from tasks.data.clean import SCHEMA
-from tasks.data.split import split_off, with_keys
-from tasks.gate.paired import paired_difference
-from tasks.model.text import Rows, unlearned
-from tasks.objectives.text_classification.metrics import METRICS, statistics_of
-from tasks.text_key import text_key
+from hone.tasks.data.clean import SCHEMA
+from hone.tasks.data.split import split_off, with_keys
+from hone.tasks.gate.paired import paired_difference
+from hone.tasks.model.text import Rows, unlearned
+from hone.tasks.objectives.text_classification.metrics import METRICS, statistics_of
+from hone.tasks.text_key import text_key
 
 ROWS, GROWTH, TIMES = 3000, 1.1, 5
 MARGIN, LEVEL = 0.05, 0.05

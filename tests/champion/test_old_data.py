@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.delivery import GateSettings
-from tasks import evidence, store
-from tasks.contracts import ChampionAnswers, Check, StageRecord
-from tasks.gate.decision import decide
-from tasks.gate.old_data import ON_OLD_DATA, old_data_checks
-from tasks.model.text import Rows, unlearned
-from tasks.objectives.judging import judging
+from hone.configs.delivery import GateSettings
+from hone.tasks import evidence, store
+from hone.tasks.contracts import ChampionAnswers, Check, StageRecord
+from hone.tasks.gate.decision import decide
+from hone.tasks.gate.old_data import ON_OLD_DATA, old_data_checks
+from hone.tasks.model.text import Rows, unlearned
+from hone.tasks.objectives.judging import judging
 
 RECORD = StageRecord(name="champion", status="ran", reason="first run of this stage", seconds=1.0)
 ROWS = 200

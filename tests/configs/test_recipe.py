@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from configs.delivery import MODEL_NAME_PATTERN
-from configs.recipe import Recipe, RecipeError, load_recipe, parse_recipe
-from configs.section import Section, TrainingSection
+from hone.configs.delivery import MODEL_NAME_PATTERN
+from hone.configs.recipe import Recipe, RecipeError, load_recipe, parse_recipe
+from hone.configs.section import Section, TrainingSection
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted((ROOT / "configs").rglob("*.yaml"))
@@ -209,7 +209,7 @@ def test_settings_import_no_engine() -> None:
             for node in ast.walk(ast.parse(path.read_text()))
             if isinstance(node, ast.Import | ast.ImportFrom)
         }
-        roots = {name.split(".")[0] for name in imports}
+        roots = {name.removeprefix("hone.").split(".")[0] for name in imports}
         assert roots <= {"collections", "configs", "pydantic", "yaml", "typing", "pathlib", "re", "difflib"}, path
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from configs.recipe import Recipe
-from configs.reference import COMMAND, reference
+from hone.configs.recipe import Recipe
+from hone.configs.reference import COMMAND, reference
 
 README = Path(__file__).resolve().parents[2] / "configs" / "README.md"
 

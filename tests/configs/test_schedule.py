@@ -5,8 +5,8 @@ import re
 import pytest
 from prefect._vendor.croniter import croniter
 
-from configs.recipe import RecipeError, parse_recipe
-from configs.schedule import CRON_PATTERN, cron_problem
+from hone.configs.recipe import RecipeError, parse_recipe
+from hone.configs.schedule import CRON_PATTERN, cron_problem
 
 BASE = {"data": {"train": "a.csv"}, "model": {"source": "a"}}
 RIGHT = [

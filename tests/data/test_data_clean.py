@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from configs.data import DataSettings
-from tasks.data.clean import ROWS_AT_ONCE, Collected, Unusable, as_text, collect, normalizer
-from tasks.data.rows import BadRowLog, RawRow
-from tasks.errors import DataError
+from hone.configs.data import DataSettings
+from hone.tasks.data.clean import ROWS_AT_ONCE, Collected, Unusable, as_text, collect, normalizer
+from hone.tasks.data.rows import BadRowLog, RawRow
+from hone.tasks.errors import DataError
 
 SETTINGS = DataSettings(train="a.csv")
 

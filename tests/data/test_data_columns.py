@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from tasks.data.columns import read_columns
-from tasks.errors import DataError
+from hone.tasks.data.columns import read_columns
+from hone.tasks.errors import DataError
 
 ROWS = [("a dull plot", "bad"), ("a superb cast", "good"), ("stale, and tedious", "bad")]
 EXPECTED = {"text": [text for text, _ in ROWS], "label": [label for _, label in ROWS]}

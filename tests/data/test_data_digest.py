@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from tasks.data.clean import SCHEMA
-from tasks.data.digest import content_digest, in_canonical_order
+from hone.tasks.data.clean import SCHEMA
+from hone.tasks.data.digest import content_digest, in_canonical_order
 
 
 def table(rows: list[tuple[str, str | None, int]], slices: Sequence[str] = ()) -> pa.Table:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from configs.data import DataSettings
-from tasks.data.docstrings import DocstringSource, first_paragraph
-from tasks.data.rows import BadRowLog
-from tasks.errors import DataError
+from hone.configs.data import DataSettings
+from hone.tasks.data.docstrings import DocstringSource, first_paragraph
+from hone.tasks.data.rows import BadRowLog
+from hone.tasks.errors import DataError
 
 MODULE = '''"""The module says what it is for
 on two lines.

@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from configs.data import DataSettings
-from tasks.data.columns import Columns
-from tasks.data.guess import estimated_tokens, guess_columns, label_problem
-from tasks.errors import DataError
+from hone.configs.data import DataSettings
+from hone.tasks.data.columns import Columns
+from hone.tasks.data.guess import estimated_tokens, guess_columns, label_problem
+from hone.tasks.errors import DataError
 
 COUNT = 60
 DRAW = random.Random(0)

@@ -7,13 +7,13 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from configs.data import DataSettings
-from tasks.data.hub import DatasetSource
-from tasks.data.prepare import prepare
-from tasks.data.preview import preview
-from tasks.data.rows import BadRowLog
-from tasks.data.source import open_source
-from tasks.errors import DataError, UnsafeFileError
+from hone.configs.data import DataSettings
+from hone.tasks.data.hub import DatasetSource
+from hone.tasks.data.prepare import prepare
+from hone.tasks.data.preview import preview
+from hone.tasks.data.rows import BadRowLog
+from hone.tasks.data.source import open_source
+from hone.tasks.errors import DataError, UnsafeFileError
 
 SENTIMENT = datasets.Features(
     {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["negative", "positive"])}

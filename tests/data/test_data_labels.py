@@ -2,12 +2,12 @@
 
 import pytest
 
-from configs.data import DataSettings
-from tasks.data.clean import collect
-from tasks.data.labels import name_labels, number_labels
-from tasks.data.rows import BadRowLog, RawRow
-from tasks.errors import DataError
-from tasks.label_value import in_order, one_spelling
+from hone.configs.data import DataSettings
+from hone.tasks.data.clean import collect
+from hone.tasks.data.labels import name_labels, number_labels
+from hone.tasks.data.rows import BadRowLog, RawRow
+from hone.tasks.errors import DataError
+from hone.tasks.label_value import in_order, one_spelling
 
 
 def test_numbers_sort_by_their_size_and_anything_else_after_them_as_text() -> None:

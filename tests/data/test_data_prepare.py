@@ -10,12 +10,12 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from configs.data import DataSettings
-from tasks.data.prepare import Prepared, prepare
-from tasks.data.source import open_source
-from tasks.errors import DataError
-from tasks.model.text import read_split
-from tasks.store import folder_digest
+from hone.configs.data import DataSettings
+from hone.tasks.data.prepare import Prepared, prepare
+from hone.tasks.data.source import open_source
+from hone.tasks.errors import DataError
+from hone.tasks.model.text import read_split
+from hone.tasks.store import folder_digest
 
 Row = tuple[str, str]
 

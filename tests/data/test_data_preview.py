@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from configs.data import DataSettings
-from tasks.data.preview import preview
-from tasks.errors import DataError
+from hone.configs.data import DataSettings
+from hone.tasks.data.preview import preview
+from hone.tasks.errors import DataError
 
 
 def csv(path: Path, rows: list[str]) -> str:

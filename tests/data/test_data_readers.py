@@ -11,13 +11,13 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from configs.data import DataSettings
-from tasks.data import readers
-from tasks.data.clean import collect
-from tasks.data.data_file import guess_encoding
-from tasks.data.files import FileSource
-from tasks.data.rows import BadRowLog, RawRow
-from tasks.errors import DataError
+from hone.configs.data import DataSettings
+from hone.tasks.data import readers
+from hone.tasks.data.clean import collect
+from hone.tasks.data.data_file import guess_encoding
+from hone.tasks.data.files import FileSource
+from hone.tasks.data.rows import BadRowLog, RawRow
+from hone.tasks.errors import DataError
 
 
 def read(path: Path, **settings: Any) -> tuple[list[RawRow], dict[str, list[str]]]:

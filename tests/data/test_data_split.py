@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.data.clean import SCHEMA
-from tasks.data.rows import BadRowLog
-from tasks.data.split import draw_per_label, split_off, with_keys, without_duplicates, without_overlap
-from tasks.errors import DataError
+from hone.tasks.data.clean import SCHEMA
+from hone.tasks.data.rows import BadRowLog
+from hone.tasks.data.split import draw_per_label, split_off, with_keys, without_duplicates, without_overlap
+from hone.tasks.errors import DataError
 
 
 def table(texts: list[str], labels: list[int], pairs: list[str | None] | None = None) -> pa.Table:

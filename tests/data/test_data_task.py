@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from configs.recipe import parse_recipe
-from tasks.contracts import PreparedData
-from tasks.data import task
-from tasks.data.source import source_digests
-from tasks.data.task import prepare_data
-from tasks.errors import DataError
-from tasks.stage import RunContext
-from tasks.store import open_artifact
+from hone.configs.recipe import parse_recipe
+from hone.tasks.contracts import PreparedData
+from hone.tasks.data import task
+from hone.tasks.data.source import source_digests
+from hone.tasks.data.task import prepare_data
+from hone.tasks.errors import DataError
+from hone.tasks.stage import RunContext
+from hone.tasks.store import open_artifact
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from configs.recipe import parse_recipe
-from tasks import store
-from tasks.contracts import Checkpoint, DistilledModel, PreparedData, StageRecord, TrainedModel
-from tasks.distill import task
-from tasks.distill.task import distill_student
-from tasks.stage import RunContext, Workshop, run_stage
+from hone.configs.recipe import parse_recipe
+from hone.tasks import store
+from hone.tasks.contracts import Checkpoint, DistilledModel, PreparedData, StageRecord, TrainedModel
+from hone.tasks.distill import task
+from hone.tasks.distill.task import distill_student
+from hone.tasks.stage import RunContext, Workshop, run_stage
 
 RECORD = StageRecord(name="any", status="ran", reason="", seconds=1.0)
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from configs.model import DistillSettings, ModelSettings
-from tasks.distill.student import check_tokens, layers_kept, other_student, spread_layers, student_from_layers
-from tasks.errors import ModelError
-from tasks.model.anatomy import encoder_layers
-from tasks.model.checkpoint import count_parameters, load_model, load_tokenizer, save_model
+from hone.configs.model import DistillSettings, ModelSettings
+from hone.tasks.distill.student import check_tokens, layers_kept, other_student, spread_layers, student_from_layers
+from hone.tasks.errors import ModelError
+from hone.tasks.model.anatomy import encoder_layers
+from hone.tasks.model.checkpoint import count_parameters, load_model, load_tokenizer, save_model
 from tests.model.teaching_fixtures import write_teacher
 from tests.tiny import sentences, write_encoder
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from configs.model import DistillSettings, ModelSettings
-from tasks.distill.student import write_student
-from tasks.model.checkpoint import load_model
+from hone.configs.model import DistillSettings, ModelSettings
+from hone.tasks.distill.student import write_student
+from hone.tasks.model.checkpoint import load_model
 from tests.model.teaching_fixtures import write_data, write_teacher
 
 COMMON = {"model": ModelSettings(source="unused", max_length=32), "labels": ["bad", "good"], "seed": 0}

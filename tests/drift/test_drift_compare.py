@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tasks.drift.compare import (
+from hone.tasks.drift.compare import (
     RESAMPLES,
     compare_categories,
     compare_columns,

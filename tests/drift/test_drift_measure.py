@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tasks.contracts import DriftPart
-from tasks.drift.features import frequent, unseen_shares, word_counts, words
-from tasks.drift.measure import Sample, measure
-from tasks.drift.table import drift_markdown
-from tasks.texts import shown
+from hone.tasks.contracts import DriftPart
+from hone.tasks.drift.features import frequent, unseen_shares, word_counts, words
+from hone.tasks.drift.measure import Sample, measure
+from hone.tasks.drift.table import drift_markdown
+from hone.tasks.texts import shown
 from tests import tiny
 
 INDEX = 0.2

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from configs.recipe import parse_recipe
-from tasks import lineage, store, tracking
-from tasks.contracts import PreparedData, StageRecord
-from tasks.drift import task
-from tasks.errors import DamagedArtifactError, HoneError, ModelError, RegistryError, StorageError
-from tasks.stage import RunContext
-from tasks.tracking import StageLog, Version
+from hone.configs.recipe import parse_recipe
+from hone.tasks import lineage, store, tracking
+from hone.tasks.contracts import PreparedData, StageRecord
+from hone.tasks.drift import task
+from hone.tasks.errors import DamagedArtifactError, HoneError, ModelError, RegistryError, StorageError
+from hone.tasks.stage import RunContext
+from hone.tasks.tracking import StageLog, Version
 
 RECORD = StageRecord(name="data", status="ran", reason="", seconds=1.0)
 

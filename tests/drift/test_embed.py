@@ -8,9 +8,9 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper
 
-from tasks.drift.embed import classified, write_embedder
-from tasks.drift.measure import Sample, measure
-from tasks.errors import ExportError
+from hone.tasks.drift.embed import classified, write_embedder
+from hone.tasks.drift.measure import Sample, measure
+from hone.tasks.errors import ExportError
 from tests.evaluate.conftest import tiny_folder, tiny_onnx_folder
 
 __all__ = ["tiny_folder", "tiny_onnx_folder"]

@@ -15,10 +15,10 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-from tasks.export.tokenization import write_tokenization
-from tasks.model.checkpoint import load_model, load_tokenizer, save_model
-from tasks.model.runtime import TextSettings
-from tasks.model.subject import Subject
+from hone.tasks.export.tokenization import write_tokenization
+from hone.tasks.model.checkpoint import load_model, load_tokenizer, save_model
+from hone.tasks.model.runtime import TextSettings
+from hone.tasks.model.subject import Subject
 
 GOOD, BAD = [f"good{i}" for i in range(12)], [f"bad{i}" for i in range(12)]
 WORDS = GOOD + BAD + [f"word{i}" for i in range(30)]

@@ -10,15 +10,15 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from tasks import store
-from tasks.contracts import ExportedModels, OnnxModel, StageRecord
-from tasks.export.export import export_checkpoint
-from tasks.export.graph import initializers
-from tasks.model.checkpoint import load_model, load_tokenizer
-from tasks.model.fake_quantization import plan_for
-from tasks.model.subject import Subject
-from tasks.model.text import Rows
-from tasks.quantize.learner import save_quantized
+from hone.tasks import store
+from hone.tasks.contracts import ExportedModels, OnnxModel, StageRecord
+from hone.tasks.export.export import export_checkpoint
+from hone.tasks.export.graph import initializers
+from hone.tasks.model.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.fake_quantization import plan_for
+from hone.tasks.model.subject import Subject
+from hone.tasks.model.text import Rows
+from hone.tasks.quantize.learner import save_quantized
 from tests.model.teaching_fixtures import write_teacher
 from tests.tiny import sentences
 

@@ -3,7 +3,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from tasks.evaluate.configurations import configurations, thread_counts
+from hone.tasks.evaluate.configurations import configurations, thread_counts
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from tasks.contracts import ConfigurationTiming
-from tasks.evaluate.contenders import Rounds, Timed, best_threads, go_on
-from tasks.evaluate.latency import Timing
-from tasks.gate.speed import speedup
+from hone.tasks.contracts import ConfigurationTiming
+from hone.tasks.evaluate.contenders import Rounds, Timed, best_threads, go_on
+from hone.tasks.evaluate.latency import Timing
+from hone.tasks.gate.speed import speedup
 
 CELLS = ["1x4", "2x8"]
 THREADS = {"fp32, 1 thread": 1, "fp32, 2 threads": 2}

@@ -2,7 +2,7 @@ import subprocess
 import sys
 import time
 
-from tasks.evaluate import machine
+from hone.tasks.evaluate import machine
 
 
 def test_hardware_is_the_same_when_asked_twice():

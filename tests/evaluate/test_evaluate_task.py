@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.delivery import EvaluateSettings
-from configs.recipe import parse_recipe
-from tasks import evidence, progress, store
-from tasks.contracts import (
+from hone.configs.delivery import EvaluateSettings
+from hone.configs.recipe import parse_recipe
+from hone.tasks import evidence, progress, store
+from hone.tasks.contracts import (
     ChampionAnswers,
     Checkpoint,
     ExportedModels,
@@ -17,13 +17,13 @@ from tasks.contracts import (
     StageRecord,
     TrainedModel,
 )
-from tasks.device import computes_bf16
-from tasks.evaluate import machine
-from tasks.evaluate.latency import Timing
-from tasks.evaluate.task import disturbed, evaluate_models
-from tasks.gate.task import decide
-from tasks.objectives.judging import judging
-from tasks.stage import RunContext
+from hone.tasks.device import computes_bf16
+from hone.tasks.evaluate import machine
+from hone.tasks.evaluate.latency import Timing
+from hone.tasks.evaluate.task import disturbed, evaluate_models
+from hone.tasks.gate.task import decide
+from hone.tasks.objectives.judging import judging
+from hone.tasks.stage import RunContext
 
 # One worker runs them all, as they share one evaluation.
 CELLS = ["1x4", "2x8"]
@@ -246,13 +246,13 @@ def test_an_evaluation_is_reused_until_a_setting_or_the_machine_changes(run, inp
     def refuse(*_, **__):
         raise RuntimeError("measured again")
 
-    monkeypatch.setattr("tasks.evaluate.timing.time_models", refuse)
+    monkeypatch.setattr("hone.tasks.evaluate.timing.time_models", refuse)
     with pytest.raises(RuntimeError, match="measured again"):
         evaluate_models.fn(context(storage, samples=4), **inputs)
     with monkeypatch.context() as disturbance:
         disturbance.setitem(report.machine, "background_load", 0.86)
         assert disturbed(report, 0.2) == "others took 86% of the machine while it was timed"
-        disturbance.setattr("tasks.evaluate.task.disturbed", lambda *_: "others took 86% of the machine")
+        disturbance.setattr("hone.tasks.evaluate.task.disturbed", lambda *_: "others took 86% of the machine")
         with pytest.raises(RuntimeError, match="measured again"):
             evaluate_models.fn(context(storage), **inputs)
     assert disturbed(report, 1.0) == ""

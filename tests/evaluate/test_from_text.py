@@ -1,9 +1,9 @@
 import pytest
 
-from configs.delivery import EvaluateSettings
-from tasks.contracts import Latency
-from tasks.evaluate import latency
-from tasks.evaluate.from_text import Texts
+from hone.configs.delivery import EvaluateSettings
+from hone.tasks.contracts import Latency
+from hone.tasks.evaluate import latency
+from hone.tasks.evaluate.from_text import Texts
 
 
 @pytest.fixture

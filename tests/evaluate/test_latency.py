@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.contracts import Latency
-from tasks.errors import MeasurementError
-from tasks.evaluate import latency, stopwatch, timing_worker
-from tasks.evaluate.latency import Order, Timing, Turn
-from tasks.evaluate.timing_worker import carry_out, peak_memory_bytes, random_tokens
+from hone.tasks.contracts import Latency
+from hone.tasks.errors import MeasurementError
+from hone.tasks.evaluate import latency, stopwatch, timing_worker
+from hone.tasks.evaluate.latency import Order, Timing, Turn
+from hone.tasks.evaluate.timing_worker import carry_out, peak_memory_bytes, random_tokens
 
 
 def cell(p50: float, batch: int = 1) -> Latency:
@@ -160,7 +160,7 @@ def test_memory_is_that_of_the_measuring_process_and_not_of_its_parent(tiny_subj
 
 
 def test_timing_an_onnx_model_imports_no_torch():
-    code = "import sys, tasks.evaluate.timing_worker, tasks.model.sessions; print(*sys.modules)"
+    code = "import sys, hone.tasks.evaluate.timing_worker, hone.tasks.model.sessions; print(*sys.modules)"
     finished = subprocess.run([sys.executable, "-c", code], cwd=latency.ROOT, capture_output=True, check=True)
     heavy = {"torch", "transformers", "sklearn", "prefect", "mlflow", "ray"}
     assert not heavy & set(finished.stdout.decode().split())

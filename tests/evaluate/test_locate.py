@@ -13,12 +13,12 @@ from onnx import numpy_helper
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
-from tasks.evaluate.locate import first_divergence, graph_values, layer_outputs
-from tasks.export.graph import initializers, write_onnx
-from tasks.export.integer import quantize_graph
-from tasks.export.lean import lean
-from tasks.model.checkpoint import load_tokenizer
-from tasks.model.fake_quantization import attach
+from hone.tasks.evaluate.locate import first_divergence, graph_values, layer_outputs
+from hone.tasks.export.graph import initializers, write_onnx
+from hone.tasks.export.integer import quantize_graph
+from hone.tasks.export.lean import lean
+from hone.tasks.model.checkpoint import load_tokenizer
+from hone.tasks.model.fake_quantization import attach
 from tests.export.conftest import Export, export, plan_of, tokens
 from tests.tiny import write_encoder
 

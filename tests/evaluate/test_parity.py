@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.delivery import GateSettings
-from tasks import store
-from tasks.contracts import Handoff, OnnxModel
-from tasks.evaluate.mismatch import naming_difference, reading_difference
-from tasks.evaluate.parity import Side, hand_over, obtained, steps, telling_rows
-from tasks.model.predict import read
-from tasks.model.text import Rows
-from tasks.objectives.judging import judging
+from hone.configs.delivery import GateSettings
+from hone.tasks import store
+from hone.tasks.contracts import Handoff, OnnxModel
+from hone.tasks.evaluate.mismatch import naming_difference, reading_difference
+from hone.tasks.evaluate.parity import Side, hand_over, obtained, steps, telling_rows
+from hone.tasks.model.predict import read
+from hone.tasks.model.text import Rows
+from hone.tasks.objectives.judging import judging
 from tests.evaluate.exported_models import (
     FEED_IN,
     LABELS,

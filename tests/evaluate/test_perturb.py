@@ -3,9 +3,9 @@ import random
 import numpy as np
 import pytest
 
-from configs.delivery import EvaluateSettings
-from tasks.evaluate import perturb
-from tasks.model.text import Rows
+from hone.configs.delivery import EvaluateSettings
+from hone.tasks.evaluate import perturb
+from hone.tasks.model.text import Rows
 
 TEXT = "A remarkably tender film, and a quiet one; nothing in it is louder than it has to be."
 ROWS = Rows(texts=[TEXT] * 50, pairs=None, labels=np.zeros(50, np.int64))

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.evaluate.public import ARTICLE, public_rows
-from tasks.texts import shown
+from hone.tasks.evaluate.public import ARTICLE, public_rows
+from hone.tasks.texts import shown
 
 MARKER = "planted-7731 name of a customer"
 

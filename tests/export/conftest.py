@@ -12,11 +12,11 @@ import pytest
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from tasks.export.graph import export_onnx
-from tasks.model.anatomy import SUPPORTED, encoder_layers, set_encoder_layers
-from tasks.model.checkpoint import load_tokenizer
-from tasks.model.fake_quantization import Plan, bake, plan_for
-from tasks.model.sessions import create_session
+from hone.tasks.export.graph import export_onnx
+from hone.tasks.model.anatomy import SUPPORTED, encoder_layers, set_encoder_layers
+from hone.tasks.model.checkpoint import load_tokenizer
+from hone.tasks.model.fake_quantization import Plan, bake, plan_for
+from hone.tasks.model.sessions import create_session
 from tests.prune.encoders import tiny
 from tests.tiny import write_encoder
 

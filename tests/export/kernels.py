@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import onnxruntime
 
-from tasks.model.sessions import create_session
+from hone.tasks.model.sessions import create_session
 
 INTEGER = {"DynamicQuantizeMatMul", "MatMulIntegerToFloat", "MatMulInteger", "QLinearMatMul", "QGemm"}
 FLOAT = {"MatMul", "FusedMatMul", "Gemm", "FusedGemm"}

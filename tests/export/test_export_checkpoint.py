@@ -11,10 +11,10 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from tasks.errors import ExportError
-from tasks.export.export import Exported, export_checkpoint
-from tasks.model.checkpoint import load_model, load_tokenizer, save_model
-from tasks.model.fake_quantization import Plan, bake, plan_for
+from hone.tasks.errors import ExportError
+from hone.tasks.export.export import Exported, export_checkpoint
+from hone.tasks.model.checkpoint import load_model, load_tokenizer, save_model
+from hone.tasks.model.fake_quantization import Plan, bake, plan_for
 from tests.export import optimum_environment
 from tests.model.teaching_fixtures import write_teacher
 from tests.tiny import sentences

@@ -8,19 +8,19 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from configs.recipe import Recipe, parse_recipe
-from tasks import store
-from tasks.contracts import PreparedData, StageRecord
-from tasks.distill.task import distill_student
-from tasks.export.export import export_checkpoint
-from tasks.model.checkpoint import load_model, load_tokenizer
-from tasks.model.delivered import default_session, deliver
-from tasks.model.fake_quantization import attach, read_plan
-from tasks.model.runtime import Classifier
-from tasks.prune.task import prune_student
-from tasks.quantize.task import quantize_student
-from tasks.stage import RunContext
-from tasks.train.task import train_teacher
+from hone.configs.recipe import Recipe, parse_recipe
+from hone.tasks import store
+from hone.tasks.contracts import PreparedData, StageRecord
+from hone.tasks.distill.task import distill_student
+from hone.tasks.export.export import export_checkpoint
+from hone.tasks.model.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.delivered import default_session, deliver
+from hone.tasks.model.fake_quantization import attach, read_plan
+from hone.tasks.model.runtime import Classifier
+from hone.tasks.prune.task import prune_student
+from hone.tasks.quantize.task import quantize_student
+from hone.tasks.stage import RunContext
+from hone.tasks.train.task import train_teacher
 from tests.model.teaching_fixtures import write_data
 from tests.prune.encoders import FAMILIES
 from tests.tiny import sentences, write_encoder

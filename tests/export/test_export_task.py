@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from configs.recipe import parse_recipe
-from tasks import store
-from tasks.contracts import (
+from hone.configs.recipe import parse_recipe
+from hone.tasks import store
+from hone.tasks.contracts import (
     Checkpoint,
     DistilledModel,
     ExportedModels,
@@ -17,13 +17,13 @@ from tasks.contracts import (
     StageRecord,
     TrainedModel,
 )
-from tasks.export import export as export_module
-from tasks.export.task import export_models
-from tasks.model.anatomy import linear_names
-from tasks.model.checkpoint import count_parameters, load_model, load_tokenizer
-from tasks.model.fake_quantization import plan_for
-from tasks.quantize.learner import save_quantized
-from tasks.stage import RunContext
+from hone.tasks.export import export as export_module
+from hone.tasks.export.task import export_models
+from hone.tasks.model.anatomy import linear_names
+from hone.tasks.model.checkpoint import count_parameters, load_model, load_tokenizer
+from hone.tasks.model.fake_quantization import plan_for
+from hone.tasks.quantize.learner import save_quantized
+from hone.tasks.stage import RunContext
 from tests.export.kernels import count_kernels
 from tests.model.teaching_fixtures import write_teacher
 

@@ -10,10 +10,10 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from tasks.export.graph import export_onnx, initializers, set_nodes, write_onnx
-from tasks.export.lean import lean
-from tasks.model.anatomy import embeddings, linear_names
-from tasks.model.sessions import create_session
+from hone.tasks.export.graph import export_onnx, initializers, set_nodes, write_onnx
+from hone.tasks.export.lean import lean
+from hone.tasks.model.anatomy import embeddings, linear_names
+from hone.tasks.model.sessions import create_session
 from tests.export.conftest import SHAPES, Export, answers, expected, tokens
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +67,7 @@ def test_another_process_exports_the_same_bytes(bert: Export, tmp_path: Path) ->
     path = write_file(bert.copy(), tmp_path / "here" / "model.onnx")
     script = (
         "import sys; from pathlib import Path; from tests.export.conftest import export, load_tokenizer;"
-        "from tasks.export.graph import write_onnx; from tests.tiny import write_encoder;"
+        "from hone.tasks.export.graph import write_onnx; from tests.tiny import write_encoder;"
         "folder = Path(sys.argv[1]);"
         "write_onnx(export('bert', load_tokenizer(write_encoder(folder / 'encoder'))).graph, folder / 'model.onnx')"
     )

@@ -8,12 +8,12 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from tasks.errors import ExportError
-from tasks.export.graph import initializers, write_onnx
-from tasks.export.integer import quantize_graph
-from tasks.export.lean import lean
-from tasks.model.anatomy import linear_names
-from tasks.model.fake_quantization import Plan, attach, weight_grid
+from hone.tasks.errors import ExportError
+from hone.tasks.export.graph import initializers, write_onnx
+from hone.tasks.export.integer import quantize_graph
+from hone.tasks.export.lean import lean
+from hone.tasks.model.anatomy import linear_names
+from hone.tasks.model.fake_quantization import Plan, attach, weight_grid
 from tests.export.conftest import SHAPES, Export, answers, expected, plan_of, tokens
 from tests.export.kernels import count_kernels
 

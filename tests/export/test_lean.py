@@ -8,9 +8,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tasks.export.graph import initializers
-from tasks.export.lean import copy_axes, lean, narrow, sums_before_norms
-from tasks.model.anatomy import use_of
+from hone.tasks.export.graph import initializers
+from hone.tasks.export.lean import copy_axes, lean, narrow, sums_before_norms
+from hone.tasks.model.anatomy import use_of
 from tests.export.conftest import SHAPES, Export, answers, expected, tokens
 
 

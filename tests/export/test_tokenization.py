@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from transformers import BertTokenizer, PreTrainedTokenizerFast
 
-from tasks.errors import ExportError
-from tasks.export.tokenization import write_tokenization
-from tasks.model.checkpoint import load_tokenizer
-from tasks.model.predict import read
-from tasks.model.runtime import TextReader, TextSettings
-from tasks.model.text import Rows
+from hone.tasks.errors import ExportError
+from hone.tasks.export.tokenization import write_tokenization
+from hone.tasks.model.checkpoint import load_tokenizer
+from hone.tasks.model.predict import read
+from hone.tasks.model.runtime import TextReader, TextSettings
+from hone.tasks.model.text import Rows
 from tests.tiny import sentences, write_encoder
 
 SHORT = [text for text, _label in sentences(20, seed=3)]

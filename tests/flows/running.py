@@ -15,8 +15,8 @@ from typing import Any
 
 import psutil
 
-from flows.services.plan import Site
-from flows.services.records import read_records
+from hone.flows.services.plan import Site
+from hone.flows.services.records import read_records
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_SECONDS = 900.0
@@ -33,7 +33,7 @@ class Here:
 
     def hone(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {name: value for name, value in os.environ.items() if name != "PREFECT_HOME"}
-        command = [sys.executable, "-m", "flows", *arguments]
+        command = [sys.executable, "-m", "hone", *arguments]
         environment |= {"PYTHONPATH": str(ROOT), "HOME": str(self.folder)}
         return subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=900, check=False

@@ -13,14 +13,14 @@ from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow
 from prefect.states import Scheduled, State
 
-from configs.recipe import Recipe, parse_recipe
-from flows.approval import DECIDED, KEY, NOBODY, Approval, Question, ask_person, expire, resumed
-from flows.local_server import prefect_api
-from flows.outcome import ended, recipe_name, told
-from flows.shell import no_heartbeat
-from tasks.contracts import Promotion, RegisteredVersion, StageRecord, Verdict
-from tasks.promote import change
-from tasks.tracking import server
+from hone.configs.recipe import Recipe, parse_recipe
+from hone.flows.approval import DECIDED, KEY, NOBODY, Approval, Question, ask_person, expire, resumed
+from hone.flows.local_server import prefect_api
+from hone.flows.outcome import ended, recipe_name, told
+from hone.flows.shell import no_heartbeat
+from hone.tasks.contracts import Promotion, RegisteredVersion, StageRecord, Verdict
+from hone.tasks.promote import change
+from hone.tasks.tracking import server
 from tests.promote.conftest import champion, model, shared
 from tests.register.conftest import storage
 from tests.report.conftest import recipe, report, results

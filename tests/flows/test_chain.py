@@ -21,7 +21,7 @@ import pytest
 from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
-from flows.__main__ import app
+from hone.flows.__main__ import app
 from tests import tiny
 from tests.conftest import forget_records
 from tests.flows.outward import Outward, logging_proxy
@@ -54,7 +54,7 @@ class Run:
 
 
 def hone(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "flows", *arguments]
+    return [sys.executable, "-m", "hone", *arguments]
 
 
 def run(

@@ -10,13 +10,13 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from configs.recipe import load_recipe
-from flows import preflight
-from flows.__main__ import app
-from flows.environment import QUIET
-from flows.preflight import check_precision
-from tasks import device
-from tasks.version import code_version, hone_version
+from hone.configs.recipe import load_recipe
+from hone.flows import preflight
+from hone.flows.__main__ import app
+from hone.flows.environment import QUIET
+from hone.flows.preflight import check_precision
+from hone.tasks import device
+from hone.tasks.version import code_version, hone_version
 from tests import tiny
 
 
@@ -24,7 +24,7 @@ def hone(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command as it is installed: a script elsewhere, so that the folder of the call is no place of modules."""
     script = folder / "bin" / "hone"
     script.parent.mkdir(exist_ok=True)
-    script.write_text("from flows.__main__ import main\nmain()\n")
+    script.write_text("from hone.flows.__main__ import main\nmain()\n")
     command = [sys.executable, str(script), *arguments]
     root = Path(__file__).resolve().parents[2]
     environment = {"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin", "HOME": str(folder), "HF_HUB_OFFLINE": "1"}
@@ -126,7 +126,7 @@ def test_check_starts_what_takes_long_only_where_the_rest_holds(
 def test_looking_at_the_data_loads_no_ml_library(recipe: Path) -> None:
     """So that a wrong column is told at once."""
     script = (
-        "import sys; from configs.recipe import load_recipe; from flows.preflight import check_data\n"
+        "import sys; from hone.configs.recipe import load_recipe; from hone.flows.preflight import check_data\n"
         "print(check_data(load_recipe(sys.argv[1]))[0])\n"
         "print(sorted({'torch', 'transformers', 'mlflow', 'ray', 'prefect', 'datasets'} & set(sys.modules)))"
     )
@@ -154,7 +154,7 @@ def test_check_says_what_the_arithmetic_comes_to(
 
 
 def test_the_help_names_both_commands() -> None:
-    done = subprocess.run([sys.executable, "-m", "flows", "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-m", "hone", "--help"], capture_output=True, text=True, check=True)
     assert "optimize" in done.stdout
     assert "check" in done.stdout
 
@@ -218,7 +218,7 @@ def test_commands_and_options_complete() -> None:
 def test_looking_at_files_and_reports_loads_no_engine() -> None:
     """Each of them takes seconds to import."""
     engines = "{'torch', 'transformers', 'mlflow', 'ray', 'prefect', 'datasets'}"
-    script = "import sys, flows.__main__, flows.compare, flows.init\n"
+    script = "import sys, hone.flows.__main__, hone.flows.compare, hone.flows.init\n"
     script += f"print(sorted({engines} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from flows.__main__ import app
+from hone.flows.__main__ import app
 from tests.report.conftest import recipe, report, results
 
 __all__ = ["recipe", "report", "results"]

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from configs.plan import Plan
-from configs.recipe import RecipeError
-from flows import optimize
-from tasks.stage import RunContext
+from hone.configs.plan import Plan
+from hone.configs.recipe import RecipeError
+from hone.flows import optimize
+from hone.tasks.stage import RunContext
 from tests.report.conftest import recipe, results
 
 __all__ = ["recipe", "results"]

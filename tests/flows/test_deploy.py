@@ -13,11 +13,11 @@ from typing import Any
 import psutil
 import pytest
 
-from configs.recipe import Recipe, RecipeError, load_recipe
-from flows.deploy import connected, load_recipes
-from flows.services.plan import Ports, Site
-from flows.services.records import left_behind, read_records
-from flows.triggers import WAITS, end_orphans
+from hone.configs.recipe import Recipe, RecipeError, load_recipe
+from hone.flows.deploy import connected, load_recipes
+from hone.flows.services.plan import Ports, Site
+from hone.flows.services.records import left_behind, read_records
+from hone.flows.triggers import WAITS, end_orphans
 from tests import tiny
 from tests.flows import chromium, pages
 from tests.flows.inbox import Inbox, notify

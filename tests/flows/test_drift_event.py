@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from prefect import events
 
-from configs.recipe import parse_recipe
-from flows.drift_event import tell_of_drift
-from tasks.contracts import DriftPart, DriftReport, StageRecord
+from hone.configs.recipe import parse_recipe
+from hone.flows.drift_event import tell_of_drift
+from hone.tasks.contracts import DriftPart, DriftReport, StageRecord
 
 RECIPE = parse_recipe({"name": "tickets", "data": {"train": "a.csv"}, "model": {"source": "a"}})
 

@@ -13,13 +13,13 @@ from threading import Thread
 import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
 
-from flows.__main__ import unforeseen
-from flows.database import check_prefect
-from flows.encoding import ERRORS, replace_unprintable
-from flows.environment import LOOPBACK, keep_loopback_direct
-from flows.services.plan import Site, ray_folder
-from tasks import ray_folder as folders
-from tasks.errors import PreflightError
+from hone.flows.__main__ import unforeseen
+from hone.flows.database import check_prefect
+from hone.flows.encoding import ERRORS, replace_unprintable
+from hone.flows.environment import LOOPBACK, keep_loopback_direct
+from hone.flows.services.plan import Site, ray_folder
+from hone.tasks import ray_folder as folders
+from hone.tasks.errors import PreflightError
 
 
 @pytest.mark.parametrize("proxy", ["http_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "grpc_proxy"])

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from prefect.utilities.schema_tools.validation import ValidationError, validate
 
-from configs.applies import READ, SWITCHED, TASKS, hidden
-from configs.recipe import Recipe, RecipeError, parse_recipe
-from flows.form import completed, form
-from flows.optimize import optimize
+from hone.configs.applies import READ, SWITCHED, TASKS, hidden
+from hone.configs.recipe import Recipe, RecipeError, parse_recipe
+from hone.flows.form import completed, form
+from hone.flows.optimize import optimize
 
 
 def recipe_of(**sections: Any) -> Recipe:

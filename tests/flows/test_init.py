@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from configs.recipe import load_recipe
-from flows.__main__ import app
-from tasks.data.columns import ROWS
-from tasks.data.preview import preview
+from hone.configs.recipe import load_recipe
+from hone.flows.__main__ import app
+from hone.tasks.data.columns import ROWS
+from hone.tasks.data.preview import preview
 from tests import tiny
 
 

@@ -21,9 +21,9 @@ from prefect.server.schemas.responses import FlowRunResponse
 from prefect.server.schemas.states import State, StateType
 from prefect.server.utilities.user_templates import register_user_template_filters, render_user_template_sync
 
-from configs.recipe import Recipe, parse_recipe
-from flows.triggers import set_notifications
-from tasks.errors import PreflightError
+from hone.configs.recipe import Recipe, parse_recipe
+from hone.flows.triggers import set_notifications
+from hone.tasks.errors import PreflightError
 
 DEPLOYMENT = str(uuid4())
 

@@ -9,9 +9,9 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.logging.loggers import disable_run_logger
 
-from configs.recipe import Recipe, parse_recipe
-from flows import outcome, retrain
-from flows.outcome import GOOD, ended, mark, tag_of
+from hone.configs.recipe import Recipe, parse_recipe
+from hone.flows import outcome, retrain
+from hone.flows.outcome import GOOD, ended, mark, tag_of
 
 RECIPE = parse_recipe({"name": "tickets", "data": {"train": "a.csv"}, "model": {"source": "a"}})
 

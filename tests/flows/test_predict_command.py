@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.predict import run_predict
-from tasks.model.runtime import Classifier
+from hone.flows.predict import run_predict
+from hone.tasks.model.runtime import Classifier
 from tests.register.conftest import PAIRS, TEXTS, model_folder, write_model
 
 __all__ = ["model_folder"]

@@ -28,7 +28,7 @@ SHORT = [
 @pytest.mark.timeout(1500)
 def test_the_quickstart_compresses_the_docstring_corpus_to_integers(tmp_path: Path) -> None:
     overrides = [part for setting in [*SHORT, f"compute.storage={tmp_path}/storage"] for part in ("--set", setting)]
-    command = [sys.executable, "-m", "flows", "optimize", str(ROOT / "configs" / "quickstart.yaml"), *overrides]
+    command = [sys.executable, "-m", "hone", "optimize", str(ROOT / "configs" / "quickstart.yaml"), *overrides]
     done = subprocess.run(
         [*command, "--output", str(tmp_path / "out")], capture_output=True, text=True, timeout=1400, check=False
     )

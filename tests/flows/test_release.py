@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from flows import optimize
-from tasks.contracts import Promotion, RegisteredVersion, StageRecord
-from tasks.errors import RegistryError
-from tasks.report.build import build_report
-from tasks.report.page import render_page
+from hone.flows import optimize
+from hone.tasks.contracts import Promotion, RegisteredVersion, StageRecord
+from hone.tasks.errors import RegistryError
+from hone.tasks.report.build import build_report
+from hone.tasks.report.page import render_page
 from tests.report.conftest import recipe, results
 
 __all__ = ["recipe", "results"]

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from configs.recipe import Recipe, load_recipe
-from flows.embedded import run_retrain
-from flows.retrain import COOLING_DOWN, UNCHANGED, decide, encoder_changes, recipe_changes
-from tasks import tracking
-from tasks.errors import ModelError
-from tasks.promote import change
+from hone.configs.recipe import Recipe, load_recipe
+from hone.flows.embedded import run_retrain
+from hone.flows.retrain import COOLING_DOWN, UNCHANGED, decide, encoder_changes, recipe_changes
+from hone.tasks import tracking
+from hone.tasks.errors import ModelError
+from hone.tasks.promote import change
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "trains_here")

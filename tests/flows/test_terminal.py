@@ -5,17 +5,17 @@ import io
 import pytest
 from rich.console import Console
 
-from flows.shell import complain
-from flows.terminal import Terminal
-from tasks.contracts import StageRecord
-from tasks.errors import DataError, TrainingError
+from hone.flows.shell import complain
+from hone.flows.terminal import Terminal
+from hone.tasks.contracts import StageRecord
+from hone.tasks.errors import DataError, TrainingError
 
 DATA = "label [/question] in [draft]/[bold]tickets.csv"
 
 
 @pytest.mark.parametrize("terminal", [False, True])
 def test_a_stage_is_told_with_the_brackets_of_its_data(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.terminal.PLAIN_SECONDS", -1)
+    monkeypatch.setattr("hone.flows.terminal.PLAIN_SECONDS", -1)
     console = Console(file=io.StringIO(), width=200, force_terminal=terminal, color_system=None)
     record = StageRecord(name="data", status="ran", reason=DATA, seconds=1.0)
     with Terminal(console) as drawn:

@@ -15,21 +15,21 @@ import psutil
 import pytest
 from rich.console import Console
 
-from flows.environment import QUIET
-from flows.services import keep, up
-from flows.services.health import free, holder
-from flows.services.plan import MARK, Ports, Service, Site, plan
-from flows.services.processes import stop
-from flows.services.records import Record, left_behind, process_of, read_records
-from flows.services.state import borrowed
-from tasks.errors import HoneError
+from hone.flows.environment import QUIET
+from hone.flows.services import keep, up
+from hone.flows.services.health import free, holder
+from hone.flows.services.plan import MARK, Ports, Service, Site, plan
+from hone.flows.services.processes import stop
+from hone.flows.services.records import Record, left_behind, process_of, read_records
+from hone.flows.services.state import borrowed
+from hone.tasks.errors import HoneError
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def hone(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder)}
-    command = [sys.executable, "-m", "flows", *arguments]
+    command = [sys.executable, "-m", "hone", *arguments]
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
@@ -148,7 +148,7 @@ def test_down_ends_what_a_dead_parent_left_behind_even_without_a_process_file(si
 
 
 def test_what_ignores_the_request_to_end_is_killed_within_seconds(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.services.processes.GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("hone.flows.services.processes.GRACE_SECONDS", 0.5)
     program = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
     deaf = subprocess.Popen(
         [sys.executable, "-c", program], env=os.environ | {MARK: str(site.services)}, stdout=subprocess.PIPE
@@ -223,8 +223,8 @@ STAND_INS = """
 import sys, signal
 from pathlib import Path
 from rich.console import Console
-from flows.services import keep, up
-from flows.services.plan import MARK, Ports, Service
+from hone.flows.services import keep, up
+from hone.flows.services.plan import MARK, Ports, Service
 def plan(site):
     command = [sys.executable, "-c", "import time; time.sleep(600)"]
     return [Service(name, command, {MARK: str(site.services)}) for name in ("mlflow", "worker")]

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from prefect.utilities.schema_tools.validation import ValidationError, build_error_obj, preprocess_schema, validate
 
-from configs.recipe import RecipeError, parse_recipe
-from flows.deploy import form
-from flows.optimize import optimize
+from hone.configs.recipe import RecipeError, parse_recipe
+from hone.flows.deploy import form
+from hone.flows.optimize import optimize
 
 GIVEN = {"name": "tiny", "data": {"train": "a.csv"}, "model": {"source": "a"}}
 SCHEMA = preprocess_schema(form(optimize))

@@ -1,7 +1,7 @@
 """Reports of an evaluation as the gate's checks are asked about them, made by hand."""
 
-from configs.delivery import GateSettings
-from tasks.contracts import Artifact, Candidate, EvaluationReport, Placement, Serving, StageRecord
+from hone.configs.delivery import GateSettings
+from hone.tasks.contracts import Artifact, Candidate, EvaluationReport, Placement, Serving, StageRecord
 
 RECORD = StageRecord(name="evaluate", status="ran", reason="", seconds=0.0)
 ARTIFACT = Artifact(uri="file:///evidence", digest="sha256:0", size_bytes=1)

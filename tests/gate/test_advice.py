@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from tasks.gate.advice import too_few_rows
-from tasks.gate.exact import exact_low
+from hone.tasks.gate.advice import too_few_rows
+from hone.tasks.gate.exact import exact_low
 
 
 @pytest.mark.parametrize(("rows", "margin"), [(94, 0.02), (30, 0.1), (700, 0.005)])

@@ -4,16 +4,16 @@ ways."""
 import numpy as np
 import pytest
 
-from configs.delivery import GateSettings
-from tasks.contracts import MeasuredMetric
-from tasks.gate.advice import RowSource
-from tasks.gate.baseline import baseline_checks
-from tasks.gate.checks import exact_checks
-from tasks.gate.decision import decide
-from tasks.gate.paired import paired_difference
-from tasks.gate.quality import quality_checks
-from tasks.gate.slices import slice_checks
-from tasks.objectives.metric import Metric
+from hone.configs.delivery import GateSettings
+from hone.tasks.contracts import MeasuredMetric
+from hone.tasks.gate.advice import RowSource
+from hone.tasks.gate.baseline import baseline_checks
+from hone.tasks.gate.checks import exact_checks
+from hone.tasks.gate.decision import decide
+from hone.tasks.gate.paired import paired_difference
+from hone.tasks.gate.quality import quality_checks
+from hone.tasks.gate.slices import slice_checks
+from hone.tasks.objectives.metric import Metric
 from tests.gate.report_fixtures import candidate, report
 from tests.gate.toy_task import RMSE, statistics
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.delivery import GateSettings
-from tasks import evidence, store
-from tasks.contracts import ChampionAnswers, Check, StageRecord
-from tasks.gate.champion import champion_checks
-from tasks.gate.decision import decide
-from tasks.objectives.judging import judging
-from tasks.objectives.text_classification.metrics import statistics_of
+from hone.configs.delivery import GateSettings
+from hone.tasks import evidence, store
+from hone.tasks.contracts import ChampionAnswers, Check, StageRecord
+from hone.tasks.gate.champion import champion_checks
+from hone.tasks.gate.decision import decide
+from hone.tasks.objectives.judging import judging
+from hone.tasks.objectives.text_classification.metrics import statistics_of
 
 RECORD = StageRecord(name="champion", status="ran", reason="first run of this stage", seconds=1.0)
 ROWS = 400

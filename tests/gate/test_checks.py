@@ -2,10 +2,10 @@
 
 import pytest
 
-from tasks.contracts import Check, Handoff, Placement
-from tasks.gate.checks import exact_checks, parity_checks, placement_checks, serving_check
-from tasks.gate.decision import verdict_of
-from tasks.objectives.text_classification.metrics import METRICS
+from hone.tasks.contracts import Check, Handoff, Placement
+from hone.tasks.gate.checks import exact_checks, parity_checks, placement_checks, serving_check
+from hone.tasks.gate.decision import verdict_of
+from hone.tasks.objectives.text_classification.metrics import METRICS
 from tests.gate.report_fixtures import GOOD, NOTHING, SERVING, candidate, report
 
 ACCURACY = METRICS["accuracy"]

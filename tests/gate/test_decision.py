@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tasks.contracts import Check, StageRecord, Verdict
-from tasks.gate.decision import Claim, decide, verdict_of
-from tasks.gate.exact import exact_p
+from hone.tasks.contracts import Check, StageRecord, Verdict
+from hone.tasks.gate.decision import Claim, decide, verdict_of
+from hone.tasks.gate.exact import exact_p
 
 ROWS, MARGIN = 300, 0.04
 CHECKS = 12

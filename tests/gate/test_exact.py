@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from tasks.gate.exact import exact_high, exact_low, exact_p
+from hone.tasks.gate.exact import exact_high, exact_low, exact_p
 
 
 @given(won=st.integers(0, 60), lost=st.integers(0, 60))

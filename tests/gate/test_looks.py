@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from tasks.gate.exact import exact_p
-from tasks.gate.looks import next_look, rows_digest, spent_by
-from tasks.tracking import PastLook
+from hone.tasks.gate.exact import exact_p
+from hone.tasks.gate.looks import next_look, rows_digest, spent_by
+from hone.tasks.tracking import PastLook
 
 
 @pytest.mark.parametrize("planned", [None, 1, 3, 20])

@@ -6,9 +6,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-from tasks.gate.exact import exact_p
-from tasks.gate.paired import paired_difference
-from tasks.objectives.text_classification.metrics import METRICS, statistics_of
+from hone.tasks.gate.exact import exact_p
+from hone.tasks.gate.paired import paired_difference
+from hone.tasks.objectives.text_classification.metrics import METRICS, statistics_of
 
 
 def split(won: int, lost: int, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from tasks.contracts import Check
-from tasks.gate.advice import RowSource
-from tasks.gate.baseline import baseline_checks
-from tasks.gate.decision import decide
-from tasks.gate.quality import if_sound, quality_checks
-from tasks.objectives.judging import judging
-from tasks.objectives.text_classification.metrics import METRICS, statistics_of
+from hone.tasks.contracts import Check
+from hone.tasks.gate.advice import RowSource
+from hone.tasks.gate.baseline import baseline_checks
+from hone.tasks.gate.decision import decide
+from hone.tasks.gate.quality import if_sound, quality_checks
+from hone.tasks.objectives.judging import judging
+from hone.tasks.objectives.text_classification.metrics import METRICS, statistics_of
 from tests.gate.report_fixtures import NOTHING
 
 LABELS = np.arange(4000) % 2

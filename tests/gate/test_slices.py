@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from configs.delivery import GateSettings
-from tasks.contracts import Check
-from tasks.gate.advice import RowSource
-from tasks.gate.decision import decide
-from tasks.gate.slices import slice_checks, slices_of
-from tasks.objectives.judging import judging
-from tasks.objectives.text_classification.metrics import METRICS, statistics_of
+from hone.configs.delivery import GateSettings
+from hone.tasks.contracts import Check
+from hone.tasks.gate.advice import RowSource
+from hone.tasks.gate.decision import decide
+from hone.tasks.gate.slices import slice_checks, slices_of
+from hone.tasks.objectives.judging import judging
+from hone.tasks.objectives.text_classification.metrics import METRICS, statistics_of
 
 SETTINGS = GateSettings(slice_margin=0.05, min_slice_rows=50, resamples=2000)
 

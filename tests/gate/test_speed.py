@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tasks.gate.speed import Measured, percentile, speedup
+from hone.tasks.gate.speed import Measured, percentile, speedup
 
 
 def calls(median: float, rounds: int = 3, count: int = 100, between: float = 0.0, seed: int = 0) -> list[list[float]]:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tasks.contracts import Check
-from tasks.gate.checks import speed_checks
-from tasks.gate.decision import decide, verdict_of
+from hone.tasks.contracts import Check
+from hone.tasks.gate.checks import speed_checks
+from hone.tasks.gate.decision import decide, verdict_of
 from tests.gate.report_fixtures import GOOD, NOTHING, candidate, report
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.objectives.metric import Metric, Statistics
+from hone.tasks.objectives.metric import Metric, Statistics
 
 
 def rmse(sums: np.ndarray) -> np.ndarray:

@@ -10,10 +10,10 @@ from typing import NoReturn
 import pytest
 
 import hone
-from configs.recipe import Recipe
 from hone import runs
-from tasks.errors import OutputError
-from tasks.model.runtime import Classifier
+from hone.configs.recipe import Recipe
+from hone.tasks.errors import OutputError
+from hone.tasks.model.runtime import Classifier
 from tests import tiny
 from tests.register.conftest import PAIRS, TEXTS, model_folder, write_model
 

@@ -6,11 +6,11 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import torch
 
-from configs.model import DistillSettings, ModelSettings
-from tasks import store
-from tasks.contracts import Artifact
-from tasks.model.checkpoint import load_pretrained, save_model
-from tasks.model.teacher_outputs import prepare
+from hone.configs.model import DistillSettings, ModelSettings
+from hone.tasks import store
+from hone.tasks.contracts import Artifact
+from hone.tasks.model.checkpoint import load_pretrained, save_model
+from hone.tasks.model.teacher_outputs import prepare
 from tests.tiny import sentences, write_encoder
 
 

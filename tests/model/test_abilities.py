@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.recipe import Recipe, load_recipe
-from tasks.dry_run import check_ids
-from tasks.errors import ModelError
-from tasks.model.abilities import check_abilities, table
-from tasks.model.text import TokenizedText
+from hone.configs.recipe import Recipe, load_recipe
+from hone.tasks.dry_run import check_ids
+from hone.tasks.errors import ModelError
+from hone.tasks.model.abilities import check_abilities, table
+from hone.tasks.model.text import TokenizedText
 from tests.prune.encoders import tiny
 from tests.tiny import write_recipe
 

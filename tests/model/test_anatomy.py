@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
-from tasks.errors import ModelError
-from tasks.model.anatomy import (
+from hone.tasks.errors import ModelError
+from hone.tasks.model.anatomy import (
     ARCHITECTURES,
     SUPPORTED,
     apply_shape,

@@ -2,8 +2,8 @@
 
 import torch
 
-from tasks.model.augment import NEIGHBOURS, augment, word_neighbours
-from tasks.model.checkpoint import load_tokenizer
+from hone.tasks.model.augment import NEIGHBOURS, augment, word_neighbours
+from hone.tasks.model.checkpoint import load_tokenizer
 from tests.tiny import BAD, GOOD, write_encoder
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]

@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForSequenceClassification
 
-from configs.model import ModelSettings
-from tasks.errors import ModelError, UnsafeFileError
-from tasks.model.anatomy import encoder_layers, keep_inputs, keep_outputs, layer_parts, set_encoder_layers
-from tasks.model.checkpoint import (
+from hone.configs.model import ModelSettings
+from hone.tasks.errors import ModelError, UnsafeFileError
+from hone.tasks.model.anatomy import encoder_layers, keep_inputs, keep_outputs, layer_parts, set_encoder_layers
+from hone.tasks.model.checkpoint import (
     check_model,
     count_parameters,
     load_model,

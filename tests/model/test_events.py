@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.model import events
-from tasks.model.events import EventLog, Follower, curves, read_events
-from tasks.model.learner import TrainingEvent
+from hone.tasks.model import events
+from hone.tasks.model.events import EventLog, Follower, curves, read_events
+from hone.tasks.model.learner import TrainingEvent
 
 
 def event(step: int, **values: float) -> TrainingEvent:

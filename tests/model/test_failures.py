@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from tasks import cluster
-from tasks.errors import ModelError, TrainingError
-from tasks.model.failures import explained
+from hone.tasks import cluster
+from hone.tasks.errors import ModelError, TrainingError
+from hone.tasks.model.failures import explained
 
 
 def raised(error: Exception) -> Exception:
@@ -72,7 +72,7 @@ def test_memory_that_ran_out_has_its_own_way_out(error):
         ("The process is killed by SIGKILL by OOM killer due to high memory usage", True),
         ("The actor died unexpectedly before finishing this task.", True),
         ("ray.exceptions.RayTaskError: ConnectionError: the bucket does not answer", False),
-        ("No module named 'tasks.model'; 'tasks' is not a package", False),
+        ("No module named 'hone.tasks.model'; 'tasks' is not a package", False),
     ],
 )
 def test_memory_is_named_only_where_a_process_vanished(failure, plausible):

@@ -6,11 +6,11 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from tasks.model.anatomy import ARCHITECTURES, use_of
-from tasks.model.checkpoint import load_model, load_tokenizer
-from tasks.model.fake_quantization import attach, plan_for, read_plan
-from tasks.quantize.learner import save_quantized
-from tasks.train.classify import Classification
+from hone.tasks.model.anatomy import ARCHITECTURES, use_of
+from hone.tasks.model.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.fake_quantization import attach, plan_for, read_plan
+from hone.tasks.quantize.learner import save_quantized
+from hone.tasks.train.classify import Classification
 from tests.prune.encoders import BATCH, FAMILIES, logits, tiny
 from tests.tiny import write_encoder
 

@@ -8,17 +8,17 @@ from typing import Any
 import huggingface_hub
 import pytest
 
-from configs.model import ModelSettings
-from configs.recipe import parse_recipe
-from tasks import cluster, store
-from tasks.contracts import Checkpoint, PreparedData, StageRecord, TrainedModel
-from tasks.distill import student as students
-from tasks.distill.task import distill_student
-from tasks.model import teacher_outputs
-from tasks.model.checkpoint import load_pretrained, save_model
-from tasks.model.source import content_digest, hub_commit, resolve_source
-from tasks.stage import RunContext
-from tasks.train.task import train_teacher
+from hone.configs.model import ModelSettings
+from hone.configs.recipe import parse_recipe
+from hone.tasks import cluster, store
+from hone.tasks.contracts import Checkpoint, PreparedData, StageRecord, TrainedModel
+from hone.tasks.distill import student as students
+from hone.tasks.distill.task import distill_student
+from hone.tasks.model import teacher_outputs
+from hone.tasks.model.checkpoint import load_pretrained, save_model
+from hone.tasks.model.source import content_digest, hub_commit, resolve_source
+from hone.tasks.stage import RunContext
+from hone.tasks.train.task import train_teacher
 from tests.tiny import write_encoder
 
 COMMITS = ["0123456789abcdef0123456789abcdef01234567", "89abcdef0123456789abcdef0123456789abcdef"]

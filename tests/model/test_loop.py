@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tasks.model import loop
-from tasks.model.checkpoint import load_model
-from tasks.model.events import read_events
-from tasks.model.learner import TrainingJob, TrainingResult
-from tasks.model.text import bucketed_batches, make_batch, model_inputs
-from tasks.train.classify import ClassificationLearner, make_learner
+from hone.tasks.model import loop
+from hone.tasks.model.checkpoint import load_model
+from hone.tasks.model.events import read_events
+from hone.tasks.model.learner import TrainingJob, TrainingResult
+from hone.tasks.model.text import bucketed_batches, make_batch, model_inputs
+from hone.tasks.train.classify import ClassificationLearner, make_learner
 from tests.model.training_fixtures import curve, files, finish, make_job
 
 

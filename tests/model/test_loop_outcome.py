@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from tasks.errors import TrainingError
-from tasks.model import loop
-from tasks.model.checkpoint import load_model
-from tasks.model.events import read_events
-from tasks.model.learner import TrainingJob, TrainingResult, warnings_of
-from tasks.model.text import make_batch
-from tasks.train.classify import ClassificationLearner, make_learner
+from hone.tasks.errors import TrainingError
+from hone.tasks.model import loop
+from hone.tasks.model.checkpoint import load_model
+from hone.tasks.model.events import read_events
+from hone.tasks.model.learner import TrainingJob, TrainingResult, warnings_of
+from hone.tasks.model.text import make_batch
+from hone.tasks.train.classify import ClassificationLearner, make_learner
 from tests.model.training_fixtures import curve, finish, make_job
 
 

@@ -13,10 +13,10 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from tasks.errors import HoneError, ModelError
-from tasks.model import loop
-from tasks.model.learner import TrainingJob
-from tasks.train.classify import ClassificationLearner
+from hone.tasks.errors import HoneError, ModelError
+from hone.tasks.model import loop
+from hone.tasks.model.learner import TrainingJob
+from hone.tasks.train.classify import ClassificationLearner
 from tests.model.training_fixtures import curve, finish, killed_after, make_job
 
 

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
-from configs.section import TrainingSection
-from tasks.device import computes_bf16
-from tasks.model.optimizer import arithmetic, learning_rate, make_optimizer, make_scaler
+from hone.configs.section import TrainingSection
+from hone.tasks.device import computes_bf16
+from hone.tasks.model.optimizer import arithmetic, learning_rate, make_optimizer, make_scaler
 
 SCHEDULES = {"linear": get_linear_schedule_with_warmup, "cosine": get_cosine_schedule_with_warmup}
 

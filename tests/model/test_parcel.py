@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tasks import storage
-from tasks.contracts import Artifact
-from tasks.errors import DamagedArtifactError, PreflightError, StorageError
-from tasks.model.events import EVENTS
-from tasks.model.learner import TrainingJob
-from tasks.model.loop import job_digest, read_result, run
-from tasks.model.parcel import Inbox, Parcel, pack, unpacked
+from hone.tasks import storage
+from hone.tasks.contracts import Artifact
+from hone.tasks.errors import DamagedArtifactError, PreflightError, StorageError
+from hone.tasks.model.events import EVENTS
+from hone.tasks.model.learner import TrainingJob
+from hone.tasks.model.loop import job_digest, read_result, run
+from hone.tasks.model.parcel import Inbox, Parcel, pack, unpacked
 from tests.model.training_fixtures import make_job
 
 Machines = Callable[[str], Path]
@@ -68,7 +68,7 @@ def test_where_workers_see_the_folder_the_parcel_is_the_job(tmp_path: Path) -> N
 def test_a_store_that_fails_in_training_is_no_error_that_all_workers_share(
     machine: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So the worker dies, the group with it, and its successor resumes; see `tasks.cluster.worker.serve`."""
+    """So the worker dies, the group with it, and its successor resumes; see `hone.tasks.cluster.worker.serve`."""
     parcel = pack(job_in(machine("driver") / "train.partial" / "scratch", tmp_path))
 
     def fail(source: Path, uri: str) -> None:

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from tasks import store
-from tasks.contracts import OnnxModel
-from tasks.model.checkpoint import load_model, load_tokenizer
-from tasks.model.fake_quantization import FakeQuantLinear, attach, read_plan
-from tasks.model.predict import Form, answer, load_as, predict, read
-from tasks.model.runtime import SERVING
-from tasks.model.subject import Subject
-from tasks.model.text import Rows, sequential_batches
+from hone.tasks import store
+from hone.tasks.contracts import OnnxModel
+from hone.tasks.model.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.fake_quantization import FakeQuantLinear, attach, read_plan
+from hone.tasks.model.predict import Form, answer, load_as, predict, read
+from hone.tasks.model.runtime import SERVING
+from hone.tasks.model.subject import Subject
+from hone.tasks.model.text import Rows, sequential_batches
 from tests.evaluate.exported_models import ROWS, subject_of, write_models
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks.errors import DamagedArtifactError
-from tasks.model import loop
-from tasks.model.events import read_events
-from tasks.model.learner import TrainingJob, TrainingResult
-from tasks.model.resume import has_point, read_point, unreadable
-from tasks.train.classify import ClassificationLearner, make_learner
+from hone.tasks.errors import DamagedArtifactError
+from hone.tasks.model import loop
+from hone.tasks.model.events import read_events
+from hone.tasks.model.learner import TrainingJob, TrainingResult
+from hone.tasks.model.resume import has_point, read_point, unreadable
+from hone.tasks.train.classify import ClassificationLearner, make_learner
 from tests.model.training_fixtures import curve, files, finish, killed_after, make_job
 
 

@@ -19,12 +19,12 @@ from transformers import (
     ViTConfig,
 )
 
-from configs.model import ModelSettings
-from tasks.errors import ModelError, UnsafeFileError
-from tasks.model.check import positions
-from tasks.model.checkpoint import check_model, load_pretrained, load_tokenizer, save_model
-from tasks.model.source import content_digest, resolve_source
-from tasks.model.text import Rows, tokenize
+from hone.configs.model import ModelSettings
+from hone.tasks.errors import ModelError, UnsafeFileError
+from hone.tasks.model.check import positions
+from hone.tasks.model.checkpoint import check_model, load_pretrained, load_tokenizer, save_model
+from hone.tasks.model.source import content_digest, resolve_source
+from hone.tasks.model.text import Rows, tokenize
 from tests.tiny import write_encoder
 
 LABELS = ["no", "yes"]
@@ -286,7 +286,7 @@ def test_weights_that_are_cut_short_or_not_finite_are_errors(encoder: Path) -> N
 
 
 def test_what_goes_to_the_workers_is_what_the_digest_is_of(tmp_path):
-    from tasks.model.source import content_digest, copy_encoder
+    from hone.tasks.model.source import content_digest, copy_encoder
 
     folder = write_encoder(tmp_path / "encoder")
     (folder / "README.md").write_text("about it")

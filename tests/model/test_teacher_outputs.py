@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from configs.model import DistillSettings
-from tasks import cache_room, storage
-from tasks.contracts import Artifact, Checkpoint
-from tasks.errors import ModelError, PreflightError
-from tasks.model import teacher_outputs
-from tasks.model.anatomy import layer_parts
-from tasks.model.checkpoint import load_model, load_tokenizer
-from tasks.model.teacher_outputs import TeacherOutputs, matched_layers, prepare
-from tasks.model.text import make_batch, read_split, tokenize
+from hone.configs.model import DistillSettings
+from hone.tasks import cache_room, storage
+from hone.tasks.contracts import Artifact, Checkpoint
+from hone.tasks.errors import ModelError, PreflightError
+from hone.tasks.model import teacher_outputs
+from hone.tasks.model.anatomy import layer_parts
+from hone.tasks.model.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.teacher_outputs import TeacherOutputs, matched_layers, prepare
+from hone.tasks.model.text import make_batch, read_split, tokenize
 from tests.model.teaching_fixtures import artifact, ask_teacher, write_data, write_teacher
 
 LOSS = DistillSettings(layers=[0, 2], hidden_weight=1, relation_weight=1, augment=2)

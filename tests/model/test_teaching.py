@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from configs.model import DistillSettings, ModelSettings
-from tasks.errors import ModelError
-from tasks.model import losses
-from tasks.model.anatomy import embeddings
-from tasks.model.checkpoint import load_model, load_pretrained, load_tokenizer, save_model
-from tasks.model.learner import TrainingJob
-from tasks.model.projections import FILE, fit, of_layers, read_projections, write_projections
-from tasks.model.teacher_outputs import TeacherOutputs
-from tasks.model.teaching import Lesson, lesson_arguments, make_learner
-from tasks.model.text import make_batch
-from tasks.objectives.divergence import softened_divergence
+from hone.configs.model import DistillSettings, ModelSettings
+from hone.tasks.errors import ModelError
+from hone.tasks.model import losses
+from hone.tasks.model.anatomy import embeddings
+from hone.tasks.model.checkpoint import load_model, load_pretrained, load_tokenizer, save_model
+from hone.tasks.model.learner import TrainingJob
+from hone.tasks.model.projections import FILE, fit, of_layers, read_projections, write_projections
+from hone.tasks.model.teacher_outputs import TeacherOutputs
+from hone.tasks.model.teaching import Lesson, lesson_arguments, make_learner
+from hone.tasks.model.text import make_batch
+from hone.tasks.objectives.divergence import softened_divergence
 from tests.model.teaching_fixtures import ask_teacher, write_data, write_teacher
 from tests.tiny import write_encoder
 

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.model.checkpoint import load_tokenizer
-from tasks.model.text import (
+from hone.tasks.model.checkpoint import load_tokenizer
+from hone.tasks.model.text import (
     Rows,
     TokenizedText,
     bucketed_batches,

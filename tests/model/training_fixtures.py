@@ -11,12 +11,12 @@ import torch
 import torch.distributed as dist
 from transformers import BertConfig
 
-from configs.model import ModelSettings
-from configs.section import TrainingSection
-from tasks.contracts import Curve
-from tasks.model import loop
-from tasks.model.learner import TrainingJob, TrainingResult
-from tasks.train.classify import ClassificationLearner, classification_arguments, make_learner
+from hone.configs.model import ModelSettings
+from hone.configs.section import TrainingSection
+from hone.tasks.contracts import Curve
+from hone.tasks.model import loop
+from hone.tasks.model.learner import TrainingJob, TrainingResult
+from hone.tasks.train.classify import ClassificationLearner, classification_arguments, make_learner
 from tests.model.teaching_fixtures import write_data
 from tests.tiny import write_encoder
 

@@ -11,17 +11,17 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoModelForTokenClassification, BertForTokenClassification
 
-from configs.model import DistillSettings
-from tasks.model import loop
-from tasks.model.checkpoint import load_model
-from tasks.model.learner import TrainingJob, validation_fields
-from tasks.model.teacher_outputs import TeacherOutputs, prepare
-from tasks.model.teaching import lesson_arguments
-from tasks.model.teaching import make_learner as make_student
-from tasks.model.text import NO_TARGET, TokenizedText, bucketed_batches, make_batch, model_inputs, tokenize
-from tasks.objectives.divergence import softened_divergence
-from tasks.objectives.learning import LEARNING, learning_of
-from tasks.train.classify import make_learner
+from hone.configs.model import DistillSettings
+from hone.tasks.model import loop
+from hone.tasks.model.checkpoint import load_model
+from hone.tasks.model.learner import TrainingJob, validation_fields
+from hone.tasks.model.teacher_outputs import TeacherOutputs, prepare
+from hone.tasks.model.teaching import lesson_arguments
+from hone.tasks.model.teaching import make_learner as make_student
+from hone.tasks.model.text import NO_TARGET, TokenizedText, bucketed_batches, make_batch, model_inputs, tokenize
+from hone.tasks.objectives.divergence import softened_divergence
+from hone.tasks.objectives.learning import LEARNING, learning_of
+from hone.tasks.train.classify import make_learner
 from tests.model.teaching_fixtures import artifact
 from tests.model.training_fixtures import curve, finish, make_job
 from tests.tiny import BAD, GOOD

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from transformers import BertConfig
 
-from configs.recipe import Task
-from tasks.contracts import Artifact, Checkpoint
-from tasks.model.learner import validation_fields
-from tasks.objectives.divergence import softened_divergence
-from tasks.objectives.learning import LEARNING, learning, learning_of
+from hone.configs.recipe import Task
+from hone.tasks.contracts import Artifact, Checkpoint
+from hone.tasks.model.learner import validation_fields
+from hone.tasks.objectives.divergence import softened_divergence
+from hone.tasks.objectives.learning import LEARNING, learning, learning_of
 
 CLASSES = learning("text-classification")
 
@@ -22,7 +22,7 @@ def test_every_task_of_a_recipe_has_a_folder_and_says_how_it_is_learned() -> Non
     assert set(LEARNING) == set(get_args(Task))
     for name, objective in LEARNING.items():
         assert objective.name == name
-        assert type(objective).__module__ == f"tasks.objectives.{name.replace('-', '_')}.learning"
+        assert type(objective).__module__ == f"hone.tasks.objectives.{name.replace('-', '_')}.learning"
 
 
 @pytest.mark.parametrize("heads", [None, [], ["BertModel"], ["BertForSequenceClassification"]])

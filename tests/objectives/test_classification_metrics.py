@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
-from configs.delivery import EvaluateSettings
-from tasks.objectives.judging import judging
-from tasks.objectives.text_classification.metrics import METRICS, calibration_error
+from hone.configs.delivery import EvaluateSettings
+from hone.tasks.objectives.judging import judging
+from hone.tasks.objectives.text_classification.metrics import METRICS, calibration_error
 
 NAMES = (*METRICS, "calibration_error")
 

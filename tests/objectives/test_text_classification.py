@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from configs.delivery import EvaluateSettings
-from tasks.objectives.judging import FormDifference, judging
-from tasks.objectives.text_classification.metrics import METRICS, statistics_of
+from hone.configs.delivery import EvaluateSettings
+from hone.tasks.objectives.judging import FormDifference, judging
+from hone.tasks.objectives.text_classification.metrics import METRICS, statistics_of
 
 JUDGING = judging("text-classification")
 

@@ -5,10 +5,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from configs.delivery import EvaluateSettings
-from tasks.evaluate.from_text import time_baseline
-from tasks.model.text import Rows
-from tasks.objectives.text_classification import baseline
+from hone.configs.delivery import EvaluateSettings
+from hone.tasks.evaluate.from_text import time_baseline
+from hone.tasks.model.text import Rows
+from hone.tasks.objectives.text_classification import baseline
 
 TEXTS = ["a good film", "not good at all", "good, very good", "bad", "not bad", "a bad bad film", "awful !!", "fine :)"]
 LABELS = np.array([1, 0, 1, 0, 1, 0, 0, 1])

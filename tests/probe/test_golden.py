@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from tasks.errors import MeasurementError
-from tasks.model.text import Rows
-from tasks.probe.golden import choose_rows, read_golden, write_golden
+from hone.tasks.errors import MeasurementError
+from hone.tasks.model.text import Rows
+from hone.tasks.probe.golden import choose_rows, read_golden, write_golden
 from tests.register.conftest import LABELS, PAIRS, TEXTS
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tasks.model.runtime import Classifier
-from tasks.probe import probe as module
-from tasks.probe.probe import complaint, probe
+from hone.tasks.model.runtime import Classifier
+from hone.tasks.probe import probe as module
+from hone.tasks.probe.probe import complaint, probe
 from tests.register.conftest import write_model
 
 Golden = Callable[..., Path]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.probe import worker
-from tasks.probe.probe import RUNTIME, WORKER
+from hone.tasks.probe import worker
+from hone.tasks.probe.probe import RUNTIME, WORKER
 
 NAMES = ["bad", "fair", "good"]
 
@@ -26,7 +26,7 @@ def run_with(line: str, folder: Path) -> str:
     return done.stderr.strip().splitlines()[-1]
 
 
-OURS = ["hone", "tasks", "tasks.contracts", "flows", "configs"]
+OURS = ["hone", "tasks", "hone.tasks.contracts", "flows", "configs"]
 
 
 @pytest.mark.parametrize("name", ["torch", "transformers", *OURS])

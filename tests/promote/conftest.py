@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks import store, tracking
-from tasks.contracts import SessionSettings
-from tasks.register import serving
-from tasks.tracking import files, server
+from hone.tasks import store, tracking
+from hone.tasks.contracts import SessionSettings
+from hone.tasks.register import serving
+from hone.tasks.tracking import files, server
 from tests.register.conftest import (
     _probe_the_same_files_once,
     chain,

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flows.champion import history_table, run_history, run_promote, run_rollback
-from tasks import tracking
-from tasks.contracts import PromotionRecord
-from tasks.promote.change import promote
+from hone.flows.champion import history_table, run_history, run_promote, run_rollback
+from hone.tasks import tracking
+from hone.tasks.contracts import PromotionRecord
+from hone.tasks.promote.change import promote
 from tests.promote.conftest import champion
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def hone(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "flows", *arguments],
+        [sys.executable, "-m", "hone", *arguments],
         cwd=ROOT,
         env={name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"},
         capture_output=True,

@@ -13,11 +13,11 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from tasks import tracking
-from tasks.errors import PreflightError, PromotionError, RegistryError
-from tasks.promote import change
-from tasks.promote.change import promote, records, roll_back
-from tasks.tracking import files, server
+from hone.tasks import tracking
+from hone.tasks.errors import PreflightError, PromotionError, RegistryError
+from hone.tasks.promote import change
+from hone.tasks.promote.change import promote, records, roll_back
+from hone.tasks.tracking import files, server
 from tests.promote.conftest import Logged, champion
 
 Model = Callable[..., str]
@@ -192,9 +192,9 @@ def test_a_rollback_to_a_version_that_was_deleted_is_refused(model: Model) -> No
 RACER = """
 import sys, time
 from pathlib import Path
-from tasks import tracking
-from tasks.errors import PromotionError
-from tasks.promote import change
+from hone.tasks import tracking
+from hone.tasks.errors import PromotionError
+from hone.tasks.promote import change
 
 storage, room, name, version = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4]
 tracking.configure(storage)

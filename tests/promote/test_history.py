@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.contracts import PromotionRecord
-from tasks.promote.history import DONE, History, replay, to_tags, unrecorded
+from hone.tasks.contracts import PromotionRecord
+from hone.tasks.promote.history import DONE, History, replay, to_tags, unrecorded
 
 NOW = "2026-11-21T12:00:00.000+00:00"
 

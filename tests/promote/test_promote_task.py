@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from tasks import tracking
-from tasks.contracts import Promotion
-from tasks.promote import change
-from tasks.promote.task import promote_model
-from tasks.register.task import register_model
-from tasks.tracking import server
+from hone.tasks import tracking
+from hone.tasks.contracts import Promotion
+from hone.tasks.promote import change
+from hone.tasks.promote.task import promote_model
+from hone.tasks.register.task import register_model
+from hone.tasks.tracking import server
 from tests.promote.conftest import champion
 from tests.register.conftest import Chain
 

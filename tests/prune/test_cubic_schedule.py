@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from configs.model import PruneSettings
-from tasks.prune.schedule import CubicSchedule, cubic_schedule
+from hone.configs.model import PruneSettings
+from hone.tasks.prune.schedule import CubicSchedule, cubic_schedule
 
 
 def cubic(**settings):

@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-import tasks.prune
-import tasks.prune.structured
+import hone.tasks.prune
+import hone.tasks.prune.structured
 import tests.prune
-from configs.model import DistillSettings, PruneSettings
-from tasks.model.anatomy import layer_parts
-from tasks.model.checkpoint import load_model, load_tokenizer
-from tasks.model.learner import TrainingJob
-from tasks.model.projections import new_projections, read_projections, write_projections
-from tasks.model.teacher_outputs import TeacherOutputs
-from tasks.model.teaching import lesson_arguments, make_learner
-from tasks.model.text import make_batch, tokenize
-from tasks.prune.cut import counted, cut, rows_to_weigh
-from tasks.prune.importance import importance
-from tasks.prune.techniques import TECHNIQUES
+from hone.configs.model import DistillSettings, PruneSettings
+from hone.tasks.model.anatomy import layer_parts
+from hone.tasks.model.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.learner import TrainingJob
+from hone.tasks.model.projections import new_projections, read_projections, write_projections
+from hone.tasks.model.teacher_outputs import TeacherOutputs
+from hone.tasks.model.teaching import lesson_arguments, make_learner
+from hone.tasks.model.text import make_batch, tokenize
+from hone.tasks.prune.cut import counted, cut, rows_to_weigh
+from hone.tasks.prune.importance import importance
+from hone.tasks.prune.techniques import TECHNIQUES
 from tests.model.teaching_fixtures import ask_teacher, write_data, write_teacher
 
 LOSS = DistillSettings(augment=1)
@@ -60,8 +60,9 @@ def cut_to(place: Path, name: str, student: str = "teacher", layers=(0, 1, 2), *
 def test_every_method_of_the_settings_is_a_technique_with_a_file_and_tests():
     methods = set(get_args(PruneSettings.model_fields["method"].annotation)) - {"none"}
     assert methods == set(TECHNIQUES)
+    folder = Path(hone.tasks.prune.__path__[0])
     for name in methods:
-        for file in (Path(tasks.prune.__path__[0]) / f"{name}.py", Path(tests.prune.__path__[0]) / f"test_{name}.py"):
+        for file in (folder / f"{name}.py", Path(tests.prune.__path__[0]) / f"test_{name}.py"):
             assert file.is_file(), f"the method '{name}' of the settings has its file and its tests under that name"
 
 
@@ -129,7 +130,7 @@ def weighed(monkeypatch) -> list[torch.Tensor]:
         found.append(measured.neurons[0])
         return measured
 
-    monkeypatch.setattr(tasks.prune.structured, "importance", spy)
+    monkeypatch.setattr(hone.tasks.prune.structured, "importance", spy)
     return found
 
 

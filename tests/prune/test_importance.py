@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tasks.model.anatomy import layer_parts
-from tasks.prune.importance import _gated, importance
+from hone.tasks.model.anatomy import layer_parts
+from hone.tasks.prune.importance import _gated, importance
 from tests.prune.encoders import BATCH, CONFIGS, tiny
 
 LABELS = torch.tensor([0, 1])

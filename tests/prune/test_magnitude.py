@@ -11,18 +11,18 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from configs.model import DistillSettings, PruneSettings
-from tasks.model.anatomy import linear_names
-from tasks.model.checkpoint import load_model, load_tokenizer, save_model
-from tasks.model.learner import TrainingJob
-from tasks.model.loop import read_result, run
-from tasks.model.teaching import TeachingLearner, lesson_arguments
-from tasks.model.text import make_batch
-from tasks.model.zeros import zeros_held
-from tasks.prune.magnitude import GradualMagnitude, Magnitude, threshold, zero_below
-from tasks.prune.masks import sparsity_of
-from tasks.prune.recovery import make_learner
-from tasks.prune.schedule import cubic_schedule
+from hone.configs.model import DistillSettings, PruneSettings
+from hone.tasks.model.anatomy import linear_names
+from hone.tasks.model.checkpoint import load_model, load_tokenizer, save_model
+from hone.tasks.model.learner import TrainingJob
+from hone.tasks.model.loop import read_result, run
+from hone.tasks.model.teaching import TeachingLearner, lesson_arguments
+from hone.tasks.model.text import make_batch
+from hone.tasks.model.zeros import zeros_held
+from hone.tasks.prune.magnitude import GradualMagnitude, Magnitude, threshold, zero_below
+from hone.tasks.prune.masks import sparsity_of
+from hone.tasks.prune.recovery import make_learner
+from hone.tasks.prune.schedule import cubic_schedule
 from tests.model.teaching_fixtures import ask_teacher, write_data, write_teacher
 from tests.prune.encoders import tiny
 

@@ -9,22 +9,22 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from configs.model import DistillSettings, PruneSettings
-from tasks.errors import ModelError
-from tasks.export.graph import export_onnx, initializers
-from tasks.export.integer import quantize_graph
-from tasks.export.lean import lean
-from tasks.model.anatomy import encoder_layers, linear_names, set_encoder_layers
-from tasks.model.checkpoint import load_model, load_tokenizer
-from tasks.model.fake_quantization import bake, plan_for
-from tasks.model.learner import TrainingJob
-from tasks.model.teaching import lesson_arguments
-from tasks.model.text import make_batch
-from tasks.prune.cut import cut
-from tasks.prune.magnitude import Magnitude
-from tasks.prune.masks import sparsity_of
-from tasks.prune.patterns import check_widths, groups_kept, largest_of_groups, numbers_of, share_of_groups_kept
-from tasks.prune.recovery import make_learner
+from hone.configs.model import DistillSettings, PruneSettings
+from hone.tasks.errors import ModelError
+from hone.tasks.export.graph import export_onnx, initializers
+from hone.tasks.export.integer import quantize_graph
+from hone.tasks.export.lean import lean
+from hone.tasks.model.anatomy import encoder_layers, linear_names, set_encoder_layers
+from hone.tasks.model.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.fake_quantization import bake, plan_for
+from hone.tasks.model.learner import TrainingJob
+from hone.tasks.model.teaching import lesson_arguments
+from hone.tasks.model.text import make_batch
+from hone.tasks.prune.cut import cut
+from hone.tasks.prune.magnitude import Magnitude
+from hone.tasks.prune.masks import sparsity_of
+from hone.tasks.prune.patterns import check_widths, groups_kept, largest_of_groups, numbers_of, share_of_groups_kept
+from hone.tasks.prune.recovery import make_learner
 from tests.model.teaching_fixtures import ask_teacher, write_data, write_teacher
 from tests.prune.encoders import tiny
 from tests.tiny import write_encoder

@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from configs.recipe import Recipe, parse_recipe
-from tasks import cluster, store
-from tasks.contracts import Checkpoint, PreparedData, PrunedModel, StageRecord, TrainedModel
-from tasks.model.checkpoint import load_model
-from tasks.model.loop import read_result, run
-from tasks.prune.masks import sparsity_of
-from tasks.prune.patterns import share_of_groups_kept
-from tasks.prune.task import prune_student
-from tasks.quantize.task import quantize_student
-from tasks.stage import RunContext
+from hone.configs.recipe import Recipe, parse_recipe
+from hone.tasks import cluster, store
+from hone.tasks.contracts import Checkpoint, PreparedData, PrunedModel, StageRecord, TrainedModel
+from hone.tasks.model.checkpoint import load_model
+from hone.tasks.model.loop import read_result, run
+from hone.tasks.prune.masks import sparsity_of
+from hone.tasks.prune.patterns import share_of_groups_kept
+from hone.tasks.prune.task import prune_student
+from hone.tasks.quantize.task import quantize_student
+from hone.tasks.stage import RunContext
 from tests.model.teaching_fixtures import write_data, write_teacher
 
 RECORD = StageRecord(name="any", status="ran", reason="first run of this stage", seconds=1.0)

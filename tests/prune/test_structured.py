@@ -6,12 +6,12 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from configs.model import PruneSettings
-from tasks.errors import ModelError
-from tasks.model.anatomy import encoder_layers, layer_parts
-from tasks.model.checkpoint import count_parameters, load_model, load_tokenizer, save_model
-from tasks.prune.importance import Importance
-from tasks.prune.structured import (
+from hone.configs.model import PruneSettings
+from hone.tasks.errors import ModelError
+from hone.tasks.model.anatomy import encoder_layers, layer_parts
+from hone.tasks.model.checkpoint import count_parameters, load_model, load_tokenizer, save_model
+from hone.tasks.prune.importance import Importance
+from hone.tasks.prune.structured import (
     best,
     heads_kept,
     keep_heads,

@@ -10,11 +10,11 @@ from hypothesis import strategies as some
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from tasks.errors import ModelError
-from tasks.model.checkpoint import load_model, load_tokenizer, save_model
-from tasks.model.text import Rows, make_batch, tokenize
-from tasks.prune.pieces import keep_tokens, merges_for, token_ids, tokens_to_keep
-from tasks.prune.vocabulary import trim_vocabulary
+from hone.tasks.errors import ModelError
+from hone.tasks.model.checkpoint import load_model, load_tokenizer, save_model
+from hone.tasks.model.text import Rows, make_batch, tokenize
+from hone.tasks.prune.pieces import keep_tokens, merges_for, token_ids, tokens_to_keep
+from hone.tasks.prune.vocabulary import trim_vocabulary
 from tests.prune.tokenizers_to_trim import CORPUS, KINDS, SEEN, UNSEEN, encoder_for
 
 
@@ -212,7 +212,7 @@ def test_a_bpe_that_marks_the_ends_of_words_is_refused():
 
 
 def test_texts_that_would_be_cut_differently_are_refused(monkeypatch):
-    from tasks.prune import vocabulary
+    from hone.tasks.prune import vocabulary
 
     tokenizer = KINDS["WordPiece"]()
     only_fallback = set(tokenizer.all_special_ids) | {

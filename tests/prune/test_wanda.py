@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from configs.model import PruneSettings
-from tasks.errors import ModelError, TrainingError
-from tasks.model.anatomy import linear_names
-from tasks.model.modifier import Calibration
-from tasks.prune.masks import sparsity_of
-from tasks.prune.patterns import share_of_groups_kept
-from tasks.prune.wanda import Wanda, blocks, input_norms, scores
+from hone.configs.model import PruneSettings
+from hone.tasks.errors import ModelError, TrainingError
+from hone.tasks.model.anatomy import linear_names
+from hone.tasks.model.modifier import Calibration
+from hone.tasks.prune.masks import sparsity_of
+from hone.tasks.prune.patterns import share_of_groups_kept
+from hone.tasks.prune.wanda import Wanda, blocks, input_norms, scores
 from tests.prune.encoders import BATCH, FAMILIES, tiny
 
 PAD, ONE, OTHER = 0, 1, 2

@@ -6,8 +6,8 @@ import types
 from pathlib import Path
 from typing import get_args
 
-from configs.model import PruneSettings
-from tasks.prune import techniques
+from hone.configs.model import PruneSettings
+from hone.tasks.prune import techniques
 
 README = Path(__file__).parents[2] / "tasks" / "README.md"
 SECTION = README.read_text(encoding="utf-8").partition("## Adding a pruning technique")[2].partition("\n## ")[0]
@@ -15,7 +15,7 @@ SECTION = README.read_text(encoding="utf-8").partition("## Adding a pruning tech
 
 def test_the_example_of_the_readme_is_a_technique_and_passes_its_test(monkeypatch):
     file, line, choices, test = re.findall(r"```python\n(.*?)```", SECTION, re.S)
-    module = types.ModuleType("tasks.prune.uniform")
+    module = types.ModuleType("hone.tasks.prune.uniform")
     exec(file, module.__dict__)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     names = {**vars(techniques), **vars(module)}

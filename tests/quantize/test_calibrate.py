@@ -5,12 +5,12 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from tasks.errors import TrainingError
-from tasks.model.fake_quantization import plan_for
-from tasks.model.text import TokenizedText
-from tasks.quantize.calibrate import Histogram, calibrate
-from tasks.quantize.calibrate import best_scale as best_scale_of
-from tasks.quantize.measure import drawn
+from hone.tasks.errors import TrainingError
+from hone.tasks.model.fake_quantization import plan_for
+from hone.tasks.model.text import TokenizedText
+from hone.tasks.quantize.calibrate import Histogram, calibrate
+from hone.tasks.quantize.calibrate import best_scale as best_scale_of
+from hone.tasks.quantize.measure import drawn
 from tests.prune.encoders import CONFIGS, tiny
 
 

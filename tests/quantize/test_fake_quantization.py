@@ -9,8 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import nn
 
-from tasks.model.anatomy import linear_names, use_of
-from tasks.model.fake_quantization import (
+from hone.tasks.model.anatomy import linear_names, use_of
+from hone.tasks.model.fake_quantization import (
     FakeQuantLinear,
     Plan,
     attach,

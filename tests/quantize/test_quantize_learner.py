@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from configs.model import DistillSettings, QuantizeSettings
-from tasks.model.anatomy import linear_names
-from tasks.model.checkpoint import load_model, load_tokenizer, save_model
-from tasks.model.fake_quantization import attach, plan_for, read_plan, weight_grid
-from tasks.model.learner import TrainingJob
-from tasks.model.loop import read_result, run
-from tasks.model.teaching import lesson_arguments
-from tasks.model.text import make_batch, model_inputs
-from tasks.prune.magnitude import zero_below
-from tasks.quantize.learner import make_learner
+from hone.configs.model import DistillSettings, QuantizeSettings
+from hone.tasks.model.anatomy import linear_names
+from hone.tasks.model.checkpoint import load_model, load_tokenizer, save_model
+from hone.tasks.model.fake_quantization import attach, plan_for, read_plan, weight_grid
+from hone.tasks.model.learner import TrainingJob
+from hone.tasks.model.loop import read_result, run
+from hone.tasks.model.teaching import lesson_arguments
+from hone.tasks.model.text import make_batch, model_inputs
+from hone.tasks.prune.magnitude import zero_below
+from hone.tasks.quantize.learner import make_learner
 from tests.model.teaching_fixtures import ask_teacher, write_data, write_teacher
 
 LOSS = DistillSettings(hidden_weight=0.5)

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from configs.recipe import parse_recipe
-from tasks import store
-from tasks.contracts import Checkpoint, PreparedData, PrunedModel, QuantizedModel, StageRecord, TrainedModel
-from tasks.model.anatomy import linear_names
-from tasks.model.checkpoint import load_model
-from tasks.model.fake_quantization import attach, read_plan, weight_grid
-from tasks.quantize.task import quantize_student
-from tasks.stage import RunContext
+from hone.configs.recipe import parse_recipe
+from hone.tasks import store
+from hone.tasks.contracts import Checkpoint, PreparedData, PrunedModel, QuantizedModel, StageRecord, TrainedModel
+from hone.tasks.model.anatomy import linear_names
+from hone.tasks.model.checkpoint import load_model
+from hone.tasks.model.fake_quantization import attach, read_plan, weight_grid
+from hone.tasks.quantize.task import quantize_student
+from hone.tasks.stage import RunContext
 from tests.model.teaching_fixtures import write_data, write_teacher
 
 RECORD = StageRecord(name="any", status="ran", reason="first run of this stage", seconds=1.0)

@@ -7,11 +7,11 @@ import pytest
 import torch
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from tasks.model.fake_quantization import Plan, plan_for
-from tasks.model.text import TokenizedText
-from tasks.objectives.learning import learning
-from tasks.quantize.measure import Answers, answer
-from tasks.quantize.sensitivity import Cost, cost_of, measure_costs, p_lost, too_sensitive
+from hone.tasks.model.fake_quantization import Plan, plan_for
+from hone.tasks.model.text import TokenizedText
+from hone.tasks.objectives.learning import learning
+from hone.tasks.quantize.measure import Answers, answer
+from hone.tasks.quantize.sensitivity import Cost, cost_of, measure_costs, p_lost, too_sensitive
 from tests.prune.encoders import logits, tiny
 
 CULPRIT = "bert.encoder.layer.1.intermediate.dense"

@@ -15,9 +15,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from configs.recipe import Recipe, parse_recipe
-from tasks import store, tracking
-from tasks.contracts import (
+from hone.configs.recipe import Recipe, parse_recipe
+from hone.tasks import store, tracking
+from hone.tasks.contracts import (
     Artifact,
     Candidate,
     Check,
@@ -30,13 +30,13 @@ from tasks.contracts import (
     StageRecord,
     Verdict,
 )
-from tasks.evidence import GOLDEN
-from tasks.model.runtime import SERVING, Classifier, TextSettings
-from tasks.model.text import Rows
-from tasks.probe.golden import write_golden
-from tasks.probe.probe import probe
-from tasks.stage import RunContext
-from tasks.tracking import files, server
+from hone.tasks.evidence import GOLDEN
+from hone.tasks.model.runtime import SERVING, Classifier, TextSettings
+from hone.tasks.model.text import Rows
+from hone.tasks.probe.golden import write_golden
+from hone.tasks.probe.probe import probe
+from hone.tasks.stage import RunContext
+from hone.tasks.tracking import files, server
 
 LABELS = ["awful", "fair", "superb"]
 WORDS = [
@@ -130,8 +130,8 @@ def _probe_the_same_files_once(monkeypatch: pytest.MonkeyPatch) -> None:
             _PROBED[key] = probe(folder, golden, logged=logged)
         return _PROBED[key]
 
-    monkeypatch.setattr("tasks.register.serving.probe", told_again)
-    monkeypatch.setattr("tasks.promote.change.probe", told_again)
+    monkeypatch.setattr("hone.tasks.register.serving.probe", told_again)
+    monkeypatch.setattr("hone.tasks.promote.change.probe", told_again)
 
 
 @pytest.fixture

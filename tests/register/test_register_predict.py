@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.predict import run_predict
-from tasks import tracking
-from tasks.model.runtime import Classifier
-from tasks.tracking import server
+from hone.flows.predict import run_predict
+from hone.tasks import tracking
+from hone.tasks.model.runtime import Classifier
+from hone.tasks.tracking import server
 from tests.register.conftest import TEXTS, Chain
 from tests.register.test_register_task import register
 

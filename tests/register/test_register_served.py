@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from tasks import tracking
-from tasks.model.runtime import Classifier
-from tasks.promote import change
-from tasks.tracking import server
+from hone.tasks import tracking
+from hone.tasks.model.runtime import Classifier
+from hone.tasks.promote import change
+from hone.tasks.tracking import server
 from tests.register.conftest import TEXTS, Chain
 from tests.register.test_register_task import register
 

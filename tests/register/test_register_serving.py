@@ -11,15 +11,15 @@ import numpy as np
 import onnx
 import pytest
 
-from tasks.model.runtime import Classifier
-from tasks.probe.probe import RUNTIME
-from tasks.register import serving
+from hone.tasks.model.runtime import Classifier
+from hone.tasks.probe.probe import RUNTIME
+from hone.tasks.register import serving
 from tests.register.conftest import LABELS, PAIRS, TEXTS, write_model
 
 
 def classifier(folder: Path, kind: str = "TextClassifier", **session: Any) -> Any:
     """`predict` of the served class, loaded as MLflow loads it."""
-    from tasks.register import serving_model
+    from hone.tasks.register import serving_model
 
     artifacts = {"model": str(folder), "runtime": str(RUNTIME)}
     context = SimpleNamespace(artifacts=artifacts, model_config={"pairs": False, "session": session})

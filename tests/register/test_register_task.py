@@ -12,13 +12,13 @@ import onnxruntime
 import pytest
 from tokenizers import Tokenizer
 
-from tasks import store, tracking, version
-from tasks.contracts import RegisteredVersion
-from tasks.errors import RegistryError
-from tasks.probe.golden import read_golden
-from tasks.promote import change
-from tasks.register.task import register_model
-from tasks.tracking import server
+from hone.tasks import store, tracking, version
+from hone.tasks.contracts import RegisteredVersion
+from hone.tasks.errors import RegistryError
+from hone.tasks.probe.golden import read_golden
+from hone.tasks.promote import change
+from hone.tasks.register.task import register_model
+from hone.tasks.tracking import server
 from tests.register.conftest import LABELS, TEXTS, Chain, write_model
 
 MakeChain = Callable[..., Chain]

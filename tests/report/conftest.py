@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from configs.recipe import Recipe, parse_recipe
-from tasks.contracts import (
+from hone.configs.recipe import Recipe, parse_recipe
+from hone.tasks.contracts import (
     Artifact,
     BadRows,
     Candidate,
@@ -32,8 +32,8 @@ from tasks.contracts import (
     TrainedModel,
     Verdict,
 )
-from tasks.report.build import build_report
-from tasks.stage import RunContext
+from hone.tasks.report.build import build_report
+from hone.tasks.stage import RunContext
 
 CELLS = {(1, 16): "fp32, 1 thread", (1, 32): "fp32, 1 thread", (32, 32): "fp32, 2 threads"}
 """What the dense teacher runs best in."""

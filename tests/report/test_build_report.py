@@ -1,9 +1,9 @@
 import json
 
-from tasks.contracts import ChampionAnswers, Check, Curve, DriftPart, DriftReport, Promotion, StageRecord
-from tasks.report.build import build_report
-from tasks.report.page import render_page
-from tasks.report.write import write_report
+from hone.tasks.contracts import ChampionAnswers, Check, Curve, DriftPart, DriftReport, Promotion, StageRecord
+from hone.tasks.report.build import build_report
+from hone.tasks.report.page import render_page
+from hone.tasks.report.write import write_report
 
 
 def test_the_report_holds_what_it_promises(report):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tasks.report.compare import Comparison, Number, compare
+from hone.tasks.report.compare import Comparison, Number, compare
 
 Report = dict[str, Any]
 

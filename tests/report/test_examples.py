@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from tasks.objectives.judging import judging
-from tasks.report.examples import LONGEST_TEXT, MOST, lost_and_won
+from hone.tasks.objectives.judging import judging
+from hone.tasks.report.examples import LONGEST_TEXT, MOST, lost_and_won
 
 NAMES = ["no", "yes"]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tasks.errors import PreflightError
-from tasks.report.format import FORMAT_VERSION, parse_report
+from hone.tasks.errors import PreflightError
+from hone.tasks.report.format import FORMAT_VERSION, parse_report
 
 CHECK = {"name", "subject", "verdict", "value", "threshold", "unit", "direction", "low", "high", "decides"}
 

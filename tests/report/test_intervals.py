@@ -3,7 +3,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tasks.report.intervals import INSET, WIDTH, drawing, span
+from hone.tasks.report.intervals import INSET, WIDTH, drawing, span
 
 
 def check(value, low, high, threshold=-0.02, direction="above", verdict="ACCEPTED", **changes):

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from flows.compare import comparison_table
-from flows.embedded import _show
-from flows.outcome import state_of, tag_of
-from tasks.contracts import Check, SessionSettings, Verdict
-from tasks.register.evidence import evidence_tags
-from tasks.report.compare import compare
-from tasks.report.page import render_page
-from tasks.report.summary import summary_markdown
-from tasks.report.task import note
+from hone.flows.compare import comparison_table
+from hone.flows.embedded import _show
+from hone.flows.outcome import state_of, tag_of
+from hone.tasks.contracts import Check, SessionSettings, Verdict
+from hone.tasks.register.evidence import evidence_tags
+from hone.tasks.report.compare import compare
+from hone.tasks.report.page import render_page
+from hone.tasks.report.summary import summary_markdown
+from hone.tasks.report.task import note
 
 REPORTS = {"ACCEPTED": "report", "REJECTED": "rejected", "INCONCLUSIVE": "inconclusive"}
 WORD = re.compile("|".join(REPORTS), re.I)

@@ -4,10 +4,10 @@ from html.parser import HTMLParser
 import pytest
 import yaml
 
-from configs.recipe import parse_recipe
-from tasks.report.build import build_report
-from tasks.report.page import MOST_CONFUSIONS, confusion, render_page, spread
-from tasks.report.summary import summary_markdown
+from hone.configs.recipe import parse_recipe
+from hone.tasks.report.build import build_report
+from hone.tasks.report.page import MOST_CONFUSIONS, confusion, render_page, spread
+from hone.tasks.report.summary import summary_markdown
 from tests.report.conftest import check_of
 
 VOID = {"meta", "br", "path", "use"}

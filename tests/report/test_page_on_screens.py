@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.report.narrow import label_cells
-from tasks.report.page import render_page
+from hone.tasks.report.narrow import label_cells
+from hone.tasks.report.page import render_page
 from tests.flows import chromium
 from tests.report.conftest import check_of
 

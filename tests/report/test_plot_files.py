@@ -3,7 +3,7 @@
 from typing import Any
 from xml.etree import ElementTree
 
-from tasks.report.plots import learning_curves, quality_against_latency, standalone
+from hone.tasks.report.plots import learning_curves, quality_against_latency, standalone
 
 
 def test_every_plot_that_stands_alone_is_well_formed_and_has_all_its_colours(report: dict[str, Any]) -> None:

@@ -1,8 +1,8 @@
 import re
 
-from tasks.report import plots
-from tasks.report.waterfall import waterfall
-from tasks.report.wording import ACCURACY
+from hone.tasks.report import plots
+from hone.tasks.report.waterfall import waterfall
+from hone.tasks.report.wording import ACCURACY
 
 
 def all_plots(report):

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from tasks import evidence, store
-from tasks.report import task
-from tasks.report.page import render_page
-from tasks.report.plots import draw
-from tasks.report.summary import check_lines, summary_markdown
-from tasks.report.task import _examples, _show, note
+from hone.tasks import evidence, store
+from hone.tasks.report import task
+from hone.tasks.report.page import render_page
+from hone.tasks.report.plots import draw
+from hone.tasks.report.summary import check_lines, summary_markdown
+from hone.tasks.report.task import _examples, _show, note
 
 
 def test_examples_are_read_from_the_evidence_and_the_test_split(results, tmp_path):

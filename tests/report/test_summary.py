@@ -4,9 +4,9 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from tasks.report.page import render_page
-from tasks.report.plots import draw
-from tasks.report.summary import check_lines, summary_markdown, summary_rows, summary_table
+from hone.tasks.report.page import render_page
+from hone.tasks.report.plots import draw
+from hone.tasks.report.summary import check_lines, summary_markdown, summary_rows, summary_table
 
 
 def plain(markup: str) -> str:

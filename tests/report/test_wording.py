@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.report import wording
+from hone.tasks.report import wording
 
 
 @pytest.mark.parametrize(

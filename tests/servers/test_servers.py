@@ -93,7 +93,7 @@ def client(services: Services) -> Any:
 
 
 def deploy(services: Services, recipe: Path) -> None:
-    command = [sys.executable, "-m", "flows", "deploy", str(recipe), "--directory", str(recipe.parent)]
+    command = [sys.executable, "-m", "hone", "deploy", str(recipe), "--directory", str(recipe.parent)]
     environment = services.environment("prefect-worker")
     made = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
     assert made.returncode == 0, made.stdout + made.stderr

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import cache
+from hone.tasks import cache
 
 
 def test_the_same_ingredients_have_the_same_key_in_any_order() -> None:

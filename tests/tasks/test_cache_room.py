@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from configs.recipe import RecipeError
-from flows.cache import parse_size, run_ls, run_prune, run_verify
-from tasks import cache, cache_room, disk, lease, store
+from hone.configs.recipe import RecipeError
+from hone.flows.cache import parse_size, run_ls, run_prune, run_verify
+from hone.tasks import cache, cache_room, disk, lease, store
 
 OLD = time.time() - 10 * 86400
 
@@ -157,7 +157,7 @@ def test_what_a_teacher_said_stays_for_each_recipes_newest_and_for_runs_that_use
 
 
 def test_of_a_bucket_the_mirror_is_cleared_and_the_bucket_keeps_its_files(bucket: Path) -> None:
-    from tasks import storage
+    from hone.tasks import storage
 
     place = storage.folder_of("s3://team/hone")
     place.mkdir(parents=True)

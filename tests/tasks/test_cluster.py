@@ -14,12 +14,12 @@ import numpy as np
 import psutil
 import pytest
 
-from configs.delivery import ComputeSettings
-from configs.model import ModelSettings
-from tasks import cluster, version
-from tasks.errors import ModelError, PreflightError, TrainingError
-from tasks.model import loop
-from tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
+from hone.configs.delivery import ComputeSettings
+from hone.configs.model import ModelSettings
+from hone.tasks import cluster, version
+from hone.tasks.errors import ModelError, PreflightError, TrainingError
+from hone.tasks.model import loop
+from hone.tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
 from tests.model.training_fixtures import curve, files, make_clumsy, make_job, make_mortal
 
 pytestmark = pytest.mark.timeout(2400)
@@ -208,7 +208,7 @@ def head() -> Iterator[str]:
 
 def test_a_cluster_that_is_there_is_used_through_ray_address(head: str) -> None:
     program = (
-        "from configs.delivery import ComputeSettings; from tasks import cluster; "
+        "from hone.configs.delivery import ComputeSettings; from hone.tasks import cluster; "
         "print(cluster.cluster_resources(ComputeSettings(workers=3))); cluster.shutdown()"
     )
     environment = os.environ | {"RAY_ADDRESS": head}

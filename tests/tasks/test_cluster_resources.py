@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from configs.delivery import ComputeSettings
-from tasks.cluster.resources import GIB, allocate_cpus, worker_resources
-from tasks.errors import PreflightError
+from hone.configs.delivery import ComputeSettings
+from hone.tasks.cluster.resources import GIB, allocate_cpus, worker_resources
+from hone.tasks.errors import PreflightError
 
 NODE = {"CPU": 8.0, "GPU": 2.0, "memory": 16.0 * GIB}
 

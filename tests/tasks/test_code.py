@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import cache, code
+from hone.tasks import cache, code
 
 TRAINING = {
     "tasks/model/loop.py", "tasks/model/learner.py", "tasks/model/optimizer.py", "tasks/model/checkpoint.py",
@@ -91,7 +91,7 @@ def changed_of(root: Path, module: str) -> set[str]:
 
 
 def test_docstrings_comments_and_line_breaks_change_no_key(copy: Path) -> None:
-    for file in code.digests("tasks.train.task"):
+    for file in code.digests("hone.tasks.train.task"):
         path = copy / file
         text = path.read_text()
         path.write_text(text.replace('"""', '"""Otherwise: ', 1) + "\n\n# a remark\n\n\n")
@@ -114,17 +114,17 @@ def test_a_changed_objective_changes_the_keys_of_those_who_learn_by_it(copy: Pat
     objective = "tasks/objectives/text_classification/learning.py"
     edit(copy, objective, "ignore_index=-1", "ignore_index=-2")
     assert all(changed(copy, stage) == {objective} for stage in ("train", "distill", "prune", "quantize"))
-    assert {objective} == changed_of(copy, "tasks.model.asking")  # the key of what the teacher says
+    assert {objective} == changed_of(copy, "hone.tasks.model.asking")  # the key of what the teacher says
 
 
 def test_of_a_module_counts_what_is_imported_from_it_and_what_that_uses(tmp_path: Path) -> None:
     (tmp_path / "tasks").mkdir()
     files = {
-        "a": "from tasks.b import used\nif TYPE_CHECKING:\n    from tasks.types import T\n\n"
-        "def f():\n    from tasks.c import late\n    return [used(), 'worker.py', 'tasks.d']\n",
+        "a": "from hone.tasks.b import used\nif TYPE_CHECKING:\n    from hone.tasks.types import T\n\n"
+        "def f():\n    from hone.tasks.c import late\n    return [used(), 'worker.py', 'tasks.d']\n",
         "b": "import numpy\nLIMIT = 3\nOTHER = 4\n\ndef used():\n    return numpy.ones(LIMIT)\n\n"
         "def unused():\n    return OTHER\n",
-        "c": "from tasks.e import late\n",
+        "c": "from hone.tasks.e import late\n",
         "d": "x = 1\n",
         "e": "print('imported')\n\ndef late():\n    'Says.'\n\ndef never():\n    return 1\n",
         "worker": "y = 1\n",
@@ -150,7 +150,7 @@ def test_of_a_module_counts_what_is_imported_from_it_and_what_that_uses(tmp_path
 
 
 def test_ingredients_hold_settings_inputs_code_and_libraries() -> None:
-    found = cache.gather({"a.b": [1]}, {"data": "sha256:1"}, "tasks.evidence", ("numpy", "no-such-library"))
+    found = cache.gather({"a.b": [1]}, {"data": "sha256:1"}, "hone.tasks.evidence", ("numpy", "no-such-library"))
     assert found["setting a.b"] == "[1]"
     assert found["input data"] == "sha256:1"
     assert set(found) == {"setting a.b", "input data", "code tasks/evidence.py", "library numpy"}
@@ -198,4 +198,4 @@ def test_nothing_is_left_to_parse_once_the_stages_are_read(monkeypatch: pytest.M
     monkeypatch.setattr(code, "syntax_tree", lambda source: pytest.fail("parsed again"))
     for stage in STAGES:
         code.digests(f"tasks.{stage}.task")
-    code.digests("tasks.model.teacher_outputs")
+    code.digests("hone.tasks.model.teacher_outputs")

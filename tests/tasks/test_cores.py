@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import cores
+from hone.tasks import cores
 
 
 def tree(root: Path, membership: str, files: dict[str, str]) -> tuple[Path, Path]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks import device
+from hone.tasks import device
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from tasks.holm import holm
+from hone.tasks.holm import holm
 
 
 def test_it_is_worked_by_hand() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tasks.cluster.job_queue import JobQueue
+from hone.tasks.cluster.job_queue import JobQueue
 
 
 def test_a_worker_waits_for_a_job_and_the_driver_for_its_result() -> None:

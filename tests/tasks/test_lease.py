@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import disk, lease
+from hone.tasks import disk, lease
 
 
 def _hold(path: Path, ready: "multiprocessing.synchronize.Event") -> None:

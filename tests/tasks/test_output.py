@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks import output
-from tasks.errors import OutputError
+from hone.tasks import output
+from hone.tasks.errors import OutputError
 
 
 def publish(folder: Path, text: str = "1", model: bool = True) -> None:

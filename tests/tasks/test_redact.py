@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.errors import HoneError, PreflightError
-from tasks.redact import mask_logs, plain_uri, without_credentials, without_secrets
+from hone.tasks.errors import HoneError, PreflightError
+from hone.tasks.redact import mask_logs, plain_uri, without_credentials, without_secrets
 
 SECRET = "s3cr3t-Value"
 

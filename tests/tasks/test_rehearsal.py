@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from configs.recipe import Recipe, parse_recipe
-from tasks import rehearsal
-from tasks.dry_run import dry_run
-from tasks.errors import ExportError, HoneError, ModelError
-from tasks.model.checkpoint import load_model, load_tokenizer
-from tasks.model.text import Rows
+from hone.configs.recipe import Recipe, parse_recipe
+from hone.tasks import rehearsal
+from hone.tasks.dry_run import dry_run
+from hone.tasks.errors import ExportError, HoneError, ModelError
+from hone.tasks.model.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.text import Rows
 from tests import tiny
 from tests.prune.encoders import tiny as tiny_encoder
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.schema import read_schema
+from hone.tasks.schema import read_schema
 
 MLFLOW = ("mlflow", "store/db_migrations/versions")
 PREFECT = ("prefect", "server/database/_migrations/versions/sqlite")
@@ -24,7 +24,7 @@ def database(folder: Path, revision: str | None) -> Path:
 
 @pytest.mark.parametrize(("package", "versions"), [MLFLOW, PREFECT])
 def test_a_revision_is_current_older_newer_or_absent(tmp_path: Path, package: str, versions: str) -> None:
-    from tasks.schema import _migrations
+    from hone.tasks.schema import _migrations
 
     newest, known = _migrations(package, versions)
     older = next(iter(known - {newest}))

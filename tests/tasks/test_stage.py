@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from configs.recipe import Recipe
-from tasks import store
-from tasks.contracts import PreparedData
-from tasks.errors import TrainingError
-from tasks.stage import RunContext, Workshop, run_stage
+from hone.configs.recipe import Recipe
+from hone.tasks import store
+from hone.tasks.contracts import PreparedData
+from hone.tasks.errors import TrainingError
+from hone.tasks.stage import RunContext, Workshop, run_stage
 
 
 def run(folder: Path, text: str = "rows", fresh: bool = False, body: Callable[..., Any] | None = None) -> PreparedData:
@@ -32,7 +32,7 @@ def run(folder: Path, text: str = "rows", fresh: bool = False, body: Callable[..
         }
 
     make = body or write
-    make.__module__ = "tasks.data.task"
+    make.__module__ = "hone.tasks.data.task"
     return run_stage(context, "data", PreparedData, make, settings={"a": 1}, inputs={})
 
 
@@ -115,7 +115,7 @@ def test_two_runs_at_a_time_make_a_result_once_and_neither_loses_it_to_fresh(tmp
     """Real processes: two wait for each other's lease, while a third makes everything again five times."""
     program = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import test_stage as t\n"
-        "from tasks import store\n"
+        "from hone.tasks import store\n"
         "for turn in range(5):\n"
         "    made = t.run(Path(sys.argv[2]), sys.argv[3], fresh=bool(sys.argv[4]))\n"
         "    assert (store.open_artifact(made.artifact) / 'train.txt').is_file()\n"

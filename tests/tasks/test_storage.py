@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks import cache, storage, store
-from tasks.contracts import Artifact
-from tasks.errors import DamagedArtifactError, StorageError
+from hone.tasks import cache, storage, store
+from hone.tasks.contracts import Artifact
+from hone.tasks.errors import DamagedArtifactError, StorageError
 
 PLACE = "s3://team/hone"
 

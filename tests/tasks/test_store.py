@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks import store
-from tasks.contracts import Artifact
-from tasks.errors import DamagedArtifactError, StorageError, UnsafeFileError
+from hone.tasks import store
+from hone.tasks.contracts import Artifact
+from hone.tasks.errors import DamagedArtifactError, StorageError, UnsafeFileError
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tasks.environment import temporary_variables
+from hone.tasks.environment import temporary_variables
 
 
 def test_variables_hold_inside_and_are_put_back_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,13 +12,13 @@ from typing import Any
 import psutil
 import pytest
 
-from configs.delivery import ComputeSettings
-from configs.recipe import Recipe, parse_recipe
-from tasks import cluster, progress, tracking
-from tasks.contracts import PreparedData, StageRecord
-from tasks.model.learner import TrainingEvent
-from tasks.stage import RunContext, Workshop, run_stage
-from tasks.tracking import server
+from hone.configs.delivery import ComputeSettings
+from hone.configs.recipe import Recipe, parse_recipe
+from hone.tasks import cluster, progress, tracking
+from hone.tasks.contracts import PreparedData, StageRecord
+from hone.tasks.model.learner import TrainingEvent
+from hone.tasks.stage import RunContext, Workshop, run_stage
+from hone.tasks.tracking import server
 from tests.model.training_fixtures import make_job
 
 NAMES = ("one", "other", "first", "second")
@@ -63,7 +63,7 @@ def run(name: str, records: Path, folder: Path, meet: Callable[[], Any]) -> list
             artifact = workshop.artifact("splits", [])
             return {"artifact": artifact, "content_digest": artifact.digest, "labels": ["no"], "rows": {"train": 1}}
 
-        body.__module__ = "tasks.data.task"
+        body.__module__ = "hone.tasks.data.task"
         run_stage(context, "data", PreparedData, body, settings={"of": name}, inputs={})
     return heard.told
 

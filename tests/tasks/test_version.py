@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import version
+from hone.tasks import version
 
 ROOT = Path(version.__file__).resolve().parent.parent
 
@@ -25,7 +25,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def code_version(folder: Path) -> str:
-    script = "from tasks.version import code_version; print(code_version())"
+    script = "from hone.tasks.version import code_version; print(code_version())"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=folder, env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"},
         capture_output=True, text=True, check=True,
@@ -69,7 +69,8 @@ def test_in_its_own_checkout_it_is_the_commit_and_says_when_the_code_differs(cop
 def test_code_that_differs_from_the_askers_is_refused_naming_both_digests(copy: Path) -> None:
     """Two trees of code: this one asks, and the copy, once it is changed, is to train."""
     program = (
-        "import sys\nfrom tasks.version import check_code, code_digest\nprint(code_digest())\ncheck_code(sys.argv[1])"
+        "import sys\nfrom hone.tasks.version import check_code, code_digest\n"
+        "print(code_digest())\ncheck_code(sys.argv[1])"
     )
 
     def ask(expected: str) -> subprocess.CompletedProcess[str]:
@@ -89,7 +90,7 @@ def test_code_that_differs_from_the_askers_is_refused_naming_both_digests(copy: 
 
 def test_the_version_is_that_of_the_checkout_and_else_of_what_is_installed(copy: Path) -> None:
     def told() -> str:
-        script = "from tasks.version import hone_version; print(hone_version())"
+        script = "from hone.tasks.version import hone_version; print(hone_version())"
         environment = {"PYTHONPATH": str(copy), "PATH": "/usr/bin:/bin"}
         command = [sys.executable, "-c", script]
         return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=True).stdout

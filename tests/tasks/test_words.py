@@ -6,11 +6,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tasks.drift.features import words as drift_words
-from tasks.evaluate.perturb import PERTURBATIONS
-from tasks.model.augment import augment
-from tasks.model.text import Rows, word_counts
-from tasks.words import pieces, words
+from hone.tasks.drift.features import words as drift_words
+from hone.tasks.evaluate.perturb import PERTURBATIONS
+from hone.tasks.model.augment import augment
+from hone.tasks.model.text import Rows, word_counts
+from hone.tasks.words import pieces, words
 
 CHINESE = "这部电影的故事非常感人，演员的表演也很出色，音乐同样令人难忘。"
 JAPANESE = "このレストランの料理はとても美味しかったです。また行きたい！"

@@ -4,21 +4,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tasks import version
+from hone.tasks import version
 
 ROOT = Path(version.__file__).resolve().parent.parent
 DRIVER = """
 import ray
-from tasks.cluster import connection
-connection.connect()
+from hone.tasks.cluster.connection import Connection
+connection = Connection()
+connection.open()
 
 @ray.remote
 def found():
-    import tasks.version
-    return tasks.version.code_digest()
+    import hone.tasks.version
+    return hone.tasks.version.code_digest()
 
 print(ray.get(found.remote()))
-connection.disconnect()
+connection.close()
 """
 
 

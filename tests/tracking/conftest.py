@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks import tracking
-from tasks.tracking import server
+from hone.tasks import tracking
+from hone.tasks.tracking import server
 
 
 @pytest.fixture

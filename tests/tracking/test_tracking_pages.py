@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks import tracking
-from tasks.tracking import pages
+from hone.tasks import tracking
+from hone.tasks.tracking import pages
 
 
 def test_records_in_a_bare_database_have_no_page(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from tasks import lineage, store, tracking
-from tasks.contracts import PreparedData, StageRecord
-from tasks.errors import PreflightError
-from tasks.gate.looks import next_look
-from tasks.tracking import Version, server
+from hone.tasks import lineage, store, tracking
+from hone.tasks.contracts import PreparedData, StageRecord
+from hone.tasks.errors import PreflightError
+from hone.tasks.gate.looks import next_look
+from hone.tasks.tracking import Version, server
 
 RECORD = StageRecord(name="data", status="ran", reason="first run of this stage", seconds=1.0)
 

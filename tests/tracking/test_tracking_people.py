@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.tracking import people, server
+from hone.tasks.tracking import people, server
 
 
 class Authenticated(BaseHTTPRequestHandler):

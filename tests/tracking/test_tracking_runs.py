@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tasks import tracking, version
-from tasks.contracts import (
+from hone.tasks import tracking, version
+from hone.tasks.contracts import (
     Artifact,
     BadRows,
     Candidate,
@@ -22,7 +22,7 @@ from tasks.contracts import (
     StageRecord,
     Verdict,
 )
-from tasks.tracking import numbers, server
+from hone.tasks.tracking import numbers, server
 
 RECORD = StageRecord(name="data", status="ran", reason="first run of this stage", seconds=1.0)
 DATA = PreparedData(
@@ -259,7 +259,7 @@ def test_without_a_pipelines_run_nothing_is_tracked_and_mlflow_stays_unimported(
     script = """
 import sys
 from pathlib import Path
-from tasks import tracking
+from hone.tasks import tracking
 with tracking.stage_run("", "train") as log:
     log.params({"a": 1}); log.metrics({"b": 1.0}, 1); log.tags({"c": "d"}); log.cached("e")
     log.file(Path("absent")); log.text("f", "g"); log.flush()

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks import schema, tracking
-from tasks.errors import PreflightError
-from tasks.storage import folder_of
-from tasks.tracking import server
+from hone.tasks import schema, tracking
+from hone.tasks.errors import PreflightError
+from hone.tasks.storage import folder_of
+from hone.tasks.tracking import server
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,7 @@ def test_a_bucket_takes_no_records_so_a_server_has_to(bucket: Path, monkeypatch:
 def test_a_kill_and_two_processes_at_once_leave_one_whole_database(tmp_path: Path) -> None:
     script = f"""
 from pathlib import Path
-from tasks import tracking
+from hone.tasks import tracking
 tracking.configure(Path({str(tmp_path)!r}))
 with tracking.pipeline_run("race", {{}}, {{}}):
     pass

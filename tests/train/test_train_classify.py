@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from tasks.model.checkpoint import load_model, load_tokenizer
-from tasks.model.text import make_batch
-from tasks.train.classify import ClassificationLearner, make_learner
+from hone.tasks.model.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.text import make_batch
+from hone.tasks.train.classify import ClassificationLearner, make_learner
 from tests.model.training_fixtures import make_job
 
 

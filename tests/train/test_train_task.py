@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from configs.recipe import Recipe
-from tasks import store
-from tasks.contracts import PreparedData, StageRecord
-from tasks.errors import ModelError
-from tasks.stage import RunContext
-from tasks.train.task import train_teacher
+from hone.configs.recipe import Recipe
+from hone.tasks import store
+from hone.tasks.contracts import PreparedData, StageRecord
+from hone.tasks.errors import ModelError
+from hone.tasks.stage import RunContext
+from hone.tasks.train.task import train_teacher
 from tests.model.training_fixtures import LABELS, write_data
 from tests.tiny import write_encoder
 

@@ -7,10 +7,10 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from tasks.objectives.judging import Answers
+from hone.tasks.objectives.judging import Answers
 
 if TYPE_CHECKING:
-    from tasks.model.text import Rows
+    from hone.tasks.model.text import Rows
 
 # With 2 terms a word, a million rows would otherwise make a matrix of labels x millions of terms.
 MAX_TERMS = 100_000

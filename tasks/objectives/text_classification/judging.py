@@ -7,14 +7,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
-from tasks.label_value import one_spelling
-from tasks.objectives.judging import Answers, Baseline, FormDifference, Mask, Score, Targets
-from tasks.objectives.metric import Metric, Statistics
-from tasks.objectives.text_classification.metrics import METRICS, Ids, calibration_error, statistics_of
+from hone.tasks.label_value import one_spelling
+from hone.tasks.objectives.judging import Answers, Baseline, FormDifference, Mask, Score, Targets
+from hone.tasks.objectives.metric import Metric, Statistics
+from hone.tasks.objectives.text_classification.metrics import METRICS, Ids, calibration_error, statistics_of
 
 if TYPE_CHECKING:
-    from configs.delivery import EvaluateSettings
-    from tasks.model.text import Rows
+    from hone.configs.delivery import EvaluateSettings
+    from hone.tasks.model.text import Rows
 
 UNKNOWN = -60.0
 """Logit of a label that a model has never heard of."""
@@ -99,7 +99,7 @@ class TextClassification:
 
     def baseline(self, train: "Rows", labels: Sequence[str]) -> Baseline:
         """TF-IDF with logistic regression."""
-        from tasks.objectives.text_classification import baseline  # here, as the gate needs no scikit-learn
+        from hone.tasks.objectives.text_classification import baseline  # here, as the gate needs no scikit-learn
 
         return baseline.fit(train, len(labels))
 

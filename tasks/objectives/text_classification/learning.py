@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
-from configs.recipe import Task
-from tasks.model.text import Batch, Output, Rows, TokenizedText, tokenize
-from tasks.objectives.divergence import softened_divergence
+from hone.configs.recipe import Task
+from hone.tasks.model.text import Batch, Output, Rows, TokenizedText, tokenize
+from hone.tasks.objectives.divergence import softened_divergence
 
 
 class TextClassification:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from tasks.objectives.metric import Metric, Statistics, Sums, Values
+from hone.tasks.objectives.metric import Metric, Statistics, Sums, Values
 
 Ids = npt.NDArray[np.int64]
 RIGHT_AND_WRONG = "alone right on {won:,} rows, alone wrong on {lost:,} of {rows:,}"
