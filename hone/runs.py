@@ -24,6 +24,8 @@ CODE = Path(__file__).resolve().parent.parent
 COMMAND = "import sys; code = sys.argv.pop(1); code in sys.path or sys.path.insert(0, code)\n"
 COMMAND += "from hone.flows.__main__ import main; main()"
 INVALID = 2
+GRACE_SECONDS = 60.0
+"""That an interrupted run has to stop its workers."""
 VERDICTS = (0, 3, 4)
 """Exit statuses of a run that came to a verdict."""
 REPORT = re.compile(r"^report  (.+/report)\.html$", re.M)
@@ -100,7 +102,11 @@ def _call(arguments: list[str], tell: Callable[[str], Any]) -> tuple[int, list[s
             tell(lines[-1])
     except BaseException:
         process.send_signal(signal.SIGINT)
-        process.wait()
+        try:
+            process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         raise
     return process.wait(), lines
 

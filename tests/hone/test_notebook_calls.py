@@ -94,7 +94,11 @@ def test_a_run_that_cannot_start_is_an_error_by_the_commands_own_words_in_a_proj
 
 
 def test_interrupting_a_run_ends_its_process(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in(monkeypatch, "import os; print(os.getpid(), flush=True); time.sleep(600)")
+    stand_in(
+        monkeypatch,
+        "import os, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "print(os.getpid(), flush=True); time.sleep(600)",
+    )
 
     def interrupt(line: str) -> NoReturn:
         pids.append(int(line))

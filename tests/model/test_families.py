@@ -9,8 +9,9 @@ from transformers import PreTrainedModel
 from hone.tasks.model.anatomy import ARCHITECTURES, use_of
 from hone.tasks.model.checkpoint import load_model, load_tokenizer
 from hone.tasks.model.fake_quantization import attach, plan_for, read_plan
+from hone.tasks.objectives.learning import learning
 from hone.tasks.quantize.learner import save_quantized
-from hone.tasks.train.classify import Classification
+from hone.tasks.train.classify import Supervised
 from tests.prune.encoders import BATCH, FAMILIES, logits, tiny
 from tests.tiny import write_encoder
 
@@ -19,7 +20,7 @@ READS_FIRST = sorted(set(FAMILIES) - {"albert", "modernbert"})
 
 def step(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     """The gradient of every weight that takes part in the loss of two rows."""
-    module = Classification(model.train())
+    module = Supervised(model.train(), learning("text-classification"))
     module({**BATCH, "labels": torch.tensor([0, 1])})["loss"].backward()
     model.eval()
     return {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}

@@ -155,4 +155,4 @@ def test_records_that_are_not_there_are_not_made(
 
 def test_the_commands_show_their_exit_status_in_their_help() -> None:
     done = hone("promote", "--help")
-    assert "2 no such model or version" in " ".join(done.stdout.replace("│", " ").split())
+    assert "2 there is no such model or version" in " ".join(done.stdout.replace("│", " ").split())

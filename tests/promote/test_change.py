@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -378,7 +379,7 @@ def test_a_promotion_that_is_under_way_is_waited_for(model: Model) -> None:
         tracking.set_alias(name, "champion", "2")
         tracking.mark_change(name, number, {"hone.done": "now"})
 
-    later = threading.Timer(0.5, finish)
+    later = threading.Timer(0.5, copy_context().run, [finish])  # with this run's records
     later.start()
     promote(name, "3", "bob")
     later.join()
