@@ -40,7 +40,9 @@ _lock = threading.Lock()
 _holds = 0
 """Connections that are open; the Ray that was started here ends with the last."""
 _leave: threading.Event | None = None
-"""Ends the thread that keeps the Ray that was started here."""
+"""Ends the thread that keeps the connection."""
+_started_here = False
+"""Whether it is to a Ray that was started for the runs of this process."""
 _short_folder: Path | None = None
 """Of the Ray that was started here, where the usual one has too long a name."""
 
@@ -82,7 +84,7 @@ class Connection:
 
     def is_last(self) -> bool:
         """Whether Ray, started here, ends with this hold."""
-        return self._held and _holds == 1 and _leave is not None
+        return self._held and _holds == 1 and _started_here
 
     def _release(self) -> None:
         global _holds
@@ -95,7 +97,7 @@ class Connection:
 
 def is_local() -> bool:
     """Whether Ray was started here, for the runs of this process alone."""
-    return _leave is not None
+    return _started_here
 
 
 def live_nodes() -> list[dict[str, float]]:
@@ -123,13 +125,14 @@ def _connect() -> None:
 
 
 def _disconnect() -> None:
-    global _leave, _short_folder
+    global _leave, _short_folder, _started_here
     if _leave is not None:
         import ray
 
         ray.shutdown()
         _leave.set()
         _leave = None
+    _started_here = False
     if _short_folder is not None:
         shutil.rmtree(_short_folder, ignore_errors=True)
         _short_folder = None
@@ -165,7 +168,7 @@ def _init() -> None:
 
 
 def _start_local() -> None:
-    global _short_folder
+    global _short_folder, _started_here
     import ray
 
     keep_to_this_machine()
@@ -192,6 +195,7 @@ def _start_local() -> None:
                     "RAY_ADDRESS a cluster that runs already"
                 ) from error
         else:
+            _started_here = True
             return
 
 
