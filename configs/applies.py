@@ -35,6 +35,8 @@ def hidden(recipe: Recipe, tasks: Mapping[str, tuple[str, ...]] = TASKS) -> Hidd
         section = getattr(recipe, name)
         if getattr(section, switch) == off:
             found[name] = set(type(section).model_fields) - {switch}
+    if "distill" in found and (recipe.prune.method != "none" or recipe.quantize.method == "qat"):
+        found["distill"] -= set(recipe.distill.loss_settings())  # they learn from the teacher by the same loss
     found["data"] = set().union(*READ.values()) - READ[recipe.data.source]
     if recipe.data.source == "docstrings":
         found["data"] |= COLUMNS

@@ -18,9 +18,8 @@ from hone.configs.recipe import Recipe, load_recipe
 from hone.models import Model, load_model
 from hone.tasks import errors
 from hone.tasks.errors import HoneError, PreflightError
+from hone.tasks.version import import_folder
 
-CODE = Path(__file__).resolve().parent.parent
-"""Folder that this package lies in."""
 COMMAND = "import sys; code = sys.argv.pop(1); code in sys.path or sys.path.insert(0, code)\n"
 COMMAND += "from hone.flows.__main__ import main; main()"
 INVALID = 2
@@ -85,7 +84,7 @@ def _call(arguments: list[str], tell: Callable[[str], Any]) -> tuple[int, list[s
     """Exit status and lines of a command of Hone's, by this Python and this code, whatever lies in the current folder
     under the names of Hone's modules."""
     process = subprocess.Popen(
-        [sys.executable, "-P", "-c", COMMAND, str(CODE), *arguments],
+        [sys.executable, "-P", "-c", COMMAND, str(import_folder()), *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,6 +1,7 @@
 """The Ray actor that runs the workers: Ray Train, and the queue that its workers ask for jobs."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 from hone.configs.delivery import ComputeSettings
@@ -20,6 +21,23 @@ WORKER_ENVIRONMENT = {
 }
 
 
+@dataclass(frozen=True)
+class WorkersAsked:
+    """The workers that a run asks for."""
+
+    compute: ComputeSettings
+    threads: int
+    """That each computes with."""
+    resources: dict[str, float]
+    """That each asks Ray for."""
+    variables: dict[str, str]
+    """Of its environment, beside `WORKER_ENVIRONMENT`."""
+    uri: str
+    """Of what Ray Train keeps of its run."""
+    code: str
+    """The driver's `version.code_digest`."""
+
+
 class PoolActor(JobQueue):
     """The queue of jobs, and beside it the one `fit` that keeps the workers alive.
 
@@ -27,63 +45,42 @@ class PoolActor(JobQueue):
     it is killed.
     """
 
-    async def fit(
-        self,
-        compute: ComputeSettings,
-        threads: int,
-        resources: dict[str, float],
-        variables: dict[str, str],
-        uri: str,
-        code: str,
-    ) -> None:
+    async def fit(self, asked: WorkersAsked) -> None:
         """Runs the workers until they die more often than allowed.
-
-        Args:
-            threads: that each worker computes with.
-            resources: that each asks Ray for.
-            variables: of its environment, beside `WORKER_ENVIRONMENT`.
-            code: the driver's `version.code_digest`.
 
         Raises:
             PreflightError: when this process has other code.
         """
         import ray
 
-        version.check_code(code)
+        version.check_code(asked.code)
 
         queue = ray.get_runtime_context().current_actor
-        await asyncio.to_thread(_fit, queue, compute, threads, resources, variables, uri, code)
+        await asyncio.to_thread(_fit, queue, asked)
 
 
-def _fit(
-    queue: Any,
-    compute: ComputeSettings,
-    threads: int,
-    resources: dict[str, float],
-    variables: dict[str, str],
-    uri: str,
-    code: str,
-) -> None:
+def _fit(queue: Any, asked: WorkersAsked) -> None:
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 
+    compute, uri = asked.compute, asked.uri
     shared_gpu = 0 < compute.gpus_per_worker < 1 and compute.workers > 1  # NCCL wants a GPU for each worker
     bucket = uri.startswith(storage.SCHEME)
     run_config: Any = RunConfig(
         name="hone",
         storage_path=uri.removeprefix(storage.SCHEME) if bucket else str(storage.folder_of(uri)),
         storage_filesystem=storage.filesystem() if bucket else None,
-        worker_runtime_env={"env_vars": WORKER_ENVIRONMENT | variables},
+        worker_runtime_env={"env_vars": WORKER_ENVIRONMENT | asked.variables},
         failure_config=FailureConfig(max_failures=compute.max_failures, controller_failure_limit=compute.max_failures),
     )
     TorchTrainer(
         serve,
-        train_loop_config={"queue": queue, "threads": threads, "code": code},
+        train_loop_config={"queue": queue, "threads": asked.threads, "code": asked.code},
         torch_config=TorchConfig(backend="gloo" if shared_gpu else None),
         scaling_config=ScalingConfig(
             num_workers=compute.workers,
             use_gpu=compute.gpus_per_worker > 0,
-            resources_per_worker=resources,
+            resources_per_worker=asked.resources,
         ),
         run_config=run_config,
     ).fit()

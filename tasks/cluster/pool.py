@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hone.configs.delivery import ComputeSettings
 from hone.tasks import errors, storage, version
-from hone.tasks.cluster.actor import PoolActor
+from hone.tasks.cluster.actor import PoolActor, WorkersAsked
 from hone.tasks.cluster.connection import ENVIRONMENT, Connection, is_local, last_line, live_nodes
 from hone.tasks.cluster.resources import allocate_cpus, shared_resources, worker_resources
 from hone.tasks.errors import HoneError, StorageError, TrainingError
@@ -128,12 +128,12 @@ class WorkerPool:
         pool_actor: Any = ray.remote(num_cpus=0, runtime_env={"env_vars": ENVIRONMENT})(PoolActor)
         actor = pool_actor.remote()
         uri = storage.uri_of(self._folder)
-        asked, variables = worker_resources(self._compute, cpus), {}
+        resources, variables = worker_resources(self._compute, cpus), {}
         if is_local():
-            asked = shared_resources(asked)
+            resources = shared_resources(resources)
             variables = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, int(cpus))))}
-        arguments = self._compute, max(1, int(cpus)), asked, variables, uri, version.code_digest()
-        return actor, actor.fit.remote(*arguments)
+        threads, code = max(1, int(cpus)), version.code_digest()
+        return actor, actor.fit.remote(WorkersAsked(self._compute, threads, resources, variables, uri, code))
 
 
 def may_be_memory(failure: str) -> bool:

@@ -150,7 +150,7 @@ def measure(name: str, order: Order, limit_seconds: float | None = None) -> Timi
         question.write_text(json.dumps(asdict(order)), encoding="utf-8")
         command = [sys.executable, "-m", "hone.tasks.evaluate.timing_worker", str(question), str(answer)]
         try:
-            # From ROOT, so that `tasks` is this package, whatever lies in the folder that Hone was started from.
+            # From ROOT, so that `hone` is this package, whatever lies in the folder that Hone was started from.
             finished = subprocess.run(
                 command,
                 cwd=ROOT,

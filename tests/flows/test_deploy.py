@@ -247,11 +247,8 @@ def test_the_run_shows_progress_the_table_the_plots_and_the_ways_to_mlflow(here:
     query = f"{here.site.mlflow_url}/api/2.0/mlflow/runs/get?run_id={report['mlflow_run_id']}"
     tags = {tag["key"]: tag["value"] for tag in ask(query)[1]["run"]["data"]["tags"]}
     page = f"{here.site.prefect_url}/runs/flow-run/{finished}"
-    assert (tags["hone.registered"], tags["hone.prefect_run"], tags["prefect.flow_run_id"]) == (
-        "tiny/1",
-        page,
-        finished,
-    )
+    links = (tags["hone.registered"], tags["hone.prefect_run"], tags["prefect.flow_run_id"])
+    assert links == ("tiny/1", page, finished)
     assert f"[The run in Prefect]({page})" in tags["mlflow.note.content"]
 
 

@@ -35,6 +35,7 @@ def sent(recipe: Recipe) -> dict[str, Any]:
 
 UNUSED = recipe_of(
     distill={"method": "none", "temperature": 9.0, "layers": [1, 3]},
+    prune={"method": "none"},
     quantize={"method": "none", "calibration_rows": 7},
     data={"source": "docstrings", "libraries": ["numpy", "scipy"], "label_column": "library"},
 )
@@ -43,8 +44,16 @@ UNUSED = recipe_of(
 def test_a_stage_that_is_left_out_shows_its_method_alone_and_one_that_is_not_shows_everything() -> None:
     assert shown(UNUSED, "DistillSettings") == ["method"]
     assert shown(UNUSED, "QuantizeSettings") == ["method"]
-    assert set(shown(UNUSED, "PruneSettings")) == set(type(UNUSED.prune).model_fields)
+    assert shown(UNUSED, "PruneSettings") == ["method"]
+    assert set(shown(recipe_of(), "PruneSettings")) == set(type(UNUSED.prune).model_fields)
     assert form(optimize, recipe_of())["definitions"]["DistillSettings"].get("patternProperties") is None
+
+
+@pytest.mark.parametrize("later", [{"quantize": {"method": "none"}}, {"prune": {"method": "none"}}])
+def test_what_pruning_and_rounding_learn_from_the_teacher_by_is_shown_without_a_student(later: dict[str, Any]) -> None:
+    names = set(shown(recipe_of(distill={"method": "none"}, **later), "DistillSettings"))
+    assert {"method", "alpha", "temperature", "augment"} <= names
+    assert names & {"layers", "student", "epochs", "learning_rate"} == set()
 
 
 @pytest.mark.parametrize(
