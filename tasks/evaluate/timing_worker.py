@@ -171,24 +171,26 @@ def _ask_pytorch(model: Any, device: Any, tokens: dict[str, np.ndarray]) -> np.n
 
 def _failure_to_compile(call: Call, cells: list[dict[str, np.ndarray]], seconds: float) -> str:
     """Compiles for every cell, and says why not where that fails or takes too long; empty where it is done."""
+    late = f"torch.compile was not done after {seconds:g} s"
+    rang = False
 
     def give_up(*_: object) -> None:
+        nonlocal rang
+        rang = True
         raise TimeoutError
 
     before = signal.signal(signal.SIGALRM, give_up)
     try:
-        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))  # inside, as it may ring at once
+        # Inside, as it may ring at once. Again each second, as torch may catch what interrupts it and go on.
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), 1.0)
         for tokens in cells:
             call(tokens)
     except Exception as problem:  # noqa: BLE001 - whatever torch.compile cannot do, the model runs without it
-        # Torch may wrap what interrupted it.
-        late = isinstance(problem, TimeoutError) or "TimeoutError" in str(problem)
-        first = (str(problem).strip().splitlines() or [""])[0][:200]
-        return f"torch.compile was not done after {seconds:g} s" if late else f"torch.compile failed: {first}"
+        return late if rang else f"torch.compile failed: {(str(problem).strip().splitlines() or [''])[0][:200]}"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    return ""
+    return late if rang else ""
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import json
 import math
@@ -118,6 +119,17 @@ def test_pytorch_is_timed_in_each_precision_and_says_why_it_was_not_compiled(tin
     assert [len(samples) for samples in found["variants"]["fp32"]] == [5, 5]
     assert found["milliseconds"] == found["variants"]["fp32"]
     assert found["note"] == "torch.compile was not done after 0.001 s"
+
+
+def test_a_compiler_that_catches_what_interrupts_it_is_late_all_the_same():
+    def call(_tokens: object) -> None:
+        with contextlib.suppress(TimeoutError):
+            time.sleep(5)
+
+    begun = time.monotonic()
+    problem = timing_worker._failure_to_compile(call, [{}, {}], 0.01)  # type: ignore[arg-type]
+    assert problem == "torch.compile was not done after 0.01 s"
+    assert time.monotonic() - begun < 4
 
 
 def test_pytorch_runs_its_own_attention_and_is_compiled_in_its_faster_precision(tiny_folder, monkeypatch):
