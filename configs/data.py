@@ -20,25 +20,31 @@ class DataSettings(Section):
     """The validation split, likewise; empty: split off from training."""
     test: str = ""
     """The test split, likewise; empty: split off from training."""
-    format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = "auto"
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "conll"] = "auto"
     """Format of the files; auto reads it off the ending."""
     encoding: str = "auto"
-    """CSV, TSV and JSONL: the files' encoding by Python's name, such as cp1252; auto reads UTF-8, and UTF-16 or UTF-32
+    """All but Parquet: the files' encoding by Python's name, such as cp1252; auto reads UTF-8, and UTF-16 or UTF-32
     with a byte order mark."""
     header: bool = True
     """CSV and TSV: whether the first line names the columns."""
     columns: list[str] = []
-    """Names of the columns in order, where the file has no header."""
+    """Names of the columns in order, where the file has no header; CoNLL needs none: the word is the first, the tag the
+    last."""
     text_column: str = Field("text", min_length=1)
     """Column with the text."""
     pair_column: str = ""
     """Column with the second text of a pair; empty: one text."""
     label_column: str = Field("label", min_length=1)
     """Column with the label."""
+    tokens_column: str = ""
+    """Column with the list of a sentence's words, each of which has a tag; empty: whole texts have labels."""
+    tags_column: str = Field("tags", min_length=1)
+    """Column with the list of the words' tags, in IOB1, IOB2, IOBES or BILOU."""
     slice_columns: list[str] = []
     """Further columns whose values are slices of the test split: the gate looks at each of them."""
     label_names: list[str] = []
-    """Names of the labels, in the sorted order of their values; empty: the values are the names."""
+    """Names of the labels, in the sorted order of their values; empty: the values are the names. Names of tags that are
+    numbers, that of 0 first."""
     dataset: str = ""
     """Hub id (source: hub) or folder (source: saved) of a Hugging Face dataset."""
     dataset_config: str = ""
@@ -52,8 +58,8 @@ class DataSettings(Section):
     libraries: list[str] = []
     """Installed libraries whose docstrings are the corpus, each one a label (source: docstrings)."""
     max_rows_per_label: int = Field(0, ge=0)
-    """Keep at most this many rows of each label, those that are split off among them, drawn with the seed; 0 keeps
-    all."""
+    """Keep at most this many rows of each label (of sentences, of each rarest type of entity in one), those that are
+    split off among them, drawn with the seed; 0 keeps all."""
     validation_fraction: float = Field(0.1, gt=0, lt=0.5)
     """Share of each label's texts split off for validation where none is given, by a hash of the text."""
     test_fraction: float = Field(0.15, gt=0, lt=0.5)
@@ -89,8 +95,32 @@ class DataSettings(Section):
             )
         if self.columns:
             pair = [self.pair_column] if self.pair_column else []
-            wanted = [self.text_column, self.label_column, *pair, *self.slice_columns]
+            used = (
+                [self.tokens_column, self.tags_column] if self.tokens_column else [self.text_column, self.label_column]
+            )
+            wanted = [*used, *pair, *self.slice_columns]
             absent = [name for name in wanted if name not in self.columns]
             if absent:
                 raise ValueError(f"data.columns is {self.columns} and lacks {absent}: name every column that is used")
+        return self
+
+    @model_validator(mode="after")
+    def _words_with_tags_have_no_more(self) -> "DataSettings":
+        if self.tokens_column:
+            unfit = {
+                "data.pair_column": self.pair_column,
+                "data.strip_punctuation": self.strip_punctuation,
+                "data.libraries": self.source == "docstrings" and self.libraries,
+            }
+            given = [f"{name} is {value!r}" for name, value in unfit.items() if value]
+            if given:
+                raise ValueError(
+                    f"data.tokens_column is {self.tokens_column!r} and {' and '.join(given)}, which is for texts with "
+                    "labels: leave it out, or data.tokens_column empty"
+                )
+        elif self.format == "conll":
+            raise ValueError(
+                "data.format is 'conll' but data.tokens_column is empty: a CoNLL file holds words with tags; set "
+                "data.tokens_column=tokens"
+            )
         return self

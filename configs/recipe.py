@@ -80,6 +80,11 @@ class Recipe(Section):
             *self._scheme_problems(),
             *self._gate_problems(),
         ]
+        if self.task == "text-classification" and self.data.tokens_column:
+            problems.append(
+                f"data.tokens_column is '{self.data.tokens_column}' but task is '{self.task}', which has one label a "
+                "text: leave it empty"
+            )
         if not self.model.source:
             problems.append("model.source is empty: name an encoder, e.g. --set model.source=path/to/encoder")
         if problems:

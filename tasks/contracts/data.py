@@ -18,13 +18,13 @@ class BadRows(Contract):
 
 class PreparedData(StageResult):
     """Three clean splits, Parquet files `train`, `validation`, `test`: text, pair (null where none), label (int32), and
-    the values of data.slice_columns."""
+    the values of data.slice_columns; of sentences also tokens and tags (int32), and label is -1."""
 
     artifact: Artifact
     content_digest: str
     """Digest of the rows themselves: same rows, same digest, wherever and in whatever format they lie."""
     labels: list[str]
-    """Label names by id."""
+    """Names by id of the labels, or of the tags."""
     rows: dict[str, int]
     """Rows by split."""
     bad_rows: list[BadRows] = []

@@ -8,6 +8,8 @@ from hone.tasks.data.rows import SPLITS
 from hone.tasks.text_key import SEPARATOR
 
 BATCH_ROWS = 16_384
+TEXT = ["text", "pair", "label", "slices"]
+SENTENCE = ["tokens", "tags", "slices"]
 
 
 def in_canonical_order(table: pa.Table, labels: list[str]) -> pa.Table:
@@ -17,15 +19,22 @@ def in_canonical_order(table: pa.Table, labels: list[str]) -> pa.Table:
     the order of batches. And as a hash says nothing about the text, the first rows are a fair sample.
 
     Args:
-        labels: label names by id; a row's hash covers its text, its pair, its label's name and its slices' values.
+        labels: names of the labels, or of the tags, by id; a row's hash covers its text, its pair, its label's name and
+            its slices' values; of a sentence, each of its words and the names of their tags instead.
     """
     hashes: list[pa.Array] = []
-    for batch in table.select(["text", "pair", "label", "slices"]).to_batches(max_chunksize=BATCH_ROWS):
-        texts, pairs, ids, slices = (column.to_pylist() for column in batch.columns)
-        digests = [
-            hashlib.sha256(SEPARATOR.join([text, pair or "", labels[label], *parts]).encode()).digest()
-            for text, pair, label, parts in zip(texts, pairs, ids, slices, strict=True)
-        ]
+    tagged = "tags" in table.column_names
+    for batch in table.select(SENTENCE if tagged else TEXT).to_batches(max_chunksize=BATCH_ROWS):
+        columns = (column.to_pylist() for column in batch.columns)
+        if tagged:
+            rows = [
+                [*words, *(labels[tag] for tag in tags), *parts] for words, tags, parts in zip(*columns, strict=True)
+            ]
+        else:
+            rows = [
+                [text, pair or "", labels[label], *parts] for text, pair, label, parts in zip(*columns, strict=True)
+            ]
+        digests = [hashlib.sha256(SEPARATOR.join(row).encode()).digest() for row in rows]
         hashes.append(pa.array(digests, pa.binary(32)))
     return table.append_column("hash", pa.chunked_array(hashes, pa.binary(32))).sort_by("hash")
 

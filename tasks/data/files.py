@@ -10,7 +10,7 @@ from hone.configs.data import DataSettings
 from hone.tasks import store
 from hone.tasks.contracts import BadRows
 from hone.tasks.data.data_file import DataFile, known_encoding
-from hone.tasks.data.readers import READERS
+from hone.tasks.data.readers import READERS, class_names
 from hone.tasks.data.rows import SPLITS, BadRowLog, RawRow
 from hone.tasks.errors import DataError
 
@@ -22,14 +22,20 @@ ENDINGS = {
     ".ndjson": "jsonl",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".conll": "conll",
+    ".iob": "conll",
+    ".iob2": "conll",
+    ".bio": "conll",
 }
 PACKED_ENDINGS = (".gz", ".bz2", ".xz")
+OF_TAGS = ("jsonl", "parquet", "conll")
+"""Formats that hold lists of words and tags."""
 NOT_ROWS = ("_", ".")
 """Beginnings of names that a folder of shards holds beside them: _SUCCESS, .crc files."""
 
 
 class FileSource:
-    """CSV, TSV, JSONL or Parquet for each split that is given: a file, a folder of files or a pattern of names."""
+    """CSV, TSV, JSONL, Parquet or CoNLL for each split that is given: a file, a folder or a pattern of names."""
 
     def __init__(self, settings: DataSettings) -> None:
         """Raises:
@@ -69,6 +75,9 @@ class FileSource:
             split: _format(paths[0]) if settings.format == "auto" else settings.format
             for split, paths in self._paths.items()
         }
+        problems = [_mismatch(settings, split, named[split], format_) for split, format_ in self.formats.items()]
+        if any(problems):
+            raise DataError("\n".join(filter(None, problems)))
         self._starts: dict[str, list[int]] = {}
         self._read: dict[str, str] = {}
 
@@ -96,8 +105,9 @@ class FileSource:
         return f"{split}:{self._paths[split][place].name}:{line - starts[place]}"
 
     def label_names(self) -> dict[str, str]:
-        """Files know no names for their label values."""
-        return {}
+        """Names of tags by their numbers, which Parquet of Hugging Face datasets has. Files know no others."""
+        named = self._settings.tokens_column and self.formats["train"] == "parquet"
+        return class_names(self._paths["train"][0], self._settings.tags_column) if named else {}
 
     def digests(self) -> dict[str, str]:
         """sha256 of each split's bytes, whatever its files are called."""
@@ -146,6 +156,27 @@ def _format(path: Path) -> str:
     """Format that the ending names, before that of a packed file; empty where it names none."""
     bare = path.with_suffix("") if path.suffix.lower() in PACKED_ENDINGS else path
     return ENDINGS.get(bare.suffix.lower(), "")
+
+
+def _mismatch(settings: DataSettings, split: str, name: str, format_: str) -> str:
+    """Why a split's format cannot hold what the settings ask for; empty where it can."""
+    if settings.tokens_column and format_ not in OF_TAGS:
+        return (
+            f"data.{split} = {name}: data.tokens_column is {settings.tokens_column!r}, and {format_} holds no lists of "
+            f"words: use {', '.join(OF_TAGS)}"
+        )
+    if format_ != "conll":
+        return ""
+    if not settings.tokens_column:
+        return (
+            f"data.{split} = {name}: a CoNLL file holds words with tags: set data.tokens_column=tokens, or "
+            "data.format if it is of another kind"
+        )
+    if settings.slice_columns:
+        return (
+            f"data.{split} = {name}: data.slice_columns is {settings.slice_columns}: CoNLL has columns of words alone"
+        )
+    return ""
 
 
 def _together(digests: list[str]) -> str:

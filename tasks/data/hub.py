@@ -8,7 +8,7 @@ from typing import Any
 from hone.configs.data import DataSettings
 from hone.tasks import store
 from hone.tasks.data.readers import BATCH_ROWS, rows_of_batches
-from hone.tasks.data.rows import BadRowLog, RawRow
+from hone.tasks.data.rows import BadRowLog, RawRow, label_column
 from hone.tasks.errors import DataError, UnsafeFileError
 
 
@@ -48,8 +48,9 @@ class DatasetSource:
         return f"{split}:{line}"
 
     def label_names(self) -> dict[str, str]:
-        """Names by value, where the label is a ClassLabel."""
-        feature = (self._tables["train"].features or {}).get(self._settings.label_column)
+        """Names by value, where the label, or each tag, is a ClassLabel."""
+        feature = (self._tables["train"].features or {}).get(label_column(self._settings))
+        feature = getattr(feature, "feature", feature)  # of a list, that of its values
         return {str(value): name for value, name in enumerate(getattr(feature, "names", None) or [])}
 
     def digests(self) -> dict[str, str]:

@@ -51,10 +51,11 @@ def number_labels(collected: Collected, split: str, values: Sequence[str], bad: 
     if not known.all():
         counts = Counter(collected.table["label"].to_numpy()[~known].tolist())
         seen = [f"{collected.values[label]!r} ({count:,})" for label, count in counts.most_common()]
-        bad.explain("unknown_label", f"{split} has {_some(seen)}, and training {_some(list(map(repr, values)))}")
+        bad.explain("unknown_label", f"{split} has {some(seen)}, and training {some(list(map(repr, values)))}")
     place = collected.table.schema.get_field_index("label")
     return collected.table.set_column(place, "label", pa.array(labels)).filter(pa.array(known))
 
 
-def _some(shown: list[str]) -> str:
+def some(shown: list[str]) -> str:
+    """The first of several things to show, and how many more there are."""
     return ", ".join(shown[:SHOWN]) + (f" and {len(shown) - SHOWN:,} more" if len(shown) > SHOWN else "")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
@@ -14,6 +15,7 @@ from hone.tasks.data.clean import Collected, collect
 from hone.tasks.data.digest import content_digest, in_canonical_order
 from hone.tasks.data.labels import name_labels, number_labels
 from hone.tasks.data.rows import SPLITS, BadRowLog
+from hone.tasks.data.sentences import collect_sentences
 from hone.tasks.data.source import Source
 from hone.tasks.data.split import (
     draw_per_label,
@@ -23,12 +25,15 @@ from hone.tasks.data.split import (
     without_duplicates,
     without_overlap,
 )
+from hone.tasks.data.tags import check_types, number_tags, stratified, unseen
 from hone.tasks.errors import DataError
 from hone.tasks.label_value import in_order
 
 WRITTEN = pa.schema(
     [("text", pa.string()), ("pair", pa.string()), ("label", pa.int32()), ("slices", pa.list_(pa.string()))]
 )
+WRITTEN_TAGGED = pa.schema([*WRITTEN, ("tokens", pa.list_(pa.string())), ("tags", pa.list_(pa.int32()))])
+"""Of sentences: the words and their tags too; `text` is the words with blanks between them, `label` is -1."""
 ROW_GROUP = 65_536
 
 
@@ -38,6 +43,7 @@ class Prepared:
 
     content_digest: str
     labels: list[str]
+    """Names of the labels, or of the tags, by id."""
     rows: dict[str, int]
     bad_rows: list[BadRows]
     has_pairs: bool
@@ -63,6 +69,7 @@ def prepare(
     """
     steps = len(source.splits) + 2
     bad = BadRowLog(source.locate)
+    gather = collect_sentences if settings.tokens_column else collect
     found: dict[str, Collected] = {}
     for step, split in enumerate(source.splits):
         on_progress(step, steps, f"reading {split}")
@@ -70,15 +77,20 @@ def prepare(
         def tell(rows: int, step: int = step, split: str = split) -> None:
             on_progress(step, steps, f"reading {split}: {rows:,} rows")
 
-        found[split] = collect(source.rows(split, bad), split, settings, bad, tell)
+        found[split] = gather(source.rows(split, bad), split, settings, bad, tell)
     read = bad.unusable + sum(len(split.table) for split in found.values())
 
     on_progress(steps - 2, steps, "splitting")
-    values = in_order(found["train"].values)
-    splits = {split: number_labels(collected, split, values, bad) for split, collected in found.items()}
-    bad.check(read, settings.max_bad_fraction)
+    if settings.tokens_column:
+        splits, labels = number_tags(found, settings.label_names, source.label_names(), bad)
+        bad.check(read, settings.max_bad_fraction)
+        check_types(labels)
+    else:
+        values = in_order(found["train"].values)
+        splits = {split: number_labels(collected, split, values, bad) for split, collected in found.items()}
+        bad.check(read, settings.max_bad_fraction)
+        labels = name_labels(values, settings.label_names, source.label_names())
     del found
-    labels = name_labels(values, settings.label_names, source.label_names())
     splits = three_splits(splits, labels, settings, seed, bad)
 
     on_progress(steps - 1, steps, "writing")
@@ -101,7 +113,8 @@ def three_splits(
     """Clean splits out of those given, in the order of their rows' hashes.
 
     Args:
-        splits: as `number_labels` returns them.
+        splits: as `number_labels` or `number_tags` returns them.
+        labels: names of the labels, or of the tags, by id.
 
     Raises:
         DataError: when a split, or the training rows of a label, would be empty.
@@ -111,9 +124,10 @@ def three_splits(
     to_split_off = missing_splits(settings, splits)
     if to_split_off:
         train = without_duplicates(splits["train"], "train", bad)
-        splits |= split_off(train, to_split_off, labels, seed, settings.max_rows_per_label)
+        train, strata = stratified(train, labels)
+        splits |= split_off(train, to_split_off, strata, seed, settings.max_rows_per_label)
     elif settings.max_rows_per_label:
-        splits["train"] = draw_per_label(splits["train"], settings.max_rows_per_label, seed)
+        splits["train"] = draw_per_label(stratified(splits["train"], labels)[0], settings.max_rows_per_label, seed)
     empty = [split for split in SPLITS if not len(splits[split])]
     if empty:
         seen = (
@@ -123,9 +137,7 @@ def three_splits(
             or "no row was left out"
         )
         raise DataError(f"no usable row is left in {', '.join(empty)} ({seen}): check the files and data.*_column")
-    missing = [
-        name for place, name in enumerate(labels) if place not in set(splits["train"]["label"].unique().to_pylist())
-    ]
+    missing = unseen(splits["train"], labels)
     if missing:
         raise DataError(
             f"no training row of {', '.join(missing)} is left, as all their texts stand in a later split: "
@@ -137,7 +149,12 @@ def three_splits(
 def _write(table: pa.Table, path: Path) -> None:
     """Writes without anything that tells where or when, so that equal rows give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with parquet.ParquetWriter(path, WRITTEN, compression="zstd") as writer:
+    schema = WRITTEN
+    if "tags" in table.column_names:
+        schema = WRITTEN_TAGGED
+        unlabelled = pa.array(np.full(len(table), -1, np.int32))
+        table = table.set_column(table.schema.get_field_index("label"), "label", unlabelled)
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         for start in range(0, len(table), ROW_GROUP):
-            group = table.slice(start, ROW_GROUP).select(WRITTEN.names)
-            writer.write_table(group.cast(WRITTEN).combine_chunks(), row_group_size=ROW_GROUP)
+            group = table.slice(start, ROW_GROUP).select(schema.names)
+            writer.write_table(group.cast(schema).combine_chunks(), row_group_size=ROW_GROUP)

@@ -14,7 +14,9 @@ from hone.tasks.data.clean import collect
 from hone.tasks.data.labels import name_labels, number_labels
 from hone.tasks.data.prepare import three_splits
 from hone.tasks.data.rows import BadRowLog
+from hone.tasks.data.sentences import collect_sentences
 from hone.tasks.data.source import open_source
+from hone.tasks.data.tags import check_types, number_tags
 from hone.tasks.errors import DataError
 from hone.tasks.label_value import in_order
 
@@ -29,7 +31,7 @@ class Preview:
     rows: dict[str, int]
     """Usable rows looked at, by split that is given."""
     labels: dict[str, int]
-    """How often each label occurs among those of training, by name."""
+    """How often each label occurs among those of training, by name; of sentences, how many entities each type has."""
     splits: dict[str, int]
     """Rows of each split as preparation would make it; empty where the source has more rows than were looked at."""
     complete: bool
@@ -40,7 +42,7 @@ class Preview:
     pairs: list[str] | None
     """Their second texts, where the task has pairs."""
     label_ids: list[int]
-    """Their labels' places among `labels`."""
+    """Their labels' places among `labels`; -1 of sentences."""
 
 
 def preview(settings: DataSettings, rows: int = ROWS, seed: int = 0) -> Preview:
@@ -52,37 +54,48 @@ def preview(settings: DataSettings, rows: int = ROWS, seed: int = 0) -> Preview:
     """
     source = open_source(settings, preview=True)
     bad = BadRowLog(source.locate)
-    found = {split: collect(islice(source.rows(split, bad), rows), split, settings, bad) for split in source.splits}
+    gather = collect_sentences if settings.tokens_column else collect
+    found = {split: gather(islice(source.rows(split, bad), rows), split, settings, bad) for split in source.splits}
     complete = settings.source != "docstrings" and all(len(split.table) < rows for split in found.values())
     looked_at = bad.unusable + sum(len(split.table) for split in found.values())
     empty = [split for split, collected in found.items() if not len(collected.table)]
+    given = found if complete else {"train": found["train"]}  # training may have the others' labels in later rows
     values = in_order(found["train"].values)
-    if complete:
-        numbered = {split: number_labels(collected, split, values, bad) for split, collected in found.items()}
-    else:  # a label that the first training rows do not have may come later
-        numbered = {"train": number_labels(found["train"], "train", values, bad)}
+    if settings.tokens_column:
+        numbered, names = number_tags(given, settings.label_names, source.label_names(), bad)
+    else:
+        numbered = {split: number_labels(collected, split, values, bad) for split, collected in given.items()}
+        names = []
     bad.check(looked_at, settings.max_bad_fraction)
     if empty:
         raise DataError(
             f"no usable row among the first {rows:,} of {', '.join(empty)}: check the files and data.*_column"
         )
-    if complete or len(values) > len(settings.label_names) > 0:
+    if settings.tokens_column:
+        check_types(names)
+    elif complete or len(values) > len(settings.label_names) > 0:
         names = name_labels(values, settings.label_names, source.label_names())
     else:
         names = [source.label_names().get(value, value) for value in values]
-    train = numbered["train"]["label"].to_numpy()
     splits: dict[str, arrow.Table] = {}
     if complete:  # what preparation would say
         splits = three_splits(numbered, names, settings, seed, BadRowLog(source.locate))
-    counts = np.bincount(train, minlength=len(values))
     return Preview(
         rows={split: len(collected.table) for split, collected in found.items()},
-        labels={name: int(count) for name, count in zip(names, counts, strict=True)},
+        labels=_counts(numbered["train"], names),
         splits={split: len(table) for split, table in splits.items()},
         complete=complete,
         bad_rows=bad.contracts(),
         **_batch(numbered["train"]),
     )
+
+
+def _counts(train: arrow.Table, names: list[str]) -> dict[str, int]:
+    if "tags" not in train.column_names:
+        counts = np.bincount(train["label"].to_numpy(), minlength=len(names))
+        return {name: int(count) for name, count in zip(names, counts, strict=True)}
+    counts = np.bincount(compute.list_flatten(train["tags"]).to_numpy(), minlength=len(names))
+    return {name.removeprefix("B-"): int(counts[tag]) for tag, name in enumerate(names) if name.startswith("B-")}
 
 
 def _batch(table: arrow.Table) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Rows out of CSV, TSV, JSONL and Parquet, one at a time, with the line each one stands on.
+"""Rows out of CSV, TSV, JSONL and Parquet, one at a time, with the line each one stands on; conll.py has CoNLL.
 
 A row that cannot be read is recorded and left out; what makes a whole file useless raises.
 """
@@ -7,14 +7,16 @@ import csv
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
 
 from hone.configs.data import DataSettings
+from hone.tasks.data.conll import read_conll
 from hone.tasks.data.data_file import DataFile
-from hone.tasks.data.rows import BadRowLog, RawRow, check_columns, used_columns
+from hone.tasks.data.rows import BadRowLog, RawRow, check_columns, label_column, text_column, used_columns
 from hone.tasks.errors import DataError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -66,7 +68,7 @@ def read_jsonl(file: DataFile, settings: DataSettings, split: str, bad: BadRowLo
                 check_columns(str(file.path), list(keys), settings)
         pair = found.get(settings.pair_column) if settings.pair_column else None
         slices = tuple(found.get(name) for name in settings.slice_columns)
-        yield RawRow(line, found.get(settings.text_column), pair, found.get(settings.label_column), slices)
+        yield RawRow(line, found.get(text_column(settings)), pair, found.get(label_column(settings)), slices)
     file.explain(bad)
     if objects < ROWS_WITH_KEYS:
         check_columns(str(file.path), list(keys), settings)
@@ -98,8 +100,8 @@ def rows_of_batches(
     line = 0
     for batch in batches:
         check_columns(where, batch.schema.names, settings)
-        texts = _values(batch, settings.text_column)
-        labels = _values(batch, settings.label_column)
+        texts = _values(batch, text_column(settings))
+        labels = _values(batch, label_column(settings))
         pairs = _values(batch, settings.pair_column) if settings.pair_column else [None] * len(texts)
         slices = [_values(batch, name) for name in settings.slice_columns]
         for place, (text, pair, label) in enumerate(zip(texts, pairs, labels, strict=True)):
@@ -107,7 +109,31 @@ def rows_of_batches(
             yield RawRow(line, text, pair, label, tuple(values[place] for values in slices))
 
 
-READERS: dict[str, Reader] = {"csv": read_csv, "tsv": read_tsv, "jsonl": read_jsonl, "parquet": read_parquet}
+def class_names(path: Path, column: str) -> dict[str, str]:
+    """Names of tags by number, which Hugging Face datasets write into a Parquet file beside a list of class labels.
+
+    Raises:
+        DataError: when the file is not Parquet or damaged.
+    """
+    try:
+        metadata = parquet.read_schema(path).metadata or {}
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file: {error}") from error
+    try:
+        features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
+        names = features[column]["feature"]["names"]
+    except (ValueError, KeyError, TypeError):  # written by something else
+        return {}
+    return {str(value): str(name) for value, name in enumerate(names)}
+
+
+READERS: dict[str, Reader] = {
+    "csv": read_csv,
+    "tsv": read_tsv,
+    "jsonl": read_jsonl,
+    "parquet": read_parquet,
+    "conll": read_conll,
+}
 
 
 def _values(batch: pa.RecordBatch | pa.Table, name: str) -> list[Any]:
@@ -120,10 +146,16 @@ def _values(batch: pa.RecordBatch | pa.Table, name: str) -> list[Any]:
     if pa.types.is_float16(kind) or pa.types.is_float32(kind):
         column = column.cast(pa.string())  # 0.1 and not 0.10000000149011612, which is the same in fewer bits
         kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+    if (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and _is_text(kind.value_type):
+        column = column.cast(pa.large_list(pa.large_binary()))
+    if _is_text(kind):
         column = column.cast(pa.large_binary())
     values: list[Any] = column.to_pylist()
     return values
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
 def _delimited(

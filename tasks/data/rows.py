@@ -19,6 +19,11 @@ UNUSABLE = {
     "empty_text": "no text",
     "missing_label": "no label",
     "unknown_label": "a label that the training split does not have",
+    "mixed_separators": "blanks where the file's columns are separated by tabs, or tabs where they are by blanks",
+    "length_mismatch": "more or fewer tags than words",
+    "unknown_prefix": "a tag that is not O and has no prefix of the training split's scheme, as B- and I- are",
+    "stray_inside": "a tag that continues an entity where none of its type is open: I- after O",
+    "unfinished_entity": "an entity without its last tag, in a scheme that marks ends",
 }
 """Kinds of rows that are left out and count towards `data.max_bad_fraction`."""
 
@@ -27,6 +32,8 @@ NOTICES = {
     "duplicate_text": "removed before splitting, as the same text stands there once already",
     "contradicting_label": "removed before splitting, as the same text has another label more often",
     "unreadable_file": "a source file that Python cannot parse",
+    "empty_sentence": "a sentence without words",
+    "no_final_blank_line": "a file whose last sentence no blank line ends: it may have been cut off",
 }
 """Kinds that are reported and do not count: nothing is wrong with the row itself."""
 
@@ -117,13 +124,24 @@ class BadRowLog:
 
 
 def used_columns(settings: DataSettings) -> list[str]:
-    """Names of the text, the pair (where there is one), the label and the slice columns."""
+    """Names of the text, the pair (where there is one), the label and the slice columns; with words that have tags, of
+    these two instead of text and label."""
     return [
-        settings.text_column,
+        text_column(settings),
         *([settings.pair_column] if settings.pair_column else []),
-        settings.label_column,
+        label_column(settings),
         *settings.slice_columns,
     ]
+
+
+def text_column(settings: DataSettings) -> str:
+    """Name of the column with the text, or its words."""
+    return settings.tokens_column or settings.text_column
+
+
+def label_column(settings: DataSettings) -> str:
+    """Name of the column with the label, or the words' tags."""
+    return settings.tags_column if settings.tokens_column else settings.label_column
 
 
 def check_columns(where: str, seen: list[str], settings: DataSettings, advice: str = "") -> None:
@@ -131,11 +149,14 @@ def check_columns(where: str, seen: list[str], settings: DataSettings, advice: s
     DataError: when a column that is used is absent from, or twice among, those seen.
     """
     shown = ", ".join(repr(name if len(name) <= 40 else f"{name[:37]}...") for name in seen) or "none"
+    used = "data.tokens_column, data.tags_column" if settings.tokens_column else (
+        "data.text_column, data.pair_column, data.label_column"
+    )  # fmt: skip
     absent = [name for name in used_columns(settings) if name not in seen]
     if absent:
         raise DataError(
-            f"{where}: no column {', '.join(map(repr, absent))}; the columns seen are {shown}. Set data.text_column, "
-            f"data.pair_column, data.label_column and data.slice_columns to some of them{advice}"
+            f"{where}: no column {', '.join(map(repr, absent))}; the columns seen are {shown}. Set {used} "
+            f"and data.slice_columns to some of them{advice}"
         )
     twice = [name for name in used_columns(settings) if seen.count(name) > 1]
     if twice:

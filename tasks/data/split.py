@@ -54,11 +54,11 @@ def without_overlap(splits: dict[str, pa.Table], bad: BadRowLog) -> dict[str, pa
 
 def without_duplicates(table: pa.Table, split: str, bad: BadRowLog) -> pa.Table:
     """Keeps each text once, the first of its rows that has the label it has most often; of equally frequent ones, the
-    lowest id. Here another case or punctuation makes another text."""
+    lowest id. Here another case or punctuation makes another text, and other tags are another label."""
     if not len(table):
         return table
     text = _exact(table).combine_chunks().dictionary_encode().indices.to_numpy()
-    label = table["label"].to_numpy()
+    label = _answers(table)
     pairs, counts = np.unique(np.stack([text, label], axis=1), axis=0, return_counts=True)
     by_frequency = pairs[np.lexsort((pairs[:, 1], -counts, pairs[:, 0]))]
     first_of_text = np.unique(by_frequency[:, 0], return_index=True)[1]
@@ -219,3 +219,11 @@ def _exact(table: pa.Table) -> pa.ChunkedArray:
     if table["pair"].null_count == len(table):
         return table["text"]
     return compute.binary_join_element_wise(table["text"], table["pair"], pa.scalar(SEPARATOR, pa.large_string()))
+
+
+def _answers(table: pa.Table) -> NDArray[np.int64]:
+    """What rows of one text may contradict each other in [rows]: their label, or all their tags."""
+    if "tags" not in table.column_names:
+        return table["label"].to_numpy().astype(np.int64)
+    ids: dict[tuple[int, ...], int] = {}
+    return np.array([ids.setdefault(tuple(tags), len(ids)) for tags in table["tags"].to_pylist()], np.int64)

@@ -54,6 +54,24 @@ def test_a_saved_dataset_brings_its_splits_and_label_names(saved: Path, tmp_path
     assert prepared.labels == ["negative", "positive"]
 
 
+def test_tags_that_are_class_labels_have_their_names_from_a_saved_dataset_and_from_its_parquet(tmp_path: Path) -> None:
+    names = ["O", "B-per", "I-per"]
+    features = datasets.Features(
+        {"words": datasets.List(datasets.Value("string")), "ner_tags": datasets.List(datasets.ClassLabel(names=names))}
+    )
+    sentences = {"words": [["Ann", "Lee", f"w{n}"] for n in range(20)], "ner_tags": [[1, 2, 0], [1, 2, 1]] * 10}
+    made = datasets.Dataset.from_dict(sentences, features)
+    made.save_to_disk(str(tmp_path / "saved"))
+    made.to_parquet(str(tmp_path / "a.parquet"))
+    columns = {"tokens_column": "words", "tags_column": "ner_tags"}
+    from_saved = settings(tmp_path / "saved", **columns)
+    from_file = settings("", source="files", train=str(tmp_path / "a.parquet"), **columns)
+    both = [prepare(open_source(chosen), chosen, 0, tmp_path / "out") for chosen in (from_saved, from_file)]
+    assert both[0] == both[1]
+    assert both[0].labels == names
+    assert sum(both[0].rows.values()) == 20
+
+
 def test_a_saved_dataset_without_splits_is_the_training_split(tmp_path: Path) -> None:
     datasets.Dataset.from_dict(rows(40, "text"), SENTIMENT).save_to_disk(str(tmp_path / "single"))
     chosen = settings(tmp_path / "single")
