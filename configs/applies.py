@@ -20,7 +20,14 @@ READ = {
 """By data.source, the settings that it alone, or with some others, reads."""
 COLUMNS = {"text_column", "pair_column", "label_column", "slice_columns"}
 """Docstrings have none to name."""
-TASKS: dict[str, tuple[str, ...]] = {"data.pair_column": ("text-classification",)}
+TASKS: dict[str, tuple[str, ...]] = {
+    "data.pair_column": ("text-classification",),
+    "data.strip_punctuation": ("text-classification",),
+    "data.text_column": ("text-classification",),
+    "data.label_column": ("text-classification",),
+    "data.tokens_column": ("token-classification",),
+    "data.tags_column": ("token-classification",),
+}
 """Settings that some tasks alone use, by dotted key; all others are for every task."""
 
 

@@ -20,7 +20,7 @@ from hone.configs.refusal import explain
 from hone.configs.retrain import RetrainSettings
 from hone.configs.section import Section
 
-Task = Literal["text-classification"]
+Task = Literal["text-classification", "token-classification"]
 """What the model does, as the Hugging Face hub names it."""
 Block = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9-]*$")]
 """A block of Prefect."""
@@ -83,7 +83,12 @@ class Recipe(Section):
         if self.task == "text-classification" and self.data.tokens_column:
             problems.append(
                 f"data.tokens_column is '{self.data.tokens_column}' but task is '{self.task}', which has one label a "
-                "text: leave it empty"
+                "text: leave it empty, or set task=token-classification"
+            )
+        if self.task == "token-classification" and not self.data.tokens_column:
+            problems.append(
+                f"task is '{self.task}' but data.tokens_column is empty: name the column with the list of a sentence's "
+                "words, e.g. --set data.tokens_column=tokens"
             )
         if not self.model.source:
             problems.append("model.source is empty: name an encoder, e.g. --set model.source=path/to/encoder")

@@ -14,6 +14,7 @@ from hone.tasks.text_key import text_key
 from hone.tasks.words import words
 
 if TYPE_CHECKING:  # a run that finds everything finished reads the test split, and needs no torch for it
+    import pyarrow
     import torch
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
@@ -42,6 +43,10 @@ class Rows:
     labels: npt.NDArray[np.int64]
     slices: dict[str, list[str]] = field(default_factory=dict)
     """Values of data.slice_columns, by column [rows]."""
+    tokens: list[list[str]] | None = None
+    """The words of each sentence, where the data have such; `texts` is these with blanks between them."""
+    tags: list[npt.NDArray[np.int64]] | None = None
+    """The tag of each word, by its id, [words] for each sentence; `labels` is -1 then."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -53,6 +58,8 @@ class Rows:
             pairs=None if self.pairs is None else [self.pairs[place] for place in places],
             labels=self.labels[list(places)],
             slices={name: [values[place] for place in places] for name, values in self.slices.items()},
+            tokens=None if self.tokens is None else [self.tokens[place] for place in places],
+            tags=None if self.tags is None else [self.tags[place] for place in places],
         )
 
 
@@ -100,7 +107,8 @@ class TokenizedText:
 
 
 def read_split(data_folder: Path, split: str, slice_columns: Sequence[str] = ()) -> Rows:
-    """Reads `train`, `validation` or `test` of prepared data: columns text, pair (null where none), label and slices.
+    """Reads `train`, `validation` or `test` of prepared data: columns text, pair (null where none), label and slices,
+    and of sentences tokens and tags.
 
     Args:
         slice_columns: names of the slices' values, in the order they were written in.
@@ -112,6 +120,8 @@ def read_split(data_folder: Path, split: str, slice_columns: Sequence[str] = ())
         pairs=None if pairs.null_count == len(pairs) else pairs.to_pylist(),
         labels=table["label"].to_numpy().astype(np.int64),
         slices={name: [row[place] for row in parts] for place, name in enumerate(slice_columns)},
+        tokens=table["tokens"].to_pylist() if "tokens" in table.column_names else None,
+        tags=_ragged(table["tags"]) if "tags" in table.column_names else None,
     )
 
 
@@ -228,6 +238,13 @@ def sequential_batches(lengths: npt.NDArray[np.int64], batch_size: int) -> list[
     """Batches for evaluation: each row once, sorted by length, ties in order of the split."""
     order = np.argsort(lengths, kind="stable")
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def _ragged(column: "pyarrow.ChunkedArray") -> list[npt.NDArray[np.int64]]:
+    """Lists of numbers, as an array each."""
+    lists = column.combine_chunks()
+    flat = lists.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.split(flat, np.cumsum(lists.value_lengths().to_numpy(zero_copy_only=False))[:-1])
 
 
 def _keys(rows: Rows) -> list[bytes]:

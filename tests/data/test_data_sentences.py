@@ -80,6 +80,15 @@ def test_what_is_written_is_words_and_tags_beside_what_texts_have(tmp_path: Path
     split = read_split(tmp_path / "out", "test")
     assert split.texts == [" ".join(words) for words, _tags in written(tmp_path / "out", "test", prepared.labels)]
     assert set(split.labels.tolist()) == {-1}
+    assert split.tokens
+    assert split.tags
+    assert [
+        (words, [prepared.labels[tag] for tag in tags]) for words, tags in zip(split.tokens, split.tags, strict=True)
+    ] == written(tmp_path / "out", "test", prepared.labels)
+    last = split.pick([-1 % len(split), 0])
+    assert last.tokens == [split.tokens[-1], split.tokens[0]]
+    assert last.tags
+    assert [tags.tolist() for tags in last.tags] == [split.tags[-1].tolist(), split.tags[0].tolist()]
 
 
 def test_each_format_order_and_scheme_gives_the_same_files(tmp_path: Path) -> None:
@@ -209,3 +218,10 @@ def test_at_most_so_many_sentences_of_each_rarest_type_are_kept(tmp_path: Path) 
 def test_a_recipe_for_texts_takes_no_sentences() -> None:
     with pytest.raises(RecipeError, match=r"data\.tokens_column is 'tokens' but task is 'text-classification'"):
         parse_recipe({"data": {"train": "a.conll", "tokens_column": "tokens"}, "model": {"source": "x"}})
+
+
+def test_tags_need_the_column_with_their_words() -> None:
+    tree = {"task": "token-classification", "data": {"train": "a.csv"}, "model": {"source": "x"}}
+    with pytest.raises(RecipeError, match=r"task is 'token-classification' but data\.tokens_column is empty"):
+        parse_recipe(tree)
+    assert parse_recipe({**tree, "data": {"train": "a.jsonl", "tokens_column": "tokens"}}).data.tags_column == "tags"
