@@ -16,6 +16,10 @@ from hone.tasks.model.fake_quantization import attach, read_plan
 from hone.tasks.model.runtime import TokenIds, create_session
 from hone.tasks.model.subject import Subject
 from hone.tasks.model.text import Batch, Rows, TokenizedText, make_batch, model_inputs, tokenize
+from hone.tasks.objectives.judging import Answers
+from hone.tasks.objectives.ragged import Ragged
+from hone.tasks.objectives.token_classification import windows
+from hone.tasks.objectives.token_classification.spans import SentenceReader
 
 Answer = Callable[["Reading", np.ndarray], np.ndarray]
 Form = Literal["pytorch", "fake-quantised", "onnxruntime"]
@@ -27,9 +31,16 @@ class Reading:
     """Rows as a model's own tokenizer reads them."""
 
     text: TokenizedText
+    """Of sentences, a row of it is a window."""
     pad_id: int
     token: Callable[[int], str]
     """The token of an id."""
+    windows: windows.Windows | None = None
+    """Of sentences, how the windows and their words hang together."""
+
+    def places_of(self, rows: np.ndarray) -> np.ndarray:
+        """Places in `text` of these rows of the split."""
+        return rows if self.windows is None else np.flatnonzero(np.isin(self.windows.sentences, rows))
 
     def batch(self, places: np.ndarray) -> Batch:
         """These rows, padded to the longest of them."""
@@ -48,8 +59,9 @@ class Reading:
 
 def predict(
     subject: Subject, rows: Rows, *, max_length: int, batch_size: int, providers: Sequence[str], threads: int
-) -> np.ndarray:
-    """Logits [rows, labels] float32, in the order of the rows, of a model with its own tokenizer.
+) -> Answers:
+    """Logits [rows, labels] float32, in the order of the rows, of a model with its own tokenizer; where rows are words
+    with tags, `Ragged` logits [rows, words of each, labels].
 
     Args:
         threads: 0 takes one for each core.
@@ -60,21 +72,27 @@ def predict(
 
 def read(folder: Path, rows: Rows, max_length: int) -> Reading:
     """The rows as the model in a folder reads them: an exported one as it is served, with the length and the cleaning
-    that it was exported with; a checkpoint through its tokenizer, cut to `max_length`."""
+    that it was exported with; a checkpoint through its tokenizer, cut to `max_length`. Sentences are cut nowhere, and
+    become windows of that length."""
     if (folder / runtime.SERVING).exists():
         return _read_as_served(folder, rows)
     tokenizer = load_tokenizer(folder)
-    return Reading(
-        tokenize(tokenizer, rows, max_length),
-        int(tokenizer.pad_token_id),
-        lambda place: str(tokenizer.convert_ids_to_tokens(place)),
-    )
+    pad_id = int(tokenizer.pad_token_id)
+
+    def token(place: int) -> str:
+        return str(tokenizer.convert_ids_to_tokens(place))
+
+    if rows.tokens is not None:
+        found = windows.make_windows(tokenizer, rows.tokens, max_length, windows.overlap_of(max_length))
+        return _of_windows(found, pad_id, token)
+    return Reading(tokenize(tokenizer, rows, max_length), pad_id, token)
 
 
 def answer(
     folder: Path, form: Form, reading: Reading, *, batch_size: int, providers: Sequence[str], threads: int
-) -> np.ndarray:
-    """Logits [rows, labels] float32, in the order of the rows, of the model in a folder.
+) -> Answers:
+    """Logits [rows, labels] float32, in the order of the rows, of the model in a folder; of sentences, `Ragged` ones
+    [rows, words of each, labels].
 
     Rows are batched by length: padding is masked but not free, and what a dynamically quantised model answers depends a
     little on its batch, as one activation scale serves all of it. The same reading gives the same batches.
@@ -85,6 +103,9 @@ def answer(
         else _open_pytorch(load_as(folder, form), list(providers))
     )
     batches = runtime.batches(reading.text.lengths.tolist(), batch_size)
+    if reading.windows is not None:
+        by_word = reading.windows.logits(batches, lambda places: one_batch(reading, places))
+        return Ragged(by_word, reading.windows.words)
     answered = np.concatenate([one_batch(reading, places) for places in batches])
     logits = np.empty_like(answered, dtype=np.float32)
     logits[np.concatenate(batches)] = answered
@@ -103,7 +124,18 @@ def session_inputs(names: Sequence[str], batch: Batch) -> dict[str, np.ndarray]:
     return {name: given[name].numpy() for name in names}
 
 
+def _of_windows(found: windows.Windows, pad_id: int, token: Callable[[int], str]) -> Reading:
+    """Sentences that are windows already."""
+    text = TokenizedText(found.ids, found.offsets, found.type_ids, np.full(len(found), -1, np.int64))
+    return Reading(text, pad_id, token, found)
+
+
 def _read_as_served(folder: Path, rows: Rows) -> Reading:
+    if rows.tokens is not None:
+        sentences = SentenceReader(folder, runtime=runtime, windows=windows)
+        return _of_windows(
+            sentences.read(rows.tokens), sentences.pad_id, lambda place: str(sentences.tokenizer.id_to_token(place))
+        )
     reader = runtime.TextReader(folder)
     found = reader.read(rows.texts, rows.pairs)
     lengths = [len(row.ids) for row in found]

@@ -57,6 +57,8 @@ class TextSettings:
     """Whether the model learned with the token types that the tokenizer gives; they are 0 otherwise."""
     split_special_tokens: bool = False
     """Whether `[SEP]` and the like in a text are read as letters."""
+    task: str = "text-classification"
+    """What the model does, as the recipe's `task`; token-classification reads sentences through `spans.py`."""
     text_column: str = "text"
     """Column that the model learned from, for whoever asks it about a file."""
     pair_column: str = ""
@@ -157,7 +159,8 @@ def batches(lengths: Sequence[int], size: int) -> list[Any]:
 
 
 def run(session: onnxruntime.InferenceSession, rows: Sequence[TokenIds], pad_id: int) -> Any:
-    """Logits [rows, labels] float32 of one batch, padded on the right to the longest row."""
+    """Logits [rows, labels] float32 of one batch, padded on the right to the longest row; [rows, length, labels] where
+    each token has its own."""
     shape = (len(rows), max(len(row.ids) for row in rows))
     feed = {
         "input_ids": np.full(shape, pad_id, dtype=np.int64),
@@ -229,6 +232,7 @@ def read_labels(folder: Path) -> list[str]:
 def read_text_settings(folder: Path) -> TextSettings:
     """What `serving.json` says."""
     told = json.loads((folder / SERVING).read_text(encoding="utf-8"))
+    told = {"task": "text-classification"} | told  # older folders do not say it
     return TextSettings(**{field.name: told[field.name] for field in fields(TextSettings)})
 
 

@@ -1,7 +1,7 @@
 """What evaluation, gate, report and the champion's comparison ask of a task, so that none of them knows one itself."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -13,10 +13,12 @@ if TYPE_CHECKING:  # settings and rows come from the caller
     from hone.configs.delivery import EvaluateSettings
     from hone.tasks.model.text import Rows
 
-Answers = npt.NDArray[np.float32]
-"""What a model answered, rows first: logits [rows, labels] of a classifier."""
-Targets = npt.NDArray[Any]
-"""What would have been right, rows first: label ids [rows] of a classifier."""
+Answers = Any
+"""What a model answered, rows first and indexed by rows: logits [rows, labels] of a classifier of texts, `Ragged` logits
+[rows, words of each, labels] of one of words."""
+Targets = Any
+"""What would have been right, rows first and indexed by rows: label ids [rows] of a classifier of texts, `Ragged` tag
+ids [rows, words of each] of one of words."""
 Mask = npt.NDArray[np.bool_]
 """[rows]."""
 
@@ -28,7 +30,9 @@ class Score:
     metrics: dict[str, float]
     """By name; `nonfinite_rows` alone where an answer is no number."""
     confusion: list[list[int]]
-    """Rows by true label and predicted one; empty of a task without labels."""
+    """Rows by true label and predicted one; empty of a task without a label for each row."""
+    parts: dict[int, dict[str, float]] = field(default_factory=dict)
+    """The same metrics of parts of the answers, such as types of entities, by the id of their first label."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,9 @@ class Judging(Protocol):
     def baseline_title(self) -> str:
         """The baseline's name for people."""
 
+    def targets(self, rows: "Rows") -> Targets:
+        """What would have been right, of each row."""
+
     def statistics(self, answers: Answers, targets: Targets) -> Statistics:
         """Statistics [rows, k] of each row's answer. One that is no number counts as the worst there is."""
 
@@ -88,11 +95,19 @@ class Judging(Protocol):
     def score(self, answers: Answers, targets: Targets, settings: "EvaluateSettings") -> Score:
         """All that the table of models holds of one model's quality."""
 
-    def slices(self, targets: Targets, labels: Sequence[str]) -> dict[str, Mask]:
+    def slices(
+        self,
+        targets: Targets,
+        labels: Sequence[str],
+        rows: "Rows | None" = None,
+        train: "Callable[[], Rows] | None" = None,
+    ) -> dict[str, Mask]:
         """Rows [rows] of each part of the data that the targets make, by a name such as `label = negative`.
 
         Args:
             labels: names by id.
+            rows: what the targets are of; None: slices that need their texts are left out.
+            train: reads the training split; None: slices that need it are left out.
         """
 
     def compare(self, source: Answers, target: Answers, targets: Targets) -> FormDifference:
@@ -102,10 +117,19 @@ class Judging(Protocol):
         """How sure a model is of each of its answers [rows], 0..1."""
 
     def examples(
-        self, targets: Targets, candidate: Answers, reference: Answers, labels: Sequence[str]
+        self,
+        targets: Targets,
+        candidate: Answers,
+        reference: Answers,
+        labels: Sequence[str],
+        texts: Sequence[str] = (),
     ) -> list[dict[str, Any]]:
         """What the report shows of each row's answers: `label`, `reference` and `candidate` in words, and
-        `probability`, the candidate's of its own answer."""
+        `probability`, the candidate's of its own answer.
+
+        Args:
+            texts: of the rows, as the report may show them; empty: of none.
+        """
 
     def translate(self, answers: Answers, own: Sequence[str], labels: Sequence[str]) -> Answers:
         """Answers of a model with labels of its own in those of this run, matched by their names.
@@ -125,4 +149,8 @@ def judging(task: str) -> Judging:
         from hone.tasks.objectives.text_classification.judging import TextClassification
 
         return TextClassification()
+    if task == "token-classification":
+        from hone.tasks.objectives.token_classification.judging import TokenClassification
+
+        return TokenClassification()
     raise ValueError(f"task = '{task}': it has no folder in tasks/objectives/ that says how its models are judged")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from transformers import TokenClassificationPipeline
 
 from hone.tasks.objectives.token_classification.spans import find_spans, join_words, split_words
+from hone.tasks.words import pieces
 
 TAGS = ["O", "B-a", "I-a", "B-b", "I-b"]
 
@@ -73,12 +74,12 @@ def test_words_of_another_number_than_probabilities_are_refused() -> None:
     ],
 )
 def test_words_of_a_text(text: str, words: list[str]) -> None:
-    assert [text[start:end] for start, end in split_words(text)] == words
+    assert [text[start:end] for start, end in split_words(text, pieces)] == words
 
 
 @given(st.text("ab.,@#$'’s😀किの東サ \n", max_size=12))
 def test_words_hold_every_character_that_is_no_blank_once_and_in_order(text: str) -> None:
-    spans = split_words(text)
+    spans = split_words(text, pieces)
     assert "".join(text[start:end] for start, end in spans) == "".join(text.split())
     assert all(start < end for start, end in spans)
     assert all(end <= later for (_start, end), (later, _last) in pairwise(spans))

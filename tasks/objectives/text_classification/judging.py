@@ -1,6 +1,6 @@
 """How models that give a text one label are judged: logits [rows, labels] against label ids [rows]."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy.special import softmax
 
 from hone.tasks.label_value import one_spelling
-from hone.tasks.objectives.judging import Answers, Baseline, FormDifference, Mask, Score, Targets
+from hone.tasks.objectives.judging import Baseline, FormDifference, Mask, Score
 from hone.tasks.objectives.metric import Metric, Statistics
 from hone.tasks.objectives.text_classification.metrics import METRICS, Ids, calibration_error, statistics_of
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from hone.configs.delivery import EvaluateSettings
     from hone.tasks.model.text import Rows
 
+Answers = npt.NDArray[np.float32]
+Targets = npt.NDArray[Any]
 UNKNOWN = -60.0
 """Logit of a label that a model has never heard of."""
 
@@ -26,6 +28,10 @@ class TextClassification:
     metrics: Mapping[str, Metric] = METRICS
     primary = "accuracy"
     baseline_title = "TF-IDF"
+
+    def targets(self, rows: "Rows") -> Targets:
+        """Label ids [rows]."""
+        return rows.labels
 
     def statistics(self, answers: Answers, targets: Targets) -> Statistics:
         """uint8 [rows, 3 x labels]: flags of the true label, of the predicted one, and of the one that is both."""
@@ -47,7 +53,13 @@ class TextClassification:
         cells = np.bincount(targets * labels + _predicted(answers), minlength=labels * labels)
         return Score(values, cells.reshape(labels, labels).tolist())
 
-    def slices(self, targets: Targets, labels: Sequence[str]) -> dict[str, Mask]:
+    def slices(
+        self,
+        targets: Targets,
+        labels: Sequence[str],
+        rows: "Rows | None" = None,
+        train: "Callable[[], Rows] | None" = None,
+    ) -> dict[str, Mask]:
         """The rows of each label."""
         return {f"label = {name}": targets == place for place, name in enumerate(labels)}
 
@@ -74,7 +86,12 @@ class TextClassification:
         return np.asarray(1 / np.exp(apart).sum(axis=1))
 
     def examples(
-        self, targets: Targets, candidate: Answers, reference: Answers, labels: Sequence[str]
+        self,
+        targets: Targets,
+        candidate: Answers,
+        reference: Answers,
+        labels: Sequence[str],
+        texts: Sequence[str] = (),
     ) -> list[dict[str, Any]]:
         """Names of the true label and of both answers."""
         columns = zip(targets, _predicted(reference), _predicted(candidate), self.sureness(candidate), strict=True)

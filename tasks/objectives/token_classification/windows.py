@@ -3,10 +3,12 @@
 A word is answered for by its first subword, as the field has it, in the window that shows most around the word. All its
 other subwords, and the word's in other windows, are ignored in training and in judging.
 
+This file is served with a model, so it imports nothing of Hone.
+
 Source: Devlin et al., BERT, 2019, section 5.3 (first subword).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 IGNORED = -100
 """Target of a token that no word's tag is asked of, as torch's cross entropy ignores it."""
 SENTENCES_AT_ONCE = 1000
+SILENT = -60.0
+"""Logit of every tag but O where the tokenizer makes nothing of a word."""
 Ints = npt.NDArray[np.int64]
 
 
@@ -80,6 +84,29 @@ class Windows:
         there = self.answers >= 0
         targets[self.answers[there]] = flat[there]
         return targets
+
+    def logits(
+        self, batches: Iterable[Ints], answer: Callable[[Ints], npt.NDArray[np.floating]]
+    ) -> npt.NDArray[np.float32]:
+        """Logits of each word [words, labels], from those of the windows.
+
+        Args:
+            batches: places of windows [batch], each window in one of them.
+            answer: logits [batch, length, labels] of the windows at these places.
+        """
+        flat: npt.NDArray[np.float32] | None = None
+        for places in batches:
+            answered = answer(places)
+            if flat is None:
+                flat = np.zeros((len(self.ids), answered.shape[2]), np.float32)
+            for row, place in enumerate(places):
+                start, end = self.offsets[place], self.offsets[place + 1]
+                flat[start:end] = answered[row, : end - start]
+        if flat is None:
+            return np.zeros((0, 1), np.float32)
+        found = flat[self.answers]
+        found[self.answers < 0] = [0.0, *[SILENT] * (flat.shape[1] - 1)]
+        return found
 
     def by_word(self, values: npt.NDArray[np.generic], silent: object = 0) -> list[npt.NDArray[np.generic]]:
         """What tokens were answered [tokens, ...] as what words were, by sentence [words of the sentence, ...].
@@ -149,6 +176,12 @@ def make_windows(
         answers=np.concatenate([np.zeros(0, np.int64), *answers]),
         cut_words=cut,
     )
+
+
+def overlap_of(max_length: int) -> int:
+    """Subwords that a window shares with the one before: a quarter of it, so that a word at a border is seen with words
+    on both sides in one of the two."""
+    return max(0, max_length // 4 - 1)
 
 
 def word_spans(sizes: npt.NDArray[np.integer], room: int, overlap: int) -> list[tuple[int, int]]:
