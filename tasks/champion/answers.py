@@ -30,9 +30,16 @@ def asked_as(about: str, files: Mapping[str, Path], own: dict[str, Any]) -> tupl
         raise RegistryError(f"{about}: its files are not there any more")
     serving = folder / SERVING
     try:
-        served = own | (json.loads(serving.read_text(encoding="utf-8")) if serving.exists() else {})
+        told = json.loads(serving.read_text(encoding="utf-8")) if serving.exists() else {}
     except (OSError, ValueError) as error:
         raise RegistryError(f"{about}: {SERVING} beside it cannot be read: {error}") from error
+    served = own | told
+    task, asked = (how.get("task", "text-classification") for how in (told, own))  # older versions do not say it
+    if task != asked:
+        raise RegistryError(
+            f"{about} is served for {task}, and this recipe's task is {asked}: register under another name "
+            "(register.model_name), or set gate.compare_champion: false"
+        )
     for rule in RULES:
         if own[rule] and not served[rule]:
             raise RegistryError(

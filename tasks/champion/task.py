@@ -136,6 +136,7 @@ def _on_old_data(
         models: the folder of each and how it is served.
     """
     from hone.tasks.model.text import read_split, unlearned
+    from hone.tasks.objectives.judging import judging
 
     test = read_split(store.open_artifact(old.artifact), "test")
     kept = unlearned(test, [read_split(now, split) for split in ("train", "validation")])
@@ -143,7 +144,7 @@ def _on_old_data(
         return None, f"the new model has learned from all {len(test):,} rows of the champion's own test split"
     rows, folder = test.pick(kept), workshop.folder / "old"
     answered = {name: _ask(recipe, model, rows, old.labels, served) for name, (model, served) in models.items()}
-    evidence.save(folder, rows.labels, answered, {})
+    evidence.save(folder, judging(recipe.task).targets(rows), answered, {})
     left_out = len(test) - len(kept)
     note = f"{left_out:,} of {len(test):,} rows left out, as the new model has learned from them" if left_out else ""
     return workshop.artifact("old", [old.artifact.digest]), note
@@ -152,6 +153,7 @@ def _on_old_data(
 def _own(recipe: Recipe) -> dict[str, Any]:
     """How a model of this recipe reads text."""
     return {
+        "task": recipe.task,
         "max_length": recipe.model.max_length,
         "lowercase": recipe.data.lowercase,
         "strip_punctuation": recipe.data.strip_punctuation,

@@ -66,9 +66,9 @@ class Handoff(Contract):
     rms_share: float
     """Root mean square difference of the logits, as a share of their spread (standard deviation)."""
     agreement: float
-    """Share of rows with the same predicted label."""
+    """Share of rows with the same predicted label, or of words with the same predicted tag."""
     accuracy_difference: float
-    """Target less source."""
+    """Target less source, in the primary metric."""
     mismatch: str = ""
     """What differs before any number is computed: token ids or label names; empty where nothing does."""
     first_divergence: str = ""
@@ -107,7 +107,7 @@ class Candidate(Contract):
     name: str
     stage: str
     runtime: str
-    """pytorch, onnxruntime or sklearn."""
+    """pytorch, onnxruntime, or of the baseline sklearn or lookup."""
     provider: str
     """What the session reports, not what was asked for."""
     precision: str
@@ -115,7 +115,10 @@ class Candidate(Contract):
     metrics: dict[str, float]
     """By name, on the test split: accuracy, precision, recall, macro_f1, calibration_error of a classifier."""
     confusion: list[list[int]]
-    """Rows are true labels, columns predicted ones."""
+    """Rows are true labels, columns predicted ones; empty where a row has no label of its own."""
+    parts: dict[int, dict[str, float]] = {}
+    """Metrics of parts of the answers, by the id of a part's first label: of sentences, f1, precision and recall of each
+    type of entity, and how many `entities` of it there are."""
     size_bytes: int
     """Of the model file."""
     parameters: int

@@ -68,7 +68,7 @@ def describe_all(
         {
             "name": "floor",
             "stage": "evaluate",
-            "runtime": "sklearn",
+            "runtime": judging.baseline_runtime,
             "precision": "fp32",
             "size_bytes": fitted.size_bytes,
             "parameters": fitted.parameters,
@@ -85,6 +85,7 @@ def describe_all(
                     **_speed(timed[name], speeds[name], speeds[baseline], from_text=name == "floor"),
                     "metrics": score.metrics,
                     "confusion": score.confusion,
+                    "parts": score.parts,
                     "placement": placements.get(name),
                 }
             )

@@ -34,6 +34,7 @@ from hone.tasks.model.runtime import read_text_settings
 from hone.tasks.model.subject import Subject, subjects_of
 from hone.tasks.model.text import Rows, read_split
 from hone.tasks.objectives.judging import Answers, Judging, judging
+from hone.tasks.objectives.ragged import numbers
 from hone.tasks.probe.golden import choose_rows, write_golden
 from hone.tasks.probe.probe import probe
 from hone.tasks.stage import Workshop
@@ -82,6 +83,7 @@ def measure(
         for name in dict.fromkeys((selected, baseline)):
             otherwise[f"{name}+{how}"] = answers(by_name[name], rows)
             steps.behind(f"{name} on {how}")
+    targets = objective.targets(test)
     baseline_model = objective.baseline(train, data.labels)
     logits["floor"] = baseline_model.answers(test)
     steps.behind("the baseline on the test split")
@@ -113,12 +115,12 @@ def measure(
     texts = from_text.Texts(baseline_model.words, settings, recipe.seed)
     timed["floor"] = Timed([from_text.time_baseline(baseline_model, texts.cells, settings)], best=[])
     tokenizing = {subject.name: texts.tokenizing_ms(subject.folder) for subject in subjects}
-    evidence.save(folder, test.labels, {**logits, **otherwise}, _plain(timed))
+    evidence.save(folder, targets, {**logits, **otherwise}, _plain(timed))
     described = candidates.describe_all(
         subjects,
         baseline_model,
         judging=objective,
-        targets=test.labels,
+        targets=targets,
         answers=logits,
         timed=timed,
         tokenizing=tokenizing,
@@ -135,7 +137,13 @@ def measure(
         places = _golden_places(delivered, test, settings.golden_requests)
         serving = _serve(delivered, test.pick(places), alone[places], data.labels, golden)
     else:
-        public = public_rows(settings.golden_requests, data.has_pairs, recipe.model.max_length, recipe.seed)
+        public = public_rows(
+            settings.golden_requests,
+            data.has_pairs,
+            recipe.model.max_length,
+            recipe.seed,
+            words=test.tokens is not None,
+        )
         serving = _serve(delivered, public, answers(by_name[selected], public, batch_size=1), data.labels, golden)
     steps.behind("golden requests in a process of their own")
     _save_forms(folder, handoffs, serving, placements)
@@ -178,7 +186,7 @@ def _golden_places(delivered: Path, test: Rows, count: int) -> list[int]:
     if test.pairs is not None:
         characters = [one + len(pair) for one, pair in zip(characters, test.pairs, strict=True)]
     most = read_text_settings(delivered).max_length
-    return choose_rows(reading.text.lengths.tolist(), characters, most, count)
+    return choose_rows(reading.row_lengths.tolist(), characters, most, count)
 
 
 def _serve(delivered: Path, asked: Rows, answered: Answers, labels: Sequence[str], golden: Path) -> Serving | None:
@@ -191,7 +199,7 @@ def _serve(delivered: Path, asked: Rows, answered: Answers, labels: Sequence[str
         answered: what the evaluation got for them, one at a time.
         golden: file to be written.
     """
-    if not np.isfinite(answered).all():
+    if not np.isfinite(numbers(answered)).all():
         return None
     write_golden(golden, asked, answered, labels)
     return probe(delivered, golden)

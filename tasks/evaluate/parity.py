@@ -21,6 +21,7 @@ from hone.tasks.model.predict import Form, Reading, answer, load_as, read
 from hone.tasks.model.sessions import create_session, provider_names
 from hone.tasks.model.text import Rows
 from hone.tasks.objectives.judging import Answers, FormDifference, Judging, Targets
+from hone.tasks.objectives.ragged import distances
 
 Kind = Literal["exact", "rounded", "integer"]
 ON_CPU = "onnx (cpu)"
@@ -89,6 +90,7 @@ def hand_over(
     Raises:
         DamagedArtifactError: when a file of a model is absent or differs.
     """
+    targets = judging.targets(test)
     any_side = partial(Side, batch_size=batch_size, threads=threads)
     found = []
     for model in exported.models:
@@ -103,7 +105,7 @@ def hand_over(
             for place, (word, wanted) in enumerate(obtained(folder / "model.onnx", providers).items())
         ]
         for source, target, kind in steps(in_pytorch, in_sessions):
-            found.append(compare(model.name, source, target, kind, test.labels, labels, judging, show_tokens))
+            found.append(compare(model.name, source, target, kind, targets, labels, judging, show_tokens))
         on_step(f"{model.name}: held against what it was made from")
     return found
 
@@ -164,7 +166,8 @@ def compare(
     if kind != "rounded" and target.name == ON_CPU and not misread and not explained[kind]:
         rows = telling_rows(source, target)
         model = load_as(source.folder, source.form)
-        located = first_divergence(model, target.folder / "model.onnx", source.reading.batch(rows), kind)
+        batch = source.reading.batch(source.reading.places_of(rows))
+        located = first_divergence(model, target.folder / "model.onnx", batch, kind)
     return Handoff(
         model=name,
         source=source.name,
@@ -179,11 +182,9 @@ def compare(
 
 def telling_rows(source: Side, target: Side, worst: int = 4) -> np.ndarray:
     """A few rows [int64] in which a layer is to be found: those that differ most, the shortest and the longest."""
-    lengths = source.reading.text.lengths
+    lengths = source.reading.row_lengths
     rows = [int(lengths.argmin()), int(lengths.argmax())]
-    if source.answers.shape == target.answers.shape:
-        with np.errstate(invalid="ignore", over="ignore"):
-            by_row = np.abs(source.answers - target.answers).reshape(len(lengths), -1).max(axis=1)
-            apart = np.nan_to_num(by_row, nan=np.inf)
+    apart = distances(source.answers, target.answers)
+    if apart is not None:
         rows += np.argsort(-apart, kind="stable")[:worst].tolist()
     return np.unique(rows)

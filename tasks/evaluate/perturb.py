@@ -5,6 +5,7 @@ import re
 import string
 import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from hone.configs.delivery import Perturbation
 from hone.tasks.model.text import Rows
@@ -18,12 +19,14 @@ _GO = re.compile(rf"(\s*)([{UNSPACED}]{{1,4}}|[^\s{UNSPACED}]+)")
 def perturb(rows: Rows, how: Perturbation, seed: int) -> Rows:
     """The same rows with every text perturbed, the same way on every run."""
     chance = random.Random(f"{seed} {how}")
+    if rows.tokens is not None:
+        tokens = [_perturbed_words(words, how, chance) for words in rows.tokens]
+        return replace(rows, tokens=tokens, texts=[" ".join(words) for words in tokens])
     change = PERTURBATIONS[how]
-    return Rows(
+    return replace(
+        rows,
         texts=[change(text, chance) for text in rows.texts],
         pairs=None if rows.pairs is None else [change(text, chance) for text in rows.pairs],
-        labels=rows.labels,
-        slices=rows.slices,
     )
 
 
@@ -51,6 +54,17 @@ def punctuation(text: str, chance: random.Random) -> str:
         bare = " ".join("".join(" " if _is_punctuation(sign) else sign for sign in text).split())
         return bare or text
     return f"{text.rstrip('.!?。！？')}!!"
+
+
+def _perturbed_words(words: Sequence[str], how: Perturbation, chance: random.Random) -> list[str]:
+    """As many words, since each keeps its tag: so punctuation goes from the ends of words and is nowhere added, and a
+    word that is nothing but signs stays."""
+    if how == "case":
+        change = chance.choice([str.upper, str.lower, str.title])
+        return [change(word) for word in words]
+    if how == "punctuation":
+        return [word.strip(string.punctuation) or word for word in words]
+    return [typos(word, chance) or word for word in words]
 
 
 def _is_punctuation(sign: str) -> bool:

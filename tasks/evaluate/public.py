@@ -15,14 +15,19 @@ ARTICLE = (
 """In every script that it knows, as tokenizers differ there."""
 
 
-def public_rows(count: int, pairs: bool, max_length: int, seed: int) -> Rows:
-    """Distinct requests of 1 word to twice as many as the model reads tokens; every fourth is longer than it reads."""
-    draw, words = np.random.default_rng(seed), ARTICLE.split()
+def public_rows(count: int, pairs: bool, max_length: int, seed: int, words: bool = False) -> Rows:
+    """Distinct requests of 1 word to twice as many as the model reads tokens; every fourth is longer than it reads.
+
+    Args:
+        words: whether the rows are lists of words, which the model tags.
+    """
+    draw, known = np.random.default_rng(seed), ARTICLE.split()
 
     def text(place: int) -> str:
         least, most = (max_length, 2 * max_length) if place % 4 == 3 else (1, max(2, max_length // 2))
-        return " ".join(draw.choice(words, size=int(draw.integers(least, most + 1))))
+        return " ".join(draw.choice(known, size=int(draw.integers(least, most + 1))))
 
     texts = [text(place) for place in range(count)]
     others = [text(place + 1) for place in range(count)] if pairs else None
-    return Rows(texts, others, np.zeros(count, np.int64))
+    tokens = [text.split() for text in texts] if words else None
+    return Rows(texts, others, np.zeros(count, np.int64), tokens=tokens)

@@ -32,7 +32,8 @@ SINGLE_FILE_BYTES = 2**31 - 1
 
 def export_onnx(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, opset: int) -> onnx.ModelProto:
     """The graph of a model in evaluation mode: `input_ids`, `attention_mask`, and `token_type_ids` where the tokenizer
-    gives them, [batch, length] int64, to `logits` [batch, labels] fp32.
+    gives them, [batch, length] int64, to `logits` [batch, labels] fp32, or [batch, length, labels] where the model
+    answers each token. Names and axes are those that Optimum's ORTModelFor... classes expect.
 
     A linear layer `x.y` is a MatMul of that name, whose second input is its weight [in, out]; an embedding table is the
     first input of the Gather of its name; where one is used several times, `layer_of` says whose use a node is.
@@ -226,7 +227,9 @@ def _name_axes(graph: onnx.ModelProto) -> None:
         for axis, name in zip(value.type.tensor_type.shape.dim, ("batch", "length"), strict=True):
             axis.dim_param = name
     for value in graph.graph.output:
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+        axes = value.type.tensor_type.shape.dim
+        for axis, name in zip(axes[:-1], ("batch", "length"), strict=False):
+            axis.dim_param = name
 
 
 def _strip(graph: onnx.ModelProto) -> None:

@@ -13,7 +13,10 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerFast
 
 from hone.tasks.errors import ExportError
+from hone.tasks.model import runtime
 from hone.tasks.model.runtime import SERVING, TextReader, TextSettings
+from hone.tasks.objectives.token_classification import windows
+from hone.tasks.objectives.token_classification.spans import SentenceReader
 
 ODD = (
     "",
@@ -63,7 +66,26 @@ def telling_texts(tokenizer: PreTrainedTokenizerFast, max_length: int) -> list[s
     return [*ODD, specials, " ".join(words).upper(), " ".join(long), " ".join(reversed(long))]
 
 
+def _check_sentences(tokenizer: PreTrainedTokenizerFast, folder: Path, told: TextSettings) -> None:
+    """The same of sentences, whose words come one by one and which become windows."""
+    reader = SentenceReader(folder, runtime=runtime, windows=windows)
+    texts = [reader.clean(text) for text in telling_texts(tokenizer, told.max_length)]
+    sentences = [text.split() for text in texts if text.split()]
+    expected = windows.make_windows(tokenizer, sentences, told.max_length, windows.overlap_of(told.max_length))
+    found = reader.read(sentences)
+    if found.same_as(expected):
+        return
+    for words in sentences:
+        one = windows.make_windows(tokenizer, [words], told.max_length, windows.overlap_of(told.max_length))
+        other = reader.read([words])
+        if not other.same_as(one):
+            raise ExportError(_differs(tokenizer, folder, " ".join(words), other.ids, one.ids))
+
+
 def _check(tokenizer: PreTrainedTokenizerFast, folder: Path, told: TextSettings) -> None:
+    if told.task == "token-classification":
+        _check_sentences(tokenizer, folder, told)
+        return
     reader = TextReader(folder)
     texts = [reader.clean(text) for text in telling_texts(tokenizer, told.max_length)]
     pairs = texts[1:] + texts[:1] if told.pairs else None
@@ -75,9 +97,14 @@ def _check(tokenizer: PreTrainedTokenizerFast, folder: Path, told: TextSettings)
         wanted = list(expected["input_ids"][place])
         same_types = not told.token_types or list(row.type_ids) == list(types[place])
         if list(row.ids) != wanted or not same_types:
-            raise ExportError(
-                f"{folder / 'tokenizer.json'} reads {texts[place][:80]!r} as {list(row.ids)[:8]}, and the tokenizer "
-                f"that the model learned with ({type(tokenizer).__name__}) as {wanted[:8]}: it does more than its file "
-                "can say, so it cannot be served as it was judged; save it as a plain PreTrainedTokenizerFast and "
-                "train with that"
-            )
+            raise ExportError(_differs(tokenizer, folder, texts[place], row.ids, wanted))
+
+
+def _differs(
+    tokenizer: PreTrainedTokenizerFast, folder: Path, text: str, found: Sequence[int], wanted: Sequence[int]
+) -> str:
+    return (
+        f"{folder / 'tokenizer.json'} reads {text[:80]!r} as {list(found)[:8]}, and the tokenizer that the model learned "
+        f"with ({type(tokenizer).__name__}) as {list(wanted)[:8]}: it does more than its file can say, so it cannot be "
+        "served as it was judged; save it as a plain PreTrainedTokenizerFast and train with that"
+    )

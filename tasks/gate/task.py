@@ -73,8 +73,10 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
         found += demands.placement_checks(settings, report)
         found += demands.parity_checks(settings, report.handoffs)
         found.append(demands.serving_check(report))
-        rows = read_split(store.open_artifact(data.artifact), "test", recipe.data.slice_columns)
-        slices = slices_of(objective.slices(targets, data.labels), word_counts(rows), rows.slices, settings)
+        prepared = store.open_artifact(data.artifact)
+        rows = read_split(prepared, "test", recipe.data.slice_columns)
+        by_target = objective.slices(targets, data.labels, rows, lambda: read_split(prepared, "train"))
+        slices = slices_of(by_target, word_counts(rows), rows.slices, settings)
         parts = []  # of a model without answers: the checks above refuse it already
         if answered is not None and teacher is not None:
             parts = slice_checks(slices, answered, teacher, primary, settings, seed, more)

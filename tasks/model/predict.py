@@ -20,6 +20,7 @@ from hone.tasks.objectives.judging import Answers
 from hone.tasks.objectives.ragged import Ragged
 from hone.tasks.objectives.token_classification import windows
 from hone.tasks.objectives.token_classification.spans import SentenceReader
+from hone.tasks.objectives.token_classification.windows import Windows
 
 Answer = Callable[["Reading", np.ndarray], np.ndarray]
 Form = Literal["pytorch", "fake-quantised", "onnxruntime"]
@@ -35,8 +36,15 @@ class Reading:
     pad_id: int
     token: Callable[[int], str]
     """The token of an id."""
-    windows: windows.Windows | None = None
+    windows: Windows | None = None
     """Of sentences, how the windows and their words hang together."""
+
+    @property
+    def row_lengths(self) -> np.ndarray:
+        """Tokens of each row of the split [rows], in all windows of a sentence together."""
+        if self.windows is None:
+            return self.text.lengths
+        return np.bincount(self.windows.sentences, self.text.lengths).astype(np.int64)
 
     def places_of(self, rows: np.ndarray) -> np.ndarray:
         """Places in `text` of these rows of the split."""
@@ -124,7 +132,7 @@ def session_inputs(names: Sequence[str], batch: Batch) -> dict[str, np.ndarray]:
     return {name: given[name].numpy() for name in names}
 
 
-def _of_windows(found: windows.Windows, pad_id: int, token: Callable[[int], str]) -> Reading:
+def _of_windows(found: Windows, pad_id: int, token: Callable[[int], str]) -> Reading:
     """Sentences that are windows already."""
     text = TokenizedText(found.ids, found.offsets, found.type_ids, np.full(len(found), -1, np.int64))
     return Reading(text, pad_id, token, found)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:  # settings and rows come from the caller
     from hone.tasks.model.text import Rows
 
 Answers = Any
-"""What a model answered, rows first and indexed by rows: logits [rows, labels] of a classifier of texts, `Ragged` logits
-[rows, words of each, labels] of one of words."""
+"""What a model answered, rows first and indexed by rows: logits [rows, labels] of a classifier of texts, and
+`Ragged` ones [rows, words of each, labels] of one of words."""
 Targets = Any
 """What would have been right, rows first and indexed by rows: label ids [rows] of a classifier of texts, `Ragged` tag
 ids [rows, words of each] of one of words."""
@@ -82,6 +82,10 @@ class Judging(Protocol):
     @property
     def baseline_title(self) -> str:
         """The baseline's name for people."""
+
+    @property
+    def baseline_runtime(self) -> str:
+        """What computes the baseline's answers."""
 
     def targets(self, rows: "Rows") -> Targets:
         """What would have been right, of each row."""

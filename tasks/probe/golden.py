@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hone.tasks.contracts import Contract
 from hone.tasks.errors import MeasurementError
 from hone.tasks.model.runtime import softmax
+from hone.tasks.objectives.ragged import Ragged
+from hone.tasks.objectives.token_classification.spans import find_spans, join_words, split_words
+from hone.tasks.words import pieces
 
 if TYPE_CHECKING:  # it needs torch, and whoever promotes a model does not
     from hone.tasks.model.text import Rows
+    from hone.tasks.objectives.judging import Answers
 
 TOLERANCE = 1e-3
 """Of a probability. Two CPU sessions differ by 1e-7 at most; a GPU's may choose other kernels each time."""
@@ -28,17 +31,23 @@ class Golden(Contract):
 
     labels: list[str]
     """Label names by id."""
-    requests: list[dict[str, str]]
-    """`{"text"}`, and `"text_pair"` where the model judges pairs; as cleaned by the data stage."""
-    probabilities: list[list[float]]
-    """[requests, labels]."""
+    requests: list[dict[str, str | list[str]]]
+    """`{"text"}`, and `"text_pair"` where the model judges pairs; as cleaned by the data stage. Of a model that tags
+    words, `{"text"}` where the served model splits the text into the data's words, and else `{"tokens"}`."""
+    probabilities: list[list[float]] = []
+    """[requests, labels]; none of a model that tags words."""
+    spans: list[list[dict[str, Any]]] | None = None
+    """The entities [requests, entities] of a model that tags words, as it answers them; None of one that does not."""
     tolerance: float = TOLERANCE
-    """Largest difference of a probability."""
+    """Largest difference of a probability, or of an entity's score."""
 
     @property
     def rows(self) -> list[Any]:
-        """The requests as the served model takes them: texts, or `{"text", "text_pair"}`."""
-        return [request if "text_pair" in request else request["text"] for request in self.requests]
+        """The requests as the served model takes them: texts, lists of words, or `{"text", "text_pair"}`."""
+        return [
+            request if "text_pair" in request else request.get("text", request.get("tokens"))
+            for request in self.requests
+        ]
 
 
 def choose_rows(lengths: Sequence[int], characters: Sequence[int], max_length: int, count: int) -> list[int]:
@@ -59,26 +68,53 @@ def choose_rows(lengths: Sequence[int], characters: Sequence[int], max_length: i
     return sorted(long | {others[place] for place in spread})
 
 
-def write_golden(path: Path, rows: "Rows", logits: npt.NDArray[np.float32], labels: Sequence[str]) -> None:
+def write_golden(path: Path, rows: "Rows", logits: "Answers", labels: Sequence[str]) -> None:
     """Writes `golden.json`.
 
     Args:
-        logits: [rows, labels] that the evaluation got for these rows, one at a time.
+        logits: [rows, labels] that the evaluation got for these rows, one at a time, or `Ragged` ones of their words.
         labels: names by id.
 
     Raises:
         MeasurementError: when an answer is not a number.
     """
-    finite = np.isfinite(logits).all(axis=1)
+    if isinstance(logits, Ragged):
+        finite = logits.largest((~np.isfinite(logits.values).all(axis=1)).astype(np.int64)) == 0
+    else:
+        finite = np.isfinite(logits).all(axis=1)
     if not finite.all():
         raise MeasurementError(
             f"the exported model answers golden request {int(np.argmin(finite))} with nan, so there is nothing to ship"
         )
-    requests = [{"text": text} for text in rows.texts]
+    if isinstance(logits, Ragged):
+        golden = _sentences(rows, logits, labels)
+        path.write_text(golden.model_dump_json(indent=1), encoding="utf-8")
+        return
+    requests: list[dict[str, str | list[str]]] = [{"text": text} for text in rows.texts]
     if rows.pairs is not None:
         requests = [{**request, "text_pair": pair} for request, pair in zip(requests, rows.pairs, strict=True)]
     golden = Golden(labels=list(labels), requests=requests, probabilities=softmax(logits).tolist())
     path.write_text(golden.model_dump_json(indent=1), encoding="utf-8")
+
+
+def _sentences(rows: "Rows", logits: Ragged, labels: Sequence[str]) -> Golden:
+    """Requests of a model that tags words. A sentence with a word whose first two tags are within twice the tolerance
+    of each other is left out where others are left, as another machine may well choose the other one there."""
+    requests: list[dict[str, str | list[str]]] = []
+    spans: list[list[dict[str, Any]]] = []
+    undecided: list[bool] = []
+    for words, answered in zip(rows.tokens or [], logits, strict=True):
+        text, places = join_words(words)
+        as_text = split_words(text, pieces) == places
+        requests.append({"text": text} if as_text else {"tokens": list(words)})
+        chances = softmax(answered)
+        spans.append([dict(span) for span in find_spans(text, places, chances, labels)])
+        best = np.sort(chances, axis=1)
+        undecided.append(bool((best[:, -1] - best[:, -2] <= 2 * TOLERANCE).any()))
+    kept = [place for place, doubt in enumerate(undecided) if not doubt] or list(range(len(requests)))
+    return Golden(
+        labels=list(labels), requests=[requests[place] for place in kept], spans=[spans[place] for place in kept]
+    )
 
 
 def read_golden(path: Path) -> Golden:

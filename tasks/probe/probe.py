@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from hone.tasks.contracts import Serving
+from hone.tasks import words
 from hone.tasks.model import runtime
+from hone.tasks.objectives.token_classification import spans, windows
 from hone.tasks.probe.golden import Golden, read_golden
 from hone.tasks.probe.worker import MLFLOW
 from hone.tasks.redact import without_secrets
@@ -17,6 +19,13 @@ from hone.tasks.redact import without_secrets
 WORKER = Path(__file__).with_name("worker.py")
 RUNTIME = Path(runtime.__file__)
 """The file that serves an exported folder."""
+SENTENCES = {
+    "runtime": RUNTIME,
+    "words": Path(words.__file__),
+    "windows": Path(windows.__file__),
+    "spans": Path(spans.__file__),
+}
+"""The files that serve one that tags the words of sentences."""
 LONGEST_ERROR = 500
 
 
@@ -40,7 +49,10 @@ def probe(folder: Path, golden: Path, limit_seconds: float = 300, logged: bool =
         answer = Path(room, "answer.json")
         # -I: nothing of the folder it starts in, of PYTHONPATH or of the user's own packages. -B: nothing is left.
         program, *files = [str(path.resolve()) for path in (WORKER, folder, golden)]
-        how = MLFLOW if logged else str(RUNTIME)
+        served_by = str(RUNTIME)
+        if asked.spans is not None:
+            served_by = os.pathsep.join(f"{name}={file}" for name, file in SENTENCES.items())
+        how = MLFLOW if logged else served_by
         try:
             ended = subprocess.run(
                 [sys.executable, "-I", "-B", program, how, *files, str(answer)],

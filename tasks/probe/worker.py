@@ -1,7 +1,7 @@
 """The process that answers golden requests as a server does: `python -I worker.py HOW FOLDER GOLDEN ANSWER`.
 
-HOW is the file that serves an exported FOLDER (`tasks/model/runtime.py`), or `mlflow`, for a FOLDER that MLflow logged
-and that `mlflow.pyfunc` loads, as its own server does. Nothing of Hone or of what trained the model can be imported:
+HOW is the file that serves an exported FOLDER (`tasks/model/runtime.py`), or the files NAME=PATH, with the path separator
+between them, that serve one that tags words (`probe.SENTENCES`), or `mlflow`, for a FOLDER that MLflow logged and that `mlflow.pyfunc` loads, as its own server does. Nothing of Hone or of what trained the model can be imported:
 that it answers proves that none of it is needed.
 """
 
@@ -28,27 +28,41 @@ if __name__ == "__main__":
 import importlib.util
 import json
 import math
+import os
 import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-Answer = Callable[[dict[str, str]], dict[str, float]]
-"""From a request to the probabilities by label."""
+Answer = Callable[[dict[str, Any]], Any]
+"""From a request to the probabilities by label, or to the entities of a sentence."""
+ENTITY = ("start", "end", "text", "type")
+
+
+def load(name: str, file: Path) -> Any:
+    """A file as a module of this name."""
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def open_sentences(files: dict[str, Path], folder: Path) -> Answer:
+    """An exported folder that tags words, by the files that serve it."""
+    modules = {name: load(f"hone_{name}", file) for name, file in files.items()}
+    model = modules.pop("spans").Tagger(folder, **modules)
+    return lambda request: model.answers([request["text"] if "text" in request else request["tokens"]])[0]
 
 
 def open_folder(runtime: Path, folder: Path) -> Answer:
     """An exported folder, by the file that serves it."""
-    spec = importlib.util.spec_from_file_location("hone_runtime", runtime)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{runtime}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    model = module.Classifier(folder)
+    model = load("hone_runtime", runtime).Classifier(folder)
 
-    def one(request: dict[str, str]) -> dict[str, float]:
+    def one(request: dict[str, Any]) -> Any:
         pairs = [request["text_pair"]] if "text_pair" in request else None
         found: dict[str, float] = model.answers([request["text"]], pairs)[0]["probabilities"]
         return found
@@ -62,11 +76,10 @@ def open_logged(folder: Path) -> Answer:
 
     model = mlflow.pyfunc.load_model(str(folder))
 
-    def one(request: dict[str, str]) -> dict[str, float]:
-        found: dict[str, float] = model.predict([request if "text_pair" in request else request["text"]])[0][
-            "probabilities"
-        ]
-        return found
+    def one(request: dict[str, Any]) -> Any:
+        row = request if "text_pair" in request else request["text"] if "text" in request else request["tokens"]
+        (found,) = model.predict([row])
+        return found["probabilities"] if isinstance(found, dict) else found
 
     return one
 
@@ -86,6 +99,20 @@ def judge(found: dict[str, float], expected: list[float], names: list[str], tole
     }
 
 
+def judge_spans(found: Any, expected: list[dict[str, Any]]) -> dict[str, Any]:
+    """Holds the entities of a sentence against the expected ones: they have to be the same, and their scores may differ.
+
+    Other entities, or a score that is no number, are off by 1, the most that a score can be.
+    """
+    same = isinstance(found, list) and [[one[key] for key in ENTITY] for one in found] == [
+        [one[key] for key in ENTITY] for one in expected
+    ]
+    if not same or not all(math.isfinite(one["score"]) for one in found):
+        return {"max_abs_difference": 1.0, "label_expected": False}
+    apart = [abs(one["score"] - other["score"]) for one, other in zip(found, expected, strict=True)]
+    return {"max_abs_difference": max(apart, default=0.0), "label_expected": True}
+
+
 def peak_memory_bytes() -> int:
     """Largest resident set of this process since it began to run its own program.
 
@@ -103,8 +130,18 @@ def peak_memory_bytes() -> int:
 def answer(how: str, folder: Path, golden: dict[str, Any]) -> dict[str, Any]:
     """Loads the model, answers every request by itself, and says what that took."""
     begun = time.perf_counter()
-    ask = open_logged(folder) if how == MLFLOW else open_folder(Path(how), folder)
+    if how == MLFLOW:
+        ask = open_logged(folder)
+    elif golden.get("spans") is not None:
+        files = dict(part.split("=", 1) for part in how.split(os.pathsep))
+        ask = open_sentences({name: Path(file) for name, file in files.items()}, folder)
+    else:
+        ask = open_folder(Path(how), folder)
     load_seconds = time.perf_counter() - begun
+    if golden.get("spans") is not None:
+        pairs = zip(golden["requests"], golden["spans"], strict=True)
+        answers = [judge_spans(ask(request), expected) for request, expected in pairs]
+        return {"load_seconds": load_seconds, "peak_memory_bytes": peak_memory_bytes(), "answers": answers}
     answers = [
         judge(ask(request), expected, golden["labels"], golden["tolerance"])
         for request, expected in zip(golden["requests"], golden["probabilities"], strict=True)

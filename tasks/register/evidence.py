@@ -20,6 +20,7 @@ def evidence_tags(
     *,
     session: SessionSettings,
     pipeline_run_id: str,
+    task: str = "text-classification",
 ) -> dict[str, str]:
     """Tags of a version: plain numbers under the names that its metrics have in MLflow. Differences are of fractions:
     -0.0033 is a third of a percentage point fewer. Where they are of the primary metric, its name is in theirs.
@@ -28,7 +29,7 @@ def evidence_tags(
         session: how it is served.
     """
     chosen, primary = report.candidate(report.selected), report.primary.name
-    served = {"session": session.model_dump(), "code": code_digests()}
+    served = {"session": session.model_dump(), "code": code_digests(task)}
     checks = [check.model_dump() for check in [*verdict.checks, *verdict.slices]]
     reasons = {"report": _digest(report), "checks": checks}
     identity = json.dumps([model.artifact.digest, data.content_digest, served, reasons], sort_keys=True)

@@ -10,9 +10,10 @@ from hone.tasks.errors import RegistryError
 from hone.tasks.model.delivered import deliver
 from hone.tasks.model.runtime import read_text_settings
 from hone.tasks.probe.golden import read_golden
-from hone.tasks.probe.probe import RUNTIME, complaint, probe
+from hone.tasks.probe.probe import RUNTIME, SENTENCES, complaint, probe
 
 CODE = Path(__file__).with_name("serving_model.py")
+SENTENCES_CODE = Path(__file__).with_name("serving_sentences.py")
 LIBRARIES = ("mlflow", "numpy", "onnxruntime", "onnxruntime-gpu", "pydantic", "tokenizers")
 EXAMPLE_ROWS = 2
 
@@ -35,18 +36,20 @@ def log(run_id: str, exported: Path, golden: Path, session: SessionSettings, roo
         RegistryError: when what came back is not what was sent, naming it.
     """
     delivered = deliver(exported, room / "model", session)
-    sent = {"model": delivered, "golden": golden, "runtime": RUNTIME}
+    texts = read_text_settings(delivered)
+    code, files = served_by(texts.task)
+    sent = {"model": delivered, "golden": golden, **files}
     source = tracking.log_model(
         run_id,
-        CODE,
+        code,
         sent,
-        settings={"pairs": read_text_settings(delivered).pairs, "session": {}},
+        settings={"pairs": texts.pairs, "session": {}},
         example=read_golden(golden).rows[:EXAMPLE_ROWS],
         requirements=requirements(),
     )
     root = tracking.fetch(source, room / "logged")
-    came_back = tracking.artifacts(root) | {"code": root / CODE.name}
-    other = [name for name, path in (sent | {"code": CODE}).items() if _digest(path) != _digest(came_back[name])]
+    came_back = tracking.artifacts(root) | {"code": root / code.name}
+    other = [name for name, path in (sent | {"code": code}).items() if _digest(path) != _digest(came_back[name])]
     if other:
         raise RegistryError(
             f"MLflow's artifact store gave back another {', '.join(other)} than it was sent: no version was made; look "
@@ -72,9 +75,15 @@ def prove(root: Path, golden: Path) -> float:
     return found.max_abs_difference
 
 
-def code_digests() -> dict[str, str]:
-    """Of what serves a model, by file."""
-    return {path.name: store.file_digest(path) for path in (CODE, RUNTIME)}
+def served_by(task: str) -> tuple[Path, dict[str, Path]]:
+    """The file that MLflow runs for models of a task, and the files that it loads, by the name of their artifact."""
+    return (SENTENCES_CODE, SENTENCES) if task == "token-classification" else (CODE, {"runtime": RUNTIME})
+
+
+def code_digests(task: str = "text-classification") -> dict[str, str]:
+    """Of what serves a model of a task, by file."""
+    code, files = served_by(task)
+    return {path.name: store.file_digest(path) for path in (code, *files.values())}
 
 
 def _digest(path: Path) -> Any:

@@ -45,7 +45,15 @@ def register_model(
     folder = store.open_artifact(model.artifact)
     golden = store.open_artifact(report.artifact) / GOLDEN
     session = report.session or default_session(context.recipe)
-    tags = evidence_tags(data, model, report, verdict, session=session, pipeline_run_id=context.mlflow_run_id)
+    tags = evidence_tags(
+        data,
+        model,
+        report,
+        verdict,
+        session=session,
+        pipeline_run_id=context.mlflow_run_id,
+        task=context.recipe.task,
+    )
     shelf = cache.Shelf(Path(context.storage), STAGE, context.recipe.name)
     with (
         shelf.lock(tags[KEY]),

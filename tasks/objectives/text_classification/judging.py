@@ -28,6 +28,7 @@ class TextClassification:
     metrics: Mapping[str, Metric] = METRICS
     primary = "accuracy"
     baseline_title = "TF-IDF"
+    baseline_runtime = "sklearn"
 
     def targets(self, rows: "Rows") -> Targets:
         """Label ids [rows]."""

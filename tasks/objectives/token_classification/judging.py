@@ -52,6 +52,7 @@ class TokenClassification:
     metrics: Mapping[str, Metric] = METRICS
     primary = "f1"
     baseline_title = "most frequent tag"
+    baseline_runtime = "lookup"
 
     def targets(self, rows: "Rows") -> Ragged:
         """Tag ids [rows, words of each].

@@ -149,7 +149,7 @@ class SentenceReader:
         texts = runtime.TextReader(folder)
         self.settings, self.pad_id, self.tokenizer = texts.settings, texts.pad_id, texts.tokenizer
         self.tokenizer.no_truncation()  # a long sentence becomes several windows, and none is cut
-        self._clean, self._windows = texts.clean, windows
+        self.clean, self._windows = texts.clean, windows
 
     def read(self, sentences: Sequence[Sequence[str]]) -> Any:
         """`windows.Windows` of the sentences, each word cleaned as those that the model learned from.
@@ -157,7 +157,7 @@ class SentenceReader:
         Raises:
             ValueError: when a word is not a string.
         """
-        cleaned = [[self._clean(word, row) for word in words] for row, words in enumerate(sentences)]
+        cleaned = [[self.clean(word, row) for word in words] for row, words in enumerate(sentences)]
         length = self.settings.max_length
         reader = WordTokenizer(self.tokenizer, self.settings.token_types)
         return self._windows.make_windows(reader, cleaned, length, self._windows.overlap_of(length))

@@ -70,6 +70,13 @@ class Windows:
         windows = self.positions[0]
         return np.bincount(windows[windows >= 0], minlength=len(self)).astype(np.int64)
 
+    def same_as(self, other: "Windows") -> bool:
+        """Whether both are the same tokens, for the same words."""
+        mine, others = ((self.ids, self.offsets, self.answers), (other.ids, other.offsets, other.answers))
+        same = all(np.array_equal(*both) for both in zip(mine, others, strict=True))
+        types = (self.type_ids is None) == (other.type_ids is None)
+        return same and types and (self.type_ids is None or np.array_equal(self.type_ids, other.type_ids))
+
     def targets(self, tags: Sequence[Sequence[int]]) -> Ints:
         """Target of each token [tokens]: a word's tag at the token that answers for it, `IGNORED` elsewhere.
 
