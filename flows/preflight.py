@@ -57,7 +57,9 @@ def check_model(recipe: Recipe, seen: "Preview") -> str:
     from hone.tasks.dry_run import dry_run
     from hone.tasks.model.text import Rows
 
-    facts = dry_run(recipe, Rows(seen.texts, seen.pairs, np.array(seen.label_ids, np.int64)), list(seen.labels))
+    tags = None if seen.tags is None else [np.array(several, np.int64) for several in seen.tags]
+    rows = Rows(seen.texts, seen.pairs, np.array(seen.label_ids, np.int64), tokens=seen.tokens, tags=tags)
+    facts = dry_run(recipe, rows, seen.label_names)
     _check_cells(recipe, facts.max_positions)
     return (
         f"{facts.model_type} of {facts.layers} layers, {facts.parameters / 1e6:.1f} M parameters; one batch was "

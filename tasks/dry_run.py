@@ -66,7 +66,7 @@ def dry_run(recipe: Recipe, rows: Rows, labels: list[str]) -> Facts:
     with _step(recipe.model.source, "one layer, exported and served,"):
         rehearse(recipe, recipe.model.source, model, tokenizer, rows)
     if other is not None:
-        check_tokens(recipe.distill, tokenizer, other[1], texts_of(rows))
+        check_tokens(recipe.distill, tokenizer, other[1], texts_of(rows), recipe.task)
         one_step(recipe.distill.student, *other, rows, recipe.model.max_length)
         with _step(recipe.distill.student, "one layer, exported and served,"):
             rehearse(recipe, recipe.distill.student, *other, rows)

@@ -42,7 +42,13 @@ class Preview:
     pairs: list[str] | None
     """Their second texts, where the task has pairs."""
     label_ids: list[int]
-    """Their labels' places among `labels`; -1 of sentences."""
+    """Their labels' places among `label_names`; -1 of sentences."""
+    label_names: list[str]
+    """Names by id of the labels, or of the tags."""
+    tokens: list[list[str]] | None = None
+    """Of sentences, their words."""
+    tags: list[list[int]] | None = None
+    """Of sentences, the places of their words' tags among `label_names`."""
 
 
 def preview(settings: DataSettings, rows: int = ROWS, seed: int = 0) -> Preview:
@@ -86,6 +92,7 @@ def preview(settings: DataSettings, rows: int = ROWS, seed: int = 0) -> Preview:
         splits={split: len(table) for split, table in splits.items()},
         complete=complete,
         bad_rows=bad.contracts(),
+        label_names=names,
         **_batch(numbered["train"]),
     )
 
@@ -107,4 +114,5 @@ def _batch(table: arrow.Table) -> dict[str, Any]:
         "texts": rows["text"].to_pylist(),
         "pairs": None if None in pairs else pairs,
         "label_ids": rows["label"].to_pylist(),
+        **{name: rows[name].to_pylist() for name in ("tokens", "tags") if name in rows.column_names},
     }

@@ -11,6 +11,7 @@ from hone.tasks.errors import ModelError
 from hone.tasks.model.anatomy import encoder_layers, set_encoder_layers
 from hone.tasks.model.checkpoint import load_model, load_pretrained, load_tokenizer, save_model
 from hone.tasks.model.text import read_split, token_names
+from hone.tasks.objectives.learning import learning
 
 PROBE_ROWS = 2000  # training texts on which two tokenizers are compared before anything long starts
 
@@ -48,7 +49,7 @@ def write_student(
         save_model(student_from_layers(whole, layers), tokenizer, destination)
         return layers
     student, own_tokenizer = other_student(other, model, labels, seed, task)
-    check_tokens(settings, tokenizer, own_tokenizer, read_split(data, "train").texts)
+    check_tokens(settings, tokenizer, own_tokenizer, read_split(data, "train").texts, task)
     save_model(student, own_tokenizer, destination)
     return spread_layers(student.config.num_hidden_layers, whole.config.num_hidden_layers)
 
@@ -128,18 +129,26 @@ def check_tokens(
     teacher: PreTrainedTokenizerFast,
     student: PreTrainedTokenizerFast,
     texts: list[str],
+    task: Task = "text-classification",
 ) -> None:
     """Raises:
-    ModelError: when hidden states or relations are to be matched token by token, and the two tokenizers cut some of
-        the texts into different tokens.
+    ModelError: when answers, hidden states or relations are to be matched token by token, and the two tokenizers cut
+        some of the texts into different tokens.
     """
-    if not (settings.hidden_weight or settings.relation_weight):
+    by_token = learning(task).by_token
+    if not (settings.hidden_weight or settings.relation_weight or by_token):
         return
     texts = texts[:PROBE_ROWS]
     own, theirs = (
         [token_names(tokenizer, ids) for ids in tokenizer(texts)["input_ids"]] for tokenizer in (student, teacher)
     )
     differing = sum(one != other for one, other in zip(own, theirs, strict=True))
+    if differing and by_token:
+        raise ModelError(
+            f"distill.student is '{settings.student}', which cuts {differing} of {len(texts)} texts into other tokens "
+            f"than the teacher does, while task is '{task}', which is learned token by token: take a student with the "
+            "teacher's tokenizer"
+        )
     if differing:
         raise ModelError(
             f"distill.student is '{settings.student}', which cuts {differing} of {len(texts)} texts into other tokens "

@@ -18,7 +18,7 @@ from hone.configs.section import Precision
 from hone.tasks.device import driver_device
 from hone.tasks.errors import ModelError, PreflightError
 from hone.tasks.model.anatomy import SUPPORTED, LayerParts, layer_parts
-from hone.tasks.model.augment import Neighbours, augment, word_neighbours
+from hone.tasks.model.augment import Neighbours, augment, augment_words, word_neighbours
 from hone.tasks.model.checkpoint import load_model, load_tokenizer
 from hone.tasks.model.optimizer import arithmetic
 from hone.tasks.model.text import (
@@ -146,7 +146,16 @@ class _Answers:
 
 
 def with_copies(rows: Rows, copies: int, seed: int, mask_token: str | None, neighbours: Neighbours) -> Rows:
-    """The rows, and after them their perturbed copies, with the label -1: only the teacher can tell."""
+    """The rows, and after them their perturbed copies, with the label, or tags, -1: only the teacher can tell."""
+    if rows.tokens is not None and rows.tags is not None:
+        words = augment_words(rows.tokens, copies, seed, mask_token, neighbours)
+        return Rows(
+            texts=rows.texts + [" ".join(several) for several in words],
+            pairs=None,
+            labels=np.full((copies + 1) * len(rows), -1, np.int64),
+            tokens=rows.tokens + words,
+            tags=rows.tags + [np.full(len(several), -1, np.int64) for several in words],
+        )
     texts = augment(rows.texts, copies, seed, mask_token, neighbours)
     pairs = None if rows.pairs is None else augment(rows.pairs, copies, seed + 1, mask_token, neighbours)
     return Rows(
@@ -219,4 +228,7 @@ def _write_rows(rows: Rows, path: Path) -> None:
             "label": arrow.array(rows.labels, arrow.int32()),
         }
     )
+    if rows.tokens is not None and rows.tags is not None:
+        table = table.append_column("tokens", arrow.array(rows.tokens, arrow.list_(arrow.string())))
+        table = table.append_column("tags", arrow.array(rows.tags, arrow.list_(arrow.int32())))
     parquet.write_table(table, path)

@@ -1,7 +1,8 @@
 """Perturbed copies of a text, for the teacher to label: more of its knowledge than the training texts alone show."""
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,6 +19,7 @@ SHORTEST_PIECE = 0.2  # of the text's words
 NEIGHBOURS = 8  # words that may stand in for a word
 WORDS_AT_ONCE = 1000
 Neighbours = Mapping[str, Sequence[str]]
+Text = TypeVar("Text")
 
 
 def augment(
@@ -40,7 +42,27 @@ def augment(
     found = []
     for copy in range(copies):
         chance = random.Random(f"{seed} {copy}")
-        found += ["".join(_perturbed(text, texts, chance, mask_token, neighbours or {})).strip() for text in texts]
+        found += [
+            "".join(_perturbed(text, texts, pieces, chance, mask_token, neighbours or {})).strip() for text in texts
+        ]
+    return found
+
+
+def augment_words(
+    sentences: Sequence[Sequence[str]],
+    copies: int,
+    seed: int,
+    mask_token: str | None = None,
+    neighbours: Neighbours | None = None,
+) -> list[list[str]]:
+    """Copies of sentences whose words are told apart already, as `augment` makes those of texts; each word is one, also
+    where it has blanks in it."""
+    found = []
+    for copy in range(copies):
+        chance = random.Random(f"{seed} {copy}")
+        for words in sentences:
+            perturbed = _perturbed(words, sentences, list, chance, mask_token, neighbours or {})
+            found.append([word.strip() for word in perturbed])
     return found
 
 
@@ -68,11 +90,17 @@ def word_neighbours(
 
 
 def _perturbed(
-    text: str, texts: Sequence[str], chance: random.Random, mask_token: str | None, neighbours: Neighbours
+    text: Text,
+    texts: Sequence[Text],
+    split: Callable[[Text], list[str]],
+    chance: random.Random,
+    mask_token: str | None,
+    neighbours: Neighbours,
 ) -> list[str]:
-    own, kind, replaced = pieces(text), chance.random(), REPLACED
+    """Words, each with the blanks before it."""
+    own, kind, replaced = split(text), chance.random(), REPLACED
     if kind < JOINED:
-        first, second = _piece(own, chance), _piece(pieces(chance.choice(texts)), chance)
+        first, second = _piece(own, chance), _piece(split(chance.choice(texts)), chance)
         own, replaced = [*first, f" {second[0].lstrip()}", *second[1:]] if second else first, REPLACED / 2
     elif kind < JOINED + CUT:
         own = _piece(own, chance)

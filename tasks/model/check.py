@@ -15,6 +15,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
 )
 
 from hone.tasks.errors import ModelError, UnsafeFileError
@@ -175,12 +176,13 @@ def check_kind(source: str, config: PretrainedConfig, auto_model: Any) -> None:
 
 def takes_token_types(config: PretrainedConfig) -> bool:
     """Whether the model tells the first text of a pair from the second by token types: whether it takes them, and has
-    more than one."""
+    more than one. Of a model type that has none of our heads, that it does."""
     kinds = getattr(config, "type_vocab_size", None)
     if kinds is not None:
         return int(kinds) > 1
-    model: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
-    return "token_type_ids" in inspect.signature(model.forward).parameters
+    heads: tuple[Any, ...] = (MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING)
+    models: list[Any] = [head[type(config)] for head in heads if type(config) in head]
+    return not models or "token_type_ids" in inspect.signature(models[0].forward).parameters
 
 
 def check_fit(

@@ -21,7 +21,6 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
-from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
 from hone.configs.model import ModelSettings
@@ -91,10 +90,9 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         raise ModelError(f"{folder}: its tokenizer has no fast version: save it as tokenizer.json")
     if tokenizer.pad_token_id is None:
         raise ModelError(f"{folder}: its tokenizer has no padding token: set pad_token in tokenizer_config.json")
-    if "token_type_ids" in tokenizer.model_input_names and (folder / "config.json").is_file():
-        config = check_config(folder)
-        if config.model_type in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES and not takes_token_types(config):
-            tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+    given, beside = tokenizer.model_input_names, (folder / "config.json").is_file()
+    if "token_type_ids" in given and beside and not takes_token_types(check_config(folder)):
+        tokenizer.model_input_names = [name for name in given if name != "token_type_ids"]
     return tokenizer
 
 

@@ -34,6 +34,7 @@ from hone.tasks.device import driver_device
 from hone.tasks.model.asking import Progress, Question, ask
 from hone.tasks.model.text import Rows, TokenizedText, read_split
 from hone.tasks.model.token_file import TokenFile, Values
+from hone.tasks.objectives.learning import learning
 
 MANIFEST = "manifest.json"
 MAKER = "hone.tasks.model.asking"  # the code that shapes them
@@ -86,7 +87,7 @@ def prepare(
             storage.fetch(folder)
         whole, damage = _whole(folder)
         disk.touch(folder / MANIFEST)
-        missing = [piece for piece in pieces(loss, layers) if piece not in whole]
+        missing = [piece for piece in pieces(loss, layers, learning(task).by_token) if piece not in whole]
         if damage:
             on_progress(0, 1, damage)
         if missing:
@@ -117,10 +118,14 @@ def prepare(
     return folder
 
 
-def pieces(loss: DistillSettings, layers: list[int]) -> list[str]:
-    """The files that a loss needs."""
+def pieces(loss: DistillSettings, layers: list[int], by_token: bool = False) -> list[str]:
+    """The files that a loss needs.
+
+    Args:
+        by_token: whether each token has an answer of its own.
+    """
     found = ["train.parquet", "offsets.npy", "logits.npy"]
-    if loss.hidden_weight or loss.relation_weight:
+    if loss.hidden_weight or loss.relation_weight or by_token:
         found.append("tokens.npy")
     if loss.hidden_weight:
         found += [f"hidden-{layer}.npy" for layer in sorted(set(layers))]
@@ -155,7 +160,8 @@ class TeacherOutputs:
         """The mask as it stands in the perturbed copies."""
         self.heads: int = manifest["heads"]
         """Attention heads of the teacher's last layer."""
-        self._by_token: bool = manifest["by_token"]
+        self.by_token: bool = manifest["by_token"]
+        """Whether each token has an answer of its own."""
 
     def close(self) -> None:
         """Closes the files; nothing can be read afterwards but the rows."""
@@ -170,6 +176,8 @@ class TeacherOutputs:
         """
         theirs = np.load(self._folder / "tokens.npy")
         lengths = np.diff(self.offsets)
+        if len(lengths) != len(text):  # windows of long sentences, which a tokenizer fills as it cuts
+            return max(len(lengths), len(text))
         other = text.lengths != lengths
         same = np.flatnonzero(~other & (lengths > 0))
         if len(same):
@@ -191,7 +199,7 @@ class TeacherOutputs:
     def targets(self, rows: Tensor, length: int) -> Tensor:
         """What the task keeps of the teacher's answers: [batch, labels] fp32 for rows [batch] int64, on their device,
         or [batch, length, labels], zero at padding, where each token has an answer of its own."""
-        if self._by_token:
+        if self.by_token:
             return self._ragged("logits.npy", rows, length)
         file = self._files["logits.npy"]
         return torch.from_numpy(np.concatenate([file.read(row, 1) for row in rows.tolist()])).to(rows.device)

@@ -3,7 +3,7 @@
 L = alpha * L_hard + (1 - alpha) * L_soft + hidden_weight * L_hidden + relation_weight * L_relation
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,17 +112,20 @@ class TeachingLearner:
     train: TokenizedText
     validation: TokenizedText
     texts: int
-    """Training texts; they come first in `train`, and after them their perturbed copies."""
+    """Training texts; they come first in `train`, and after them their perturbed copies, each of them in one row or
+    several."""
     modifier: Modifier = field(default_factory=Unmodified)
     """What changes the student while it learns; a stage may put its own here, such as one that holds a mask."""
 
     def rows_of(self, epoch: int) -> npt.NDArray[np.int64]:
-        """Every text and, of its perturbed copies, one: another one each time, until they begin again."""
-        copies = len(self.train) // self.texts - 1
-        if not copies:
-            return np.arange(self.texts)
-        start = self.texts * (1 + (epoch - 1) % copies)
-        return np.concatenate([np.arange(self.texts), np.arange(start, start + self.texts)])
+        """Every text and, of its perturbed copies, one: another one each time, until they begin again. Where copies of
+        long texts have more windows in one epoch than in another, the last ones are left out."""
+        sources = np.arange(len(self.train)) if self.train.sources is None else self.train.sources
+        ends = np.cumsum(np.bincount(sources // self.texts))
+        if len(ends) == 1:
+            return np.arange(ends[0])
+        start = int(ends[(epoch - 1) % (len(ends) - 1)])
+        return np.concatenate([np.arange(ends[0]), np.arange(start, start + int(np.diff(ends).min()))])
 
     def predict(self, batch: Batch) -> Output:
         """What the student answers, fp32 in evaluation mode, without gradients."""
@@ -198,8 +201,13 @@ def make_learner(job: TrainingJob, device: torch.device) -> TeachingLearner:
     rows = _with_own_mask(teacher.rows(), teacher.mask_token, tokenizer.mask_token)
     train = objective.encode(tokenizer, rows, max_length)
     validation = objective.encode(tokenizer, read_split(job.arguments["data"], "validation"), max_length)
-    if loss.hidden_weight or loss.relation_weight:
+    if loss.hidden_weight or loss.relation_weight or teacher.by_token:
         differing = teacher.other_tokens(train, token_marks(tokenizer, train))
+        if differing and teacher.by_token:
+            raise ModelError(
+                f"{differing} of {len(train)} texts have other tokens for the student than for the teacher, and "
+                f"{job.task} is learned token by token: give the student the teacher's tokenizer"
+            )
         if differing:
             raise ModelError(
                 f"{differing} of {len(train)} texts have other tokens for the student than for the teacher, so hidden "
@@ -214,7 +222,7 @@ def make_learner(job: TrainingJob, device: torch.device) -> TeachingLearner:
     _settle(student, loss)
     trained = read_projections(job.arguments["student"])
     lesson = Lesson(student, teacher, loss, layers, job.seed, trained, objective).to(device)
-    return TeachingLearner(student, tokenizer, lesson, train, validation, texts=int(train.labelled.sum()))
+    return TeachingLearner(student, tokenizer, lesson, train, validation, texts=int(rows.labelled.sum()))
 
 
 def _settle(student: PreTrainedModel, loss: DistillSettings) -> None:
@@ -231,8 +239,11 @@ def _with_own_mask(rows: Rows, teachers: str | None, own: str | None) -> Rows:
     """The perturbed copies carry the teacher's mask; a student with another tokenizer reads its own."""
     if teachers is None or own == teachers:
         return rows
-    return Rows(
+    return replace(
+        rows,
         texts=[text.replace(teachers, own or "") for text in rows.texts],
         pairs=None if rows.pairs is None else [pair.replace(teachers, own or "") for pair in rows.pairs],
-        labels=rows.labels,
+        tokens=None
+        if rows.tokens is None
+        else [[own or "" if word == teachers else word for word in words] for words in rows.tokens],
     )

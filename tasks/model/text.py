@@ -51,6 +51,14 @@ class Rows:
     def __len__(self) -> int:
         return len(self.texts)
 
+    @property
+    def labelled(self) -> npt.NDArray[np.bool_]:
+        """Which rows have a label, or tags [rows]; of the others, perturbed copies, only the teacher knows."""
+        if self.tags is None:
+            known: npt.NDArray[np.bool_] = self.labels >= 0
+            return known
+        return np.array([len(tags) > 0 and bool(tags[0] >= 0) for tags in self.tags], np.bool_)
+
     def pick(self, places: Sequence[int]) -> "Rows":
         """The rows at these places, in their order."""
         return Rows(
@@ -79,6 +87,9 @@ class TokenizedText:
     """Whether each token has a label of its own."""
     weights: npt.NDArray[np.int64] | None = None
     """What each row counts for in a loss [rows], such as its tokens that have a target; None: 1 each."""
+    sources: npt.NDArray[np.int64] | None = None
+    """The place in `Rows` that each row is of [rows], in rising order, where a long one becomes several; None: its
+    own."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

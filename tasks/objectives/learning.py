@@ -16,6 +16,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from hone.configs.recipe import Task
 from hone.tasks.model.text import Batch, Output, Rows, TokenizedText
 from hone.tasks.objectives.text_classification.learning import TextClassification
+from hone.tasks.objectives.token_classification.learning import TokenClassification
 
 
 class Learning(Protocol):
@@ -29,6 +30,8 @@ class Learning(Protocol):
     name: Task
     primary: str
     """The metric by which an epoch is chosen and patience ends; higher is better."""
+    by_token: bool
+    """Whether each token has an answer of its own."""
     auto_model: Any
     """transformers' AutoModelFor... that loads and draws a model with this task's head."""
 
@@ -90,7 +93,10 @@ class Learning(Protocol):
         ...
 
 
-LEARNING: dict[Task, Learning] = {"text-classification": TextClassification()}
+LEARNING: dict[Task, Learning] = {
+    "text-classification": TextClassification(),
+    "token-classification": TokenClassification(),
+}
 
 
 def learning(task: Task) -> Learning:

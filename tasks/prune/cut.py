@@ -63,7 +63,8 @@ def cut(
     teacher, projections = TeacherOutputs(outputs), read_projections(student)
     rows = teacher.rows()
     if settings.vocabulary == "seen":
-        tokenizer = trim_vocabulary(model, tokenizer, rows, max_length, settings.vocabulary_extra)
+        extra = settings.vocabulary_extra
+        tokenizer = trim_vocabulary(model, tokenizer, rows, max_length, extra, objective.encode)
     text = objective.encode(tokenizer, rows, max_length)
     chosen = rows_to_weigh(text.labelled, settings.importance_rows, seed)
 

@@ -6,6 +6,7 @@ pieces, and to single characters, which all stay.
 
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,19 @@ from hone.tasks.prune.pieces import check_kind, keep_tokens, tokens_to_keep
 
 
 def trim_vocabulary(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, rows: Rows, max_length: int, extra: int
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    rows: Rows,
+    max_length: int,
+    extra: int,
+    encode: Callable[[PreTrainedTokenizerFast, Rows, int], TokenizedText] = tokenize,
 ) -> PreTrainedTokenizerFast:
     """Leaves the tokens of these rows, those any text falls back to, and `extra` more, the most frequent first.
 
     The model's word embeddings and config are changed in place; tokens keep their order and get new ids.
+
+    Args:
+        encode: how the task reads rows (`Learning.encode`).
 
     Returns:
         The tokenizer with the trimmed vocabulary.
@@ -35,11 +44,11 @@ def trim_vocabulary(
     """
     specification = json.loads(tokenizer.backend_tokenizer.to_str())
     check_kind(specification)
-    text = tokenize(tokenizer, rows, max_length)
+    text = encode(tokenizer, rows, max_length)
     seen = set(np.unique(text.ids).tolist()) | _kept_always(model, tokenizer)
     kept = tokens_to_keep(specification, seen, _unknown_words(tokenizer, rows, text), extra)
     trimmed = _rewritten(tokenizer, kept)
-    _check_same(text, tokenize(trimmed, rows, max_length), kept)
+    _check_same(text, encode(trimmed, rows, max_length), kept)
     keep_embeddings(model, kept)
     return trimmed
 
@@ -73,12 +82,12 @@ def _unknown_words(tokenizer: PreTrainedTokenizerFast, rows: Rows, text: Tokeniz
     owners = np.searchsorted(text.offsets, np.flatnonzero(text.ids == tokenizer.unk_token_id), side="right") - 1
     backend = tokenizer.backend_tokenizer
     found: set[str] = set()
-    for row in np.unique(owners).tolist():
-        for several in (rows.texts, rows.pairs or []):
-            for shown in several[row : row + 1]:
-                normal = backend.normalizer.normalize_str(shown) if backend.normalizer else shown
-                words = backend.pre_tokenizer.pre_tokenize_str(normal) if backend.pre_tokenizer else [(normal, None)]
-                found.update(word for word, _place in words)
+    for row in np.unique(owners if text.sources is None else text.sources[owners]).tolist():
+        shown_apart = [rows.texts[row], *(rows.pairs or [])[row : row + 1]] if rows.tokens is None else rows.tokens[row]
+        for shown in shown_apart:
+            normal = backend.normalizer.normalize_str(shown) if backend.normalizer else shown
+            words = backend.pre_tokenizer.pre_tokenize_str(normal) if backend.pre_tokenizer else [(normal, None)]
+            found.update(word for word, _place in words)
     return {word for word in found if any(token.value == tokenizer.unk_token for token in backend.model.tokenize(word))}
 
 

@@ -35,6 +35,7 @@ class Telling:
 
     name: Any = "toy"
     primary = "token_accuracy"
+    by_token = True
     auto_model = AutoModelForTokenClassification
 
     def config_labels(self, labels: list[str]) -> dict[str, Any]:
@@ -121,7 +122,7 @@ def test_the_epoch_is_chosen_by_the_tasks_own_metric(job: TrainingJob, teacher: 
 def test_a_saved_model_is_loaded_with_the_head_that_its_config_names(job: TrainingJob, teacher: Path) -> None:
     model = load_model(teacher)
     assert isinstance(model, BertForTokenClassification)
-    assert learning_of(model.config).name == "toy"
+    assert learning_of(model.config).name == "token-classification"  # whose head it has
 
 
 def test_a_student_learns_from_what_the_teacher_says_of_each_token(job: TrainingJob, teacher: Path) -> None:

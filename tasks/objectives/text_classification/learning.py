@@ -11,6 +11,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 from hone.configs.recipe import Task
 from hone.tasks.model.text import Batch, Output, Rows, TokenizedText, tokenize
 from hone.tasks.objectives.divergence import softened_divergence
+from hone.tasks.objectives.labels import named
 
 
 class TextClassification:
@@ -18,14 +19,11 @@ class TextClassification:
 
     name: Task = "text-classification"
     primary: str = "accuracy"
+    by_token: bool = False
     auto_model: Any = AutoModelForSequenceClassification
 
     def config_labels(self, labels: list[str]) -> dict[str, Any]:
-        return {
-            "num_labels": len(labels),
-            "id2label": dict(enumerate(labels)),
-            "label2id": {name: index for index, name in enumerate(labels)},
-        }
+        return named(labels)
 
     def encode(self, tokenizer: PreTrainedTokenizerBase, rows: Rows, max_length: int) -> TokenizedText:
         return tokenize(tokenizer, rows, max_length)
