@@ -117,8 +117,8 @@ class Candidate(Contract):
     confusion: list[list[int]]
     """Rows are true labels, columns predicted ones; empty where a row has no label of its own."""
     parts: dict[int, dict[str, float]] = {}
-    """Metrics of parts of the answers, by the id of a part's first label: of sentences, f1, precision and recall of each
-    type of entity, and how many `entities` of it there are."""
+    """Metrics of parts of the answers, by the id of a part's first label: of sentences, f1, precision and recall of
+    each type of entity, and how many `entities` of it there are."""
     size_bytes: int
     """Of the model file."""
     parameters: int

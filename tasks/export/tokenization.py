@@ -104,7 +104,7 @@ def _differs(
     tokenizer: PreTrainedTokenizerFast, folder: Path, text: str, found: Sequence[int], wanted: Sequence[int]
 ) -> str:
     return (
-        f"{folder / 'tokenizer.json'} reads {text[:80]!r} as {list(found)[:8]}, and the tokenizer that the model learned "
-        f"with ({type(tokenizer).__name__}) as {list(wanted)[:8]}: it does more than its file can say, so it cannot be "
+        f"{folder / 'tokenizer.json'} reads {text[:80]!r} as {list(found)[:8]}, and the tokenizer that the model "
+        f"learned with ({type(tokenizer).__name__}) as {list(wanted)[:8]}: it does more than its file can say, so it cannot be "
         "served as it was judged; save it as a plain PreTrainedTokenizerFast and train with that"
     )

@@ -1,6 +1,6 @@
 """Decides whether the selected model may ship. A refused or an open model is a result, not an exception."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
@@ -10,6 +10,9 @@ from hone.tasks.errors import RegistryError
 from hone.tasks.gate.advice import row_source
 from hone.tasks.gate.looks import Look, next_look, not_counted, rows_digest
 from hone.tasks.stage import RunContext, Workshop, run_stage
+
+if TYPE_CHECKING:  # a run that finds this stage finished does without what they need
+    from hone.tasks.objectives.judging import Judging, Mask, Targets
 
 
 @task(name="gate", retries=0)
@@ -32,8 +35,7 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
         from hone.tasks.gate.decision import decide as decided
         from hone.tasks.gate.old_data import old_data_checks
         from hone.tasks.gate.quality import if_sound, quality_checks
-        from hone.tasks.gate.slices import slice_checks, slices_of
-        from hone.tasks.model.text import read_split, word_counts
+        from hone.tasks.gate.slices import slice_checks
         from hone.tasks.objectives.judging import judging
         from hone.tasks.objectives.metric import Statistics
 
@@ -73,10 +75,7 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
         found += demands.placement_checks(settings, report)
         found += demands.parity_checks(settings, report.handoffs)
         found.append(demands.serving_check(report))
-        prepared = store.open_artifact(data.artifact)
-        rows = read_split(prepared, "test", recipe.data.slice_columns)
-        by_target = objective.slices(targets, data.labels, rows, lambda: read_split(prepared, "train"))
-        slices = slices_of(by_target, word_counts(rows), rows.slices, settings)
+        slices = _slices(context, data, objective, targets)
         parts = []  # of a model without answers: the checks above refuse it already
         if answered is not None and teacher is not None:
             parts = slice_checks(slices, answered, teacher, primary, settings, seed, more)
@@ -125,6 +124,17 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
             }
         )
     return verdict
+
+
+def _slices(context: RunContext, data: PreparedData, objective: "Judging", targets: "Targets") -> "dict[str, Mask]":
+    """Rows of the test split of each slice, by its name."""
+    from hone.tasks.gate.slices import slices_of
+    from hone.tasks.model.text import read_split, word_counts
+
+    prepared = store.open_artifact(data.artifact)
+    rows = read_split(prepared, "test", context.recipe.data.slice_columns)
+    by_target = objective.slices(targets, data.labels, rows, lambda: read_split(prepared, "train"))
+    return slices_of(by_target, word_counts(rows), rows.slices, context.recipe.gate)
 
 
 def _look(context: RunContext, model: str, rows: str, candidate: str) -> Look:

@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hone.tasks.contracts import Serving
 from hone.tasks import words
+from hone.tasks.contracts import Serving
 from hone.tasks.model import runtime
 from hone.tasks.objectives.token_classification import spans, windows
 from hone.tasks.probe.golden import Golden, read_golden

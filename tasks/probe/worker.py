@@ -1,7 +1,8 @@
 """The process that answers golden requests as a server does: `python -I worker.py HOW FOLDER GOLDEN ANSWER`.
 
-HOW is the file that serves an exported FOLDER (`tasks/model/runtime.py`), or the files NAME=PATH, with the path separator
-between them, that serve one that tags words (`probe.SENTENCES`), or `mlflow`, for a FOLDER that MLflow logged and that `mlflow.pyfunc` loads, as its own server does. Nothing of Hone or of what trained the model can be imported:
+HOW is the file that serves an exported FOLDER (`tasks/model/runtime.py`), or, where that tags words, the files that
+do (`probe.SENTENCES`) as NAME=PATH with the path separator between them, or `mlflow`, for a FOLDER that MLflow logged
+and that `mlflow.pyfunc` loads, as its own server does. Nothing of Hone or of what trained the model can be imported:
 that it answers proves that none of it is needed.
 """
 
@@ -100,7 +101,7 @@ def judge(found: dict[str, float], expected: list[float], names: list[str], tole
 
 
 def judge_spans(found: Any, expected: list[dict[str, Any]]) -> dict[str, Any]:
-    """Holds the entities of a sentence against the expected ones: they have to be the same, and their scores may differ.
+    """Holds the entities of a sentence against the expected ones: they have to be the same, and scores may differ.
 
     Other entities, or a score that is no number, are off by 1, the most that a score can be.
     """

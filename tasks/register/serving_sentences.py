@@ -35,8 +35,8 @@ class SentenceTagger(PythonModel):
     """Takes a list of sentences, each a text or a list of words."""
 
     def load_context(self, context: Any) -> None:
-        """Opens the exported folder with the files beside it, under names of its own: several models, each with files of
-        its own, can be open in one process."""
+        """Opens the exported folder with the files beside it, under names of its own: several models, each with files
+        of its own, can be open in one process."""
         modules = {}
         for name in FILES:
             path = context.artifacts[name]

@@ -1,0 +1,118 @@
+"""A tagger of words answers by word in PyTorch as in ONNX, whatever its batches, and leaves in the field's form."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from hone.tasks.evaluate.parity import Side, compare
+from hone.tasks.model.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.fake_quantization import read_plan
+from hone.tasks.model.predict import Form, answer, read
+from hone.tasks.objectives.judging import judging
+from hone.tasks.objectives.ragged import Ragged, distances
+from tests.export.taggers import LABELS, MAX_LENGTH, export_tagger, write_sentences, write_tagger
+
+JUDGING = judging("token-classification")
+ROWS = write_sentences(24)
+
+
+@pytest.fixture(scope="module")
+def tagger(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("tagger")
+    return write_tagger(folder / "fp32"), export_tagger(folder / "fp32", folder / "exported")
+
+
+@pytest.fixture(scope="module")
+def rounded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("rounded")
+    return write_tagger(folder / "int8", quantized=True), export_tagger(folder / "int8", folder / "exported")
+
+
+def answers(folder: Path, form: Form, batch_size: int = 8) -> Ragged:
+    reading = read(folder, ROWS, MAX_LENGTH)
+    return answer(folder, form, reading, batch_size=batch_size, providers=["cpu"], threads=1)
+
+
+def side(name: str, folder: Path, form: Form) -> Side:
+    return Side(name, folder, read(folder, ROWS, MAX_LENGTH), form, ["cpu"], batch_size=8, threads=1)
+
+
+def test_a_short_sentence_is_answered_as_transformers_answers_its_first_subwords(tagger: tuple[Path, Path]) -> None:
+    model, tokenizer = load_model(tagger[0]), load_tokenizer(tagger[0])
+    found = answers(tagger[0], "pytorch")
+    short = next(
+        row
+        for row, words in enumerate(ROWS.tokens)
+        if 2 < len(tokenizer(words, is_split_into_words=True)["input_ids"]) < MAX_LENGTH
+    )
+    encoded = tokenizer(ROWS.tokens[short], is_split_into_words=True, return_tensors="pt")
+    with torch.no_grad():
+        logits = model(**encoded).logits[0].numpy()
+    ids = encoded.word_ids()
+    expected = {word: logits[ids.index(word)] for word in range(len(ROWS.tokens[short])) if word in ids}
+    own = list(found)[short]
+    assert {word: own[word] for word in expected} == {
+        word: pytest.approx(row, abs=1e-5) for word, row in expected.items()
+    }
+
+
+def test_a_word_of_which_the_tokenizer_makes_nothing_is_outside(tagger: tuple[Path, Path]) -> None:
+    flat = [word for words in ROWS.tokens for word in words]
+    silent = answers(tagger[1], "onnxruntime").values[[word == "\u200b" for word in flat]]
+    assert len(silent)
+    assert (silent == [0, -60, -60, -60, -60]).all()
+
+
+@pytest.mark.parametrize("batch_size", [1, 64])
+def test_onnx_answers_every_word_as_pytorch_does(tagger: tuple[Path, Path], batch_size: int) -> None:
+    before, after = answers(tagger[0], "pytorch"), answers(tagger[1], "onnxruntime", batch_size)
+    assert len(after) == len(ROWS)
+    assert after.lengths.tolist() == [len(words) for words in ROWS.tokens]
+    assert distances(before, after).max() < 1e-5  # measured: 1e-6
+
+
+def test_integers_answer_words_as_their_rounded_model_does(rounded: tuple[Path, Path]) -> None:
+    checkpoint, exported = rounded
+    assert read_plan(checkpoint).first_token == ()
+    targets = JUDGING.targets(ROWS)
+    found = JUDGING.compare(answers(checkpoint, "fake-quantised"), answers(exported, "onnxruntime"), targets)
+    assert found.rms_share < 0.02
+    assert found.agreement > 0.98
+    dense = JUDGING.compare(answers(checkpoint, "pytorch"), answers(exported, "onnxruntime"), targets)
+    assert dense.rms_share > found.rms_share
+
+
+def test_a_hand_over_is_exact_and_a_broken_graph_is_located(tagger: tuple[Path, Path], tmp_path: Path) -> None:
+    checkpoint, exported = tagger
+    sides = side("pytorch", checkpoint, "pytorch"), side("onnx (cpu)", exported, "onnxruntime")
+    handed = compare("tagger", *sides, "exact", JUDGING.targets(ROWS), LABELS, JUDGING)
+    assert (handed.mismatch, handed.first_divergence, handed.agreement) == ("", "", 1.0)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for file in exported.iterdir():
+        (broken / file.name).write_bytes(file.read_bytes())
+    graph = onnx.load(broken / "model.onnx")
+    head = next(one for one in graph.graph.initializer if one.name.startswith("classifier") and len(one.dims) == 2)
+    head.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(head) * np.float32(1.5), head.name))
+    onnx.save(graph, broken / "model.onnx")
+    sides = side("pytorch", checkpoint, "pytorch"), side("onnx (cpu)", broken, "onnxruntime")
+    assert compare("tagger", *sides, "exact", JUDGING.targets(ROWS), LABELS, JUDGING).first_divergence == "classifier"
+
+
+def test_the_folder_is_what_optimums_token_classifier_reads(tagger: tuple[Path, Path]) -> None:
+    config = json.loads((tagger[1] / "config.json").read_text())
+    assert config["architectures"] == ["BertForTokenClassification"]
+    assert list(config["id2label"].values()) == LABELS
+    assert json.loads((tagger[1] / "serving.json").read_text())["task"] == "token-classification"
+    graph = onnx.load(tagger[1] / "model.onnx").graph
+    axes = {
+        value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.output)
+    }
+    inputs = {name: ["batch", "length"] for name in ("input_ids", "attention_mask", "token_type_ids")}
+    assert axes == {**inputs, "logits": ["batch", "length", len(LABELS)]}
+    assert not [node.name for node in graph.node if node.op_type == "Slice" and "_first_" in node.name]
