@@ -8,7 +8,7 @@ from pydantic import AliasChoices, Field, StringConstraints, field_validator
 from hone.configs.section import Section
 
 Provider = Literal["tensorrt", "cuda", "cpu"]
-QualityMetric = Literal["accuracy", "macro_f1", "precision", "recall"]
+QualityMetric = Literal["accuracy", "f1", "macro_f1", "precision", "recall"]
 Perturbation = Literal["typos", "case", "punctuation"]
 STORAGE_PATTERN = r"^(s3://[a-z0-9][a-z0-9.-]+(/[^/?#]+)*/?|file:///.+|[^:]+(:[^/:][^:]*)*)$"
 """A bucket and a prefix in it, or a folder; no other scheme."""
@@ -62,8 +62,9 @@ class EvaluateSettings(Section):
 class GateSettings(Section):
     """What has to be shown of the selected model; a switched-off demand is null."""
 
-    metrics: list[QualityMetric] = Field(["accuracy"], min_length=1)
-    """Metrics in which it is compared with the teacher, and with the champion, on the same examples."""
+    metrics: list[QualityMetric] = []
+    """Metrics in which it is compared with the teacher, and with the champion, on the same examples; empty: the one
+    that the task is judged by, accuracy of texts and f1 (of whole entities) of words."""
     margin: float = Field(0.02, gt=0, lt=1)
     """How far below the teacher (and the champion) it may be: 0.02 is 2 points."""
     level: float = Field(0.05, gt=0, lt=0.5)

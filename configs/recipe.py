@@ -22,6 +22,11 @@ from hone.configs.section import Section
 
 Task = Literal["text-classification", "token-classification"]
 """What the model does, as the Hugging Face hub names it."""
+METRICS: dict[Task, tuple[str, ...]] = {
+    "text-classification": ("accuracy", "macro_f1", "precision", "recall"),
+    "token-classification": ("f1", "macro_f1", "precision", "recall"),
+}
+"""Those that `gate.metrics` may name, by task."""
 Block = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9-]*$")]
 """A block of Prefect."""
 
@@ -135,6 +140,12 @@ class Recipe(Section):
 
     def _gate_problems(self) -> list[str]:
         problems = []
+        known = METRICS[self.task]
+        if foreign := [name for name in self.gate.metrics if name not in known]:
+            problems.append(
+                f"gate.metrics names {', '.join(foreign)}, in which no model is judged whose task is '{self.task}': "
+                f"take some of {', '.join(known)}"
+            )
         if self.gate.max_p95_ms is not None and self.gate.p95_cell not in self.evaluate.cells:
             problems.append(
                 f"gate.p95_cell is '{self.gate.p95_cell}', which is not measured: use one of evaluate.cells "

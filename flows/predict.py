@@ -5,7 +5,7 @@ import importlib.util
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, TextIO
@@ -54,12 +54,12 @@ def open_model(model: str, storage: Path, room: Path) -> Any:
     Raises:
         HoneError: when there is no such model, or it cannot be used.
     """
-    from hone.tasks.model import runtime
+    from hone.tasks.probe.probe import SENTENCES
 
     folder = Path(model).expanduser()
     for place in (folder, folder / "model"):  # the folder of a run has the model in it
         if (place / "model.onnx").is_file():
-            return _classifier(runtime, place)
+            return _opened(SENTENCES, place)
     if folder.is_dir():
         raise PreflightError(f"{folder}: there is no model.onnx in it: name the folder of a run, or the model's in it")
     name, at, alias = model.partition("@")
@@ -74,19 +74,35 @@ def open_model(model: str, storage: Path, room: Path) -> Any:
     if found is None:
         raise PreflightError(f"MLflow has no '{model}': look at its registry, or name a folder")
     files = tracking.download(found, room)
-    spec = importlib.util.spec_from_file_location("hone_served_runtime", files["runtime"])
-    assert spec is not None
-    assert spec.loader is not None
-    served = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(served)
-    return _classifier(served, files["model"])
+    return _opened(files, files["model"])
 
 
-def _classifier(runtime: Any, folder: Path) -> Any:
+def _opened(files: Mapping[str, Path], folder: Path) -> Any:
+    """What answers for a folder.
+
+    Args:
+        files: that serve it, by name.
+    """
+    runtime = _load("runtime", files["runtime"])
     try:
-        return runtime.Classifier(folder)
+        # A version has the runtime that it was registered with, and older ones know of no other task.
+        task = getattr(runtime.read_text_settings(folder), "task", "text-classification")
+        if task != "token-classification":
+            return runtime.Classifier(folder)
+        served = {name: _load(name, files[name]) for name in ("words", "windows", "spans")}
+        return served.pop("spans").Tagger(folder, runtime=runtime, **served)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise PreflightError(f"{folder}: it does not load as a model that Hone exported: {error}") from error
+
+
+def _load(name: str, file: Path) -> Any:
+    """A file that serves a model, as a module of its own."""
+    spec = importlib.util.spec_from_file_location(f"hone_served_{name}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _format(file: str, asked: str) -> str:

@@ -43,7 +43,8 @@ def _too_few(recipe: Recipe, seen: "Preview") -> str:
     from hone.tasks.gate.advice import too_few_rows
     from hone.tasks.gate.looks import spent_by
 
-    if not seen.splits or "accuracy" not in recipe.gate.metrics:
+    by_accuracy = recipe.task == "text-classification" and "accuracy" in (recipe.gate.metrics or ["accuracy"])
+    if not seen.splits or not by_accuracy:
         return ""
     level = spent_by(1, recipe.gate.level, recipe.gate.looks)
     few = too_few_rows(seen.splits["test"], recipe.gate.margin, level)

@@ -16,7 +16,7 @@ from hone.tasks.errors import ModelError
 from hone.tasks.export.export import export_checkpoint
 from hone.tasks.export.task import text_settings
 from hone.tasks.model.checkpoint import drawn, save_model
-from hone.tasks.model.delivered import default_session, deliver
+from hone.tasks.model.delivered import default_session, deliver, open_tagger
 from hone.tasks.model.fake_quantization import bake, plan_for
 from hone.tasks.model.runtime import Classifier, TextSettings
 from hone.tasks.model.text import Rows
@@ -38,6 +38,7 @@ def rehearse(
         HoneError: of the step that does not work.
         ModelError: when what it answers is not one finite number for each label.
     """
+    what = "texts" if rows.tokens is None else "words"
     with tempfile.TemporaryDirectory(prefix="hone-rehearsal-") as name:
         room = Path(name)
         small = drawn(room, one_layer(model))
@@ -57,11 +58,14 @@ def rehearse(
             for_cpu=recipe.export.providers[0] == "cpu",
             texts=TextSettings(**text_settings(recipe)),
         )
-        served = Classifier(deliver(room / "exported", room / "model", default_session(recipe)))
-        logits = served.logits(rows.texts, rows.pairs)
-    if logits.shape != (len(rows.texts), model.config.num_labels) or not np.isfinite(logits).all():
+        delivered = deliver(room / "exported", room / "model", default_session(recipe))
+        if rows.tokens is None:
+            asked, logits = len(rows), Classifier(delivered).logits(rows.texts, rows.pairs)
+        else:
+            asked, logits = sum(map(len, rows.tokens)), open_tagger(delivered).logits(rows.tokens)
+    if logits.shape != (asked, model.config.num_labels) or not np.isfinite(logits).all():
         raise ModelError(
-            f"model.source = '{source}': one of its layers, exported, answers {len(rows.texts)} texts with "
+            f"model.source = '{source}': one of its layers, exported, answers {asked} {what} with "
             f"{logits.shape} numbers, of which {int((~np.isfinite(logits)).sum())} are not finite: take another encoder"
         )
 

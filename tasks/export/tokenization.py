@@ -105,6 +105,6 @@ def _differs(
 ) -> str:
     return (
         f"{folder / 'tokenizer.json'} reads {text[:80]!r} as {list(found)[:8]}, and the tokenizer that the model "
-        f"learned with ({type(tokenizer).__name__}) as {list(wanted)[:8]}: it does more than its file can say, so it cannot be "
-        "served as it was judged; save it as a plain PreTrainedTokenizerFast and train with that"
+        f"learned with ({type(tokenizer).__name__}) as {list(wanted)[:8]}: it does more than its file can say, so it "
+        "cannot be served as it was judged; save it as a plain PreTrainedTokenizerFast and train with that"
     )

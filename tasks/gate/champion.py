@@ -8,7 +8,7 @@ from hone.tasks.contracts import ChampionAnswers, Check, VerdictName
 from hone.tasks.gate.advice import RowSource
 from hone.tasks.gate.decision import Claim
 from hone.tasks.gate.quality import not_compared, quality_checks
-from hone.tasks.objectives.judging import Judging, Targets
+from hone.tasks.objectives.judging import Judging, Targets, compared
 from hone.tasks.objectives.metric import Statistics
 
 CHAMPION = "champion"
@@ -32,7 +32,7 @@ def champion_checks(
         candidate: statistics [rows, k] of the selected model there.
         more: where more rows could come from; None where they could not.
     """
-    metrics = [judging.metrics[name] for name in settings.metrics]
+    metrics = compared(judging, settings.metrics)
     if champion.missing:
         return [*not_compared(metrics, settings, CHAMPION, f"{champion.missing}. {WAY_OUT}")]
     if champion.artifact is None:

@@ -5,7 +5,7 @@ from hone.tasks import evidence, store
 from hone.tasks.contracts import ChampionAnswers, Check
 from hone.tasks.gate.decision import Claim
 from hone.tasks.gate.quality import if_sound, quality_checks
-from hone.tasks.objectives.judging import Judging
+from hone.tasks.objectives.judging import Judging, compared
 
 ON_OLD_DATA = "champion, on its own test rows"
 
@@ -15,7 +15,7 @@ def old_data_checks(
 ) -> list[Check | Claim]:
     """Against the champion on its own test split. Where those rows cannot be had, that is a refusal if the recipe
     requires them, and else none of the checks."""
-    metrics = [judging.metrics[name] for name in settings.metrics]
+    metrics = compared(judging, settings.metrics)
     if champion.old_artifact is not None:
         folder = store.open_artifact(champion.old_artifact)
         targets = evidence.read_labels(folder)

@@ -36,12 +36,12 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
         from hone.tasks.gate.old_data import old_data_checks
         from hone.tasks.gate.quality import if_sound, quality_checks
         from hone.tasks.gate.slices import slice_checks
-        from hone.tasks.objectives.judging import judging
+        from hone.tasks.objectives.judging import compared, judging
         from hone.tasks.objectives.metric import Statistics
 
         folder, seed = store.open_artifact(report.artifact), workshop.seed
         targets, objective = evidence.read_labels(folder), judging(recipe.task)
-        metrics, primary = [objective.metrics[name] for name in settings.metrics], objective.metrics[objective.primary]
+        metrics, primary = compared(objective, settings.metrics), objective.metrics[objective.primary]
 
         def answers_of(name: str) -> Statistics | None:
             answers = evidence.read_logits(folder, name)

@@ -4,8 +4,12 @@ import shutil
 from pathlib import Path
 
 from hone.configs.recipe import Recipe
+from hone.tasks import words
 from hone.tasks.contracts import SessionSettings
+from hone.tasks.model import runtime
 from hone.tasks.model.runtime import SESSION
+from hone.tasks.objectives.token_classification import windows
+from hone.tasks.objectives.token_classification.spans import Tagger
 
 
 def default_session(recipe: Recipe) -> SessionSettings:
@@ -18,3 +22,8 @@ def deliver(exported: Path, into: Path, session: SessionSettings) -> Path:
     shutil.copytree(exported, into)
     (into / SESSION).write_text(session.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return into
+
+
+def open_tagger(folder: Path) -> Tagger:
+    """A delivered folder that tags words, by the files that serve it."""
+    return Tagger(folder, runtime=runtime, windows=windows, words=words)

@@ -147,6 +147,11 @@ class Judging(Protocol):
         """The baseline, fitted to the training rows, the same on every run."""
 
 
+def compared(objective: Judging, names: Sequence[str]) -> list[Metric]:
+    """The metrics of `gate.metrics`; where that is empty, the primary one."""
+    return [objective.metrics[name] for name in names or [objective.primary]]
+
+
 def judging(task: str) -> Judging:
     """How models of a recipe's `task` are judged."""
     if task == "text-classification":

@@ -6,7 +6,6 @@ knows nothing of Hone and needs no torch.
 """
 
 import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +34,13 @@ class SentenceTagger(PythonModel):
     """Takes a list of sentences, each a text or a list of words."""
 
     def load_context(self, context: Any) -> None:
-        """Opens the exported folder with the files beside it, under names of its own: several models, each with files
-        of its own, can be open in one process."""
+        """Opens the exported folder with the files beside it, known to nobody else: several models, each with files of
+        its own, can be open in one process."""
         modules = {}
         for name in FILES:
             path = context.artifacts[name]
-            spec = importlib.util.spec_from_file_location(f"hone_{name}_of_{id(self)}", path)
+            spec = importlib.util.spec_from_file_location(f"hone_{name}", path)
             modules[name] = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]  # the file is there
-            sys.modules[spec.name] = modules[name]  # type: ignore[union-attr]  # where TypedDict and dataclass look
             spec.loader.exec_module(modules[name])  # type: ignore[union-attr]
         tagger = modules.pop("spans").Tagger
         self._model = tagger(Path(context.artifacts["model"]), context.model_config["session"], **modules)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from hone.configs.delivery import EvaluateSettings
+from hone.configs.recipe import METRICS, RecipeError, parse_recipe
 from hone.tasks.gate.paired import paired_difference
 from hone.tasks.model.text import Rows
-from hone.tasks.objectives.judging import FormDifference, judging
+from hone.tasks.objectives.judging import FormDifference, compared, judging
 from hone.tasks.objectives.ragged import Ragged
 
 JUDGING = judging("token-classification")
@@ -100,3 +101,23 @@ def test_the_report_shows_entities_or_where_they_stand() -> None:
     assert hidden[0]["label"] == "words 1–2 (person), word 4 (place)"
     least = float(np.exp(5) / (np.exp(5) + 4))
     assert [one["probability"] for one in hidden] == pytest.approx([least] * 3)
+
+
+@pytest.mark.parametrize("task", METRICS)
+def test_recipes_name_the_metrics_of_their_task_and_none_is_its_primary_one(task: str) -> None:
+    objective = judging(task)
+    assert set(METRICS[task]) == set(objective.metrics)
+    assert [metric.name for metric in compared(objective, [])] == [objective.primary]
+    assert [metric.name for metric in compared(objective, ["recall"])] == ["recall"]
+
+
+def test_a_metric_of_another_task_is_refused() -> None:
+    tree = {
+        "name": "a",
+        "task": "token-classification",
+        "data": {"train": "a.conll", "tokens_column": "tokens"},
+        "model": {"source": "a"},
+        "gate": {"metrics": ["accuracy", "recall"]},
+    }
+    with pytest.raises(RecipeError, match=r"gate\.metrics names accuracy, in which no model is judged whose task is"):
+        parse_recipe(tree)

@@ -1,6 +1,7 @@
 """A model that tags words answers sentences with their entities: here, in a bare process and behind MLflow."""
 
 import ast
+import io
 import json
 import sys
 from pathlib import Path
@@ -139,3 +140,14 @@ def _without_type_checking(file: Path) -> list[str]:
 def test_golden_requests_of_sentences_are_read_back(golden: Path) -> None:
     assert json.loads(golden.read_text())["probabilities"] == []
     assert read_golden(golden).labels == LABELS
+
+
+def test_hone_predict_answers_lines_with_their_entities(folder: Path, tmp_path: Path) -> None:
+    from hone.flows.predict import run_predict
+
+    (tmp_path / "asked.txt").write_text("Ann Lee left.\n\nRome\n")
+    out = io.StringIO()
+    assert run_predict(str(folder), str(tmp_path / "asked.txt"), "", str(tmp_path / "storage"), out) == "DONE"
+    first, empty, last = (json.loads(line) for line in out.getvalue().splitlines())
+    assert found_in(first) == [(0, 7, "Ann Lee", "person")]
+    assert (empty, found_in(last)) == ([], [(0, 4, "Rome", "place")])
