@@ -47,7 +47,8 @@ def lost_and_won(
 
     def shown(rows: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
         surest = rows[np.argsort(-sureness[rows], kind="stable")][:most]
-        about = judging.examples(targets[surest], candidate[surest], reference[surest], label_names)
+        shown_texts = [texts[row] for row in surest]
+        about = judging.examples(targets[surest], candidate[surest], reference[surest], label_names, shown_texts)
         return [
             {
                 "row": int(row),

@@ -53,6 +53,7 @@ def render_page(report: Report, drawn: plots.Drawn | None = None) -> str:
         grid=[(latency["batch"], latency["length"]) for latency in baseline["latency"]],
         configurations=configurations(baseline),
         confusion=confusion(candidates[report["selected"]]["confusion"], report["data"]["labels"]),
+        parts=parts_of(candidates[report["selected"]], candidates[report["reference"]], report["data"]["labels"]),
         scatter=drawn.scatter,
         waterfall=waterfall(report),
         curves=drawn.curves,
@@ -78,6 +79,20 @@ def spread(candidate: dict[str, Any]) -> float | None:
         if len(latency["round_p50_ms"]) > 1 and latency["p50_ms"]
     ]
     return max(found, default=None)
+
+
+def parts_of(
+    selected: dict[str, Any], reference: dict[str, Any], labels: list[str]
+) -> list[tuple[str, dict[str, float], dict[str, float]]]:
+    """Name of each part of the answers, such as a type of entity, with the metrics of both models there; of most
+    entities first. Nothing where one of the two has none, or where reports are from before there were parts."""
+    own, other = selected.get("parts") or {}, reference.get("parts") or {}
+    found = [
+        (labels[int(label)].removeprefix("B-"), measured, other[label])
+        for label, measured in own.items()
+        if label in other and int(label) < len(labels)
+    ]
+    return sorted(found, key=lambda part: -part[1]["entities"])
 
 
 def confusion(counts: list[list[int]], labels: list[str]) -> dict[str, Any]:

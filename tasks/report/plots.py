@@ -107,7 +107,8 @@ def quality_against_latency(report: Report) -> str:
                 color=MUTED,
                 fontsize=9.5,
             )
-        _label_points(figure, axes, [(wording.model(model), x, y) for model, x, y in points])
+        names = [wording.model(candidate["name"], candidate["runtime"]) for candidate, _x, _y in placed]
+        _label_points(figure, axes, [(name, x, y) for name, (_model, x, y) in zip(names, points, strict=True)])
         return as_svg(figure, f"Test {title} against latency of every model")
 
 
@@ -126,25 +127,27 @@ def draw(report: Report) -> Drawn:
 
 
 def learning_curves(report: Report) -> dict[str, str]:
-    """One plot for each stage that trained, by its name: accuracy on the validation split, to one scale for all stages,
-    and the training loss, to each stage's own, as they do not minimise the same."""
+    """One plot for each stage that trained, by its name: the primary metric on the validation split, to one scale for
+    all stages, and the training loss, to each stage's own, as they do not minimise the same."""
+    metric = wording.metrics(report)[0]
+    measured, title = f"validation_{metric['name']}", f"validation {metric['title']}, %"
     by_stage = {
         stage: {curve["name"]: _finite(curve["steps"], curve["values"]) for curve in curves}
         for stage, curves in report["curves"].items()
     }
-    accuracies = [100 * value for found in by_stage.values() for _, value in found.get("validation_accuracy", [])]
+    accuracies = [100 * value for found in by_stage.values() for _, value in found.get(measured, [])]
     reach = max(accuracies, default=0.0) - min(accuracies, default=0.0) or 1.0
     limits = min(accuracies, default=0.0) - 0.12 * reach, max(accuracies, default=0.0) + 0.4 * reach
     plots = {}
     for stage, found in by_stage.items():
-        accuracy = [(step, 100 * value) for step, value in found.get("validation_accuracy", [])]
+        accuracy = [(step, 100 * value) for step, value in found.get(measured, [])]
         loss = _thinned(found.get("train_loss", []))
         if accuracy or loss:
-            plots[stage] = _small_multiple(stage, accuracy, limits, loss)
+            plots[stage] = _small_multiple(stage, title, accuracy, limits, loss)
     return plots
 
 
-def _small_multiple(stage: str, accuracy: Points, limits: tuple[float, float], loss: Points) -> str:
+def _small_multiple(stage: str, title: str, accuracy: Points, limits: tuple[float, float], loss: Points) -> str:
     with mpl.rc_context({**STYLE, "svg.hashsalt": f"curves-{stage}"}):
         figure = Figure(figsize=(2.8, 3.1), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True)
@@ -157,7 +160,7 @@ def _small_multiple(stage: str, accuracy: Points, limits: tuple[float, float], l
             )
         above.set_ylim(*limits)
         above.margins(x=0.14)
-        above.set_title("validation accuracy, %")
+        above.set_title(title)
         if loss:
             below.plot(*zip(*loss, strict=True), color=INK, linewidth=1.2)
         below.set_title("training loss")

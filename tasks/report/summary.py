@@ -19,11 +19,13 @@ def summary_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     heads = ["model", primary["title"], "size", f"p50 ms{at}", "from text", "speed-up", "per core"]
     return heads, [
         [
-            wording.model(candidate["name"]),
+            wording.model(candidate["name"], candidate["runtime"]),
             wording.quality(candidate, primary),
             wording.size(candidate["size_bytes"]),
             # What has no tokenizer is timed from the text on alone.
-            wording.milliseconds(wording.latency_at(candidate, cell) if candidate["runtime"] != "sklearn" else None),
+            wording.milliseconds(
+                wording.latency_at(candidate, cell) if candidate["runtime"] not in wording.BASELINES else None
+            ),
             wording.milliseconds(wording.from_text_at(candidate, cell)),
             wording.factor(candidate["speedup"]),
             wording.factor(candidate["speedup_per_core"]),

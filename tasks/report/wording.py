@@ -4,10 +4,13 @@ from typing import Any
 
 MODELS = {"teacher-pytorch": "teacher (PyTorch)", "floor": "floor (TF-IDF)"}
 PROVIDERS = {"tensorrt": "TensorRT", "cuda": "CUDA", "cpu": "CPU"}
-RUNTIMES = {"pytorch": "PyTorch", "onnxruntime": "ONNX Runtime", "sklearn": "scikit-learn"}
+RUNTIMES = {"pytorch": "PyTorch", "onnxruntime": "ONNX Runtime", "sklearn": "scikit-learn", "lookup": "Python"}
+BASELINES = {"sklearn": "TF-IDF", "lookup": "most frequent tag"}
+"""What a model has to beat, by what computes it."""
 ACCURACY = {"name": "accuracy", "title": "accuracy", "better": "higher", "unit": "share"}
 METRICS = {
     "accuracy": "accuracy",
+    "f1": "entity F1",
     "precision": "precision",
     "recall": "recall",
     "macro_f1": "macro F1",
@@ -17,6 +20,8 @@ CHECKS = {
     "accuracy": "Accuracy",
     "accuracy_kept": "Accuracy kept of the teacher's",
     "accuracy_above_baseline": "Accuracy above TF-IDF's",
+    "f1": "Entity F1",
+    "f1_kept": "Entity F1 kept of the teacher's",
     "calibration_error": "Calibration error",
     "size_fraction": "Size, as a share of the teacher's",
     "size_bytes": "Size of the model file",
@@ -82,9 +87,23 @@ def quality(candidate: dict[str, Any], metric: dict[str, str]) -> str:
     return f"{value:.4g} {metric['unit']}".rstrip()
 
 
-def model(name: str) -> str:
-    """A candidate's name."""
-    return MODELS.get(name, name)
+def model(name: str, runtime: str = "") -> str:
+    """A candidate's name.
+
+    Args:
+        runtime: what computes its answers, which tells one task's baseline from another's.
+    """
+    return f"{name} ({BASELINES[runtime]})" if runtime in BASELINES else MODELS.get(name, name)
+
+
+def baseline(report: dict[str, Any]) -> str:
+    """What a model has to beat."""
+    return next((BASELINES[one["runtime"]] for one in report["candidates"] if one["runtime"] in BASELINES), "TF-IDF")
+
+
+def capital(text: str) -> str:
+    """The text with a capital."""
+    return _capital(text)
 
 
 def provider(name: str) -> str:

@@ -155,7 +155,7 @@ class TokenClassification:
         )
         for text, true, expected, answered, sureness in columns:
             words = text.split(" ")
-            words = words if len(words) == len(true) else []
+            words = words if text and len(words) == len(true) else []
             label, other, own = (_told([labels[tag] for tag in tags], words) for tags in (true, expected, answered))
             found.append({"label": label, "reference": other, "candidate": own, "probability": float(sureness)})
         return found
