@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
     AutoTokenizer,
     PretrainedConfig,
@@ -130,6 +131,8 @@ def load_pretrained(
     if settings.weights == "pretrained":
         check_weights(folder)
     tokenizer = load_tokenizer(folder)
+    if objective.by_token:
+        _read_words_as_in_a_text(tokenizer)
     for name, value in objective.config_labels(labels).items():
         setattr(config, name, value)
     with quiet(), torch.random.fork_rng(devices=[]):
@@ -197,6 +200,17 @@ def drawn(folder: Path, config: PretrainedConfig, objective: Learning | None = N
     except LIBRARY_ERRORS as error:
         raise ModelError(f"{folder / 'config.json'}: no model can be built of it: {in_one_line(error)}") from error
     return model.float()
+
+
+def _read_words_as_in_a_text(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Has a byte-level tokenizer, such as RoBERTa's, put a blank before a word that comes alone: inside a text, where
+    the encoder learned it, there is one. It is saved with the tokenizer."""
+    before = tokenizer.backend_tokenizer.pre_tokenizer
+    if isinstance(before, ByteLevel) and not before.add_prefix_space:
+        before.add_prefix_space = True
+        tokenizer.init_kwargs["add_prefix_space"] = True
+        if hasattr(tokenizer, "add_prefix_space"):  # what some classes save in its place
+            tokenizer.add_prefix_space = True
 
 
 def _from_pretrained(folder: Path, config: PretrainedConfig, objective: Learning) -> tuple[PreTrainedModel, list[str]]:

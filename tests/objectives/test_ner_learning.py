@@ -1,7 +1,9 @@
 """How a tagger of words learns, by hand and against the strict count of whole sentences."""
 
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,15 +11,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast, RobertaConfig
 
+from hone.configs.model import ModelSettings
 from hone.tasks.model.augment import augment_words
-from hone.tasks.model.checkpoint import load_tokenizer
+from hone.tasks.model.checkpoint import load_pretrained, load_tokenizer, save_model
 from hone.tasks.model.text import NO_TARGET, Rows, make_batch
 from hone.tasks.objectives.learning import learning
 from hone.tasks.objectives.token_classification.counts import entity_counts
 from hone.tasks.objectives.token_classification.runs import count_entities
 from hone.tasks.objectives.token_classification.tags import tag_names
+from tests.prune.tokenizers_to_trim import bpe
 from tests.tiny import write_encoder
 
 TAGGER = learning("token-classification")
@@ -153,3 +157,20 @@ def test_a_mask_among_words_is_one_token_and_counts(tokenizer: PreTrainedTokeniz
     batch = make_batch(text, np.array([0]), 0, "cpu")
     assert (batch["labels"] == -1).sum() == 3
     assert batch["weights"].tolist() == [3]
+
+
+@pytest.mark.parametrize("name", ["RobertaTokenizer", "PreTrainedTokenizerFast"])
+def test_a_word_alone_is_read_as_inside_a_text(tmp_path: Path, name: str) -> None:
+    encoder = bpe()
+    encoder.save_pretrained(tmp_path)
+    written = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({**written, "tokenizer_class": name}))
+    size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    RobertaConfig(vocab_size=len(encoder), pad_token_id=1, **size).save_pretrained(tmp_path)
+    settings = ModelSettings(source=str(tmp_path), weights="random", max_length=16)
+    model, tokenizer = load_pretrained(settings, TAGS, 0, "token-classification")
+    save_model(model, tokenizer, tmp_path / "saved")
+    for reader in (tokenizer, load_tokenizer(tmp_path / "saved")):
+        text = TAGGER.encode(reader, rows_of([["the", "film"]], None), 16)
+        assert reader.convert_ids_to_tokens(text.ids.tolist()) == ["<s>", "\u0120the", "\u0120film", "</s>"]
+    assert load_pretrained(settings, ["no", "yes"], 0)[1].tokenize("the") == ["the"]
