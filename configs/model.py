@@ -19,7 +19,7 @@ class ModelSettings(Section):
     weights: Literal["pretrained", "random"] = "pretrained"
     """random builds the encoder from its configuration and leaves out the weights."""
     max_length: int = Field(128, ge=4, le=8192)
-    """Tokens per example; longer text is cut."""
+    """Tokens per example; longer text is cut, and a longer sentence of words with tags becomes several windows."""
     revision: str = "main"
     """Revision of a hub model."""
 
@@ -34,7 +34,8 @@ class DistillSettings(TrainingSection):
     method: Literal["none", "logits"] = "logits"
     """none passes the teacher on; logits matches softened predictions (Hinton 2015)."""
     student: str = ""
-    """Another encoder (as model.source); empty: made of the teacher's layers."""
+    """Another encoder (as model.source), for token-classification one with the teacher's tokenizer; empty: made of the
+    teacher's layers."""
     student_revision: str = "main"
     """Revision of a student from the hub."""
     layers: list[int] = []
@@ -50,7 +51,8 @@ class DistillSettings(TrainingSection):
     relation_weight: float = Field(0.0, ge=0)
     """Weight of MiniLM's attention relations in the last layer (query, key, value); 0 leaves them out."""
     augment: int = Field(0, ge=0, le=100)
-    """Perturbed copies of each training text, labelled by the teacher alone; an epoch sees each text and one copy."""
+    """Perturbed copies of each training text, or sentence, labelled by the teacher alone; an epoch sees each text and
+    one copy."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout of the student, in every stage that learns from the teacher."""
     freeze_embeddings: bool = True
@@ -192,10 +194,10 @@ class QuantizeSettings(TrainingSection):
     max_sensitive_layers: int = Field(2, ge=0)
     """At most this many layers stay in higher precision, the most sensitive first."""
     sensitivity: float = Field(0.005, ge=0, le=1)
-    """A layer is sensitive when quantising it alone costs more than this share of validation accuracy, and is shown to
-    cost some by an exact paired test."""
+    """A layer is sensitive when quantising it alone costs more than this share of the metric that epochs are chosen by,
+    on validation, and is shown to cost some by an exact paired test."""
     sensitivity_level: float = Field(0.05, gt=0, lt=1)
-    """Chance that any layer is called sensitive where none costs accuracy (Holm's correction over all layers)."""
+    """Chance that any layer is called sensitive where none costs anything (Holm's correction over all layers)."""
     epochs: int = Field(2, ge=0, le=1000)
     """Passes over the training split, with a perturbed copy of each text where there are any; 0 trains nothing."""
     learning_rate: float = Field(2e-5, gt=0, le=1)

@@ -229,7 +229,7 @@ def _passed(recipe: Recipe) -> Path:
     trained = {"epochs", "learning_rate", "batch_size", "patience", "precision"}
     settings["prune"] = recipe.prune.model_dump(mode="json", exclude=trained)
     settings["quantize"] = recipe.quantize.model_dump(mode="json", include={"method", "scheme", "embeddings"})
-    settings["cells"] = recipe.evaluate.cells
+    settings["cells"], settings["task"] = recipe.evaluate.cells, recipe.task
     encoders = [Path(name).expanduser() for name in (recipe.model.source, recipe.distill.student) if name]
     given = [Path(str(getattr(recipe.data, name, ""))) for name in ("train", "validation", "test")]
     files = [file for folder in encoders if folder.is_dir() for file in sorted(folder.iterdir())] + given

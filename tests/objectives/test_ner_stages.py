@@ -12,8 +12,10 @@ import torch
 from transformers import BertForTokenClassification
 
 from hone.configs.recipe import Recipe, parse_recipe
+from hone.flows.preflight import check_model
 from hone.tasks import store
 from hone.tasks.contracts import DistilledModel, PreparedData, PrunedModel, QuantizedModel, TrainedModel
+from hone.tasks.data.preview import preview
 from hone.tasks.data.task import prepare_data
 from hone.tasks.distill.task import distill_student
 from hone.tasks.model.anatomy import linear_names
@@ -61,12 +63,14 @@ def recipe_of(folder: Path) -> Recipe:
                       "learning_rate": 5e-3},
             "quantize": {"epochs": 1, "max_sensitive_layers": 1},
             "export": {"providers": ["cuda", "cpu"]},
+            "evaluate": {"cells": ["1x16"]},
         }
     )  # fmt: skip
 
 
 @dataclass
 class Made:
+    recipe: Recipe
     data: PreparedData
     teacher: TrainedModel
     student: DistilledModel
@@ -89,7 +93,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, trains_here: None) -> Made:
     teacher = train_teacher.fn(context, data)
     student = distill_student.fn(context, data, teacher)
     pruned = prune_student.fn(context, data, teacher, student)
-    return Made(data, teacher, student, pruned, quantize_student.fn(context, data, teacher, pruned))
+    return Made(context.recipe, data, teacher, student, pruned, quantize_student.fn(context, data, teacher, pruned))
 
 
 def test_every_stage_learns_to_find_the_entities(made: Made) -> None:
@@ -128,6 +132,13 @@ def test_no_layer_is_narrowed_to_the_first_token_and_padding_sets_no_scale(made:
     notes = made.rounded.checkpoint.notes
     assert {"f1_lost", "divergence", "p_value"} == set(notes["sensitivity"]["classifier"])
     assert abs(notes["ptq_validation_f1"] - notes["fp32_validation_f1"]) < 0.2
+
+
+def test_what_is_looked_at_before_a_run_goes_the_whole_way_with_one_layer(made: Made) -> None:
+    seen = preview(made.recipe.data)
+    assert set(seen.labels) == {"bad", "good"}
+    assert seen.label_names == TAGS
+    assert check_model(made.recipe, seen).startswith("bert of 2 layers")
 
 
 def test_padding_changes_no_answer_of_the_rounded_model(made: Made) -> None:
