@@ -79,7 +79,7 @@ def _check_sentences(tokenizer: PreTrainedTokenizerFast, folder: Path, told: Tex
         one = windows.make_windows(tokenizer, [words], told.max_length, windows.overlap_of(told.max_length))
         other = reader.read([words])
         if not other.same_as(one):
-            raise ExportError(_differs(tokenizer, folder, " ".join(words), other.ids, one.ids))
+            raise ExportError(_differs(tokenizer, folder, " ".join(words), other.ids.tolist(), one.ids.tolist()))
 
 
 def _check(tokenizer: PreTrainedTokenizerFast, folder: Path, told: TextSettings) -> None:

@@ -72,10 +72,16 @@ class Windows:
 
     def same_as(self, other: "Windows") -> bool:
         """Whether both are the same tokens, for the same words."""
-        mine, others = ((self.ids, self.offsets, self.answers), (other.ids, other.offsets, other.answers))
-        same = all(np.array_equal(*both) for both in zip(mine, others, strict=True))
-        types = (self.type_ids is None) == (other.type_ids is None)
-        return same and types and (self.type_ids is None or np.array_equal(self.type_ids, other.type_ids))
+        if self.type_ids is None or other.type_ids is None:
+            same_types = self.type_ids is other.type_ids
+        else:
+            same_types = np.array_equal(self.type_ids, other.type_ids)
+        return (
+            same_types
+            and np.array_equal(self.ids, other.ids)
+            and np.array_equal(self.offsets, other.offsets)
+            and np.array_equal(self.answers, other.answers)
+        )
 
     def targets(self, tags: Sequence[Sequence[int]]) -> Ints:
         """Target of each token [tokens]: a word's tag at the token that answers for it, `IGNORED` elsewhere.
