@@ -75,6 +75,7 @@ def test_slices_are_types_and_whether_training_had_the_entities() -> None:
         "entities = seen": [False, False, True],
         "entities = new": [True, False, False],
     }
+    assert "entities = new" not in JUDGING.slices(TARGETS, LABELS, rows(), rows)
     assert list(JUDGING.slices(TARGETS, LABELS)) == ["type = person", "type = place"]
 
 

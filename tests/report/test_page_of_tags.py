@@ -45,7 +45,7 @@ def test_the_page_tells_types_and_the_baseline_of_the_task_and_nothing_of_labels
     found = text_of(html)
     assert "type entities precision recall F1 teacher's F1" in found
     assert found.index("place 20 90.00% 90.00% 90.00% 90.00%") < found.index("person 3 40.00% 66.67% 50.00% 50.00%")
-    assert "floor (most frequent tag)" in found
+    assert "floor (lookup)" in found
     assert "TF-IDF" not in found
     assert "ccuracy" not in found[: found.index("min_accuracy")]  # which is the recipe's
     assert "answered with something that is not a number" not in found
@@ -56,10 +56,10 @@ def test_the_page_tells_types_and_the_baseline_of_the_task_and_nothing_of_labels
 def test_the_table_holds_the_tasks_metric(tagged):
     heads, rows = summary_rows(tagged)
     assert heads[1] == "entity F1"
-    floor = next(row for row in rows if row[0] == "floor (most frequent tag)")
+    floor = next(row for row in rows if row[0] == "floor (lookup)")
     assert floor[3] == "–"
     assert "entity F1" in summary_markdown(tagged)
-    assert "most frequent tag" in quality_against_latency(tagged)
+    assert "floor (lookup)" in quality_against_latency(tagged)
 
 
 def test_a_report_without_parts_tells_none(report):

@@ -109,14 +109,15 @@ class TokenClassification:
         rows: "Rows | None" = None,
         train: "Callable[[], Rows] | None" = None,
     ) -> dict[str, Mask]:
-        """Sentences with entities of each type, with entities that training had, and with new ones."""
+        """Sentences with entities of each type, with entities that training had, and with new ones, where there are
+        any: a test split may well hold no new one."""
         tags = [[labels[tag] for tag in several] for several in targets]
         words = (
             rows.tokens if rows is not None and rows.tokens is not None else [[""] * len(several) for several in tags]
         )
         learned = train() if train is not None and rows is not None else None
         known = set() if learned is None else known_entities(*_sentences(learned, labels))
-        found = slices_of(words, tags, known)
+        found = {name: mask for name, mask in slices_of(words, tags, known).items() if mask.any()}
         return found if learned is not None else {name: mask for name, mask in found.items() if name.startswith("type")}
 
     def compare(self, source: Ragged, target: Ragged, targets: Ragged) -> FormDifference:
