@@ -44,7 +44,10 @@ class TokenClassification:
         if rows.tokens is None:
             raise ValueError("these rows have no words, and each word is to have a tag: set data.tokens_column")
         windows = make_windows(tokenizer, rows.tokens, max_length, overlap_of(max_length))
-        tags = rows.tags if rows.tags is not None else [[UNKNOWN] * len(words) for words in rows.tokens]
+        if rows.tags is not None:
+            tags = [several.tolist() for several in rows.tags]
+        else:
+            tags = [[UNKNOWN] * len(words) for words in rows.tokens]
         return TokenizedText(
             ids=windows.ids,
             offsets=windows.offsets,
