@@ -6,7 +6,6 @@ knows nothing of Hone and needs no torch.
 """
 
 import importlib.util
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,6 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 from pydantic import BaseModel
 
-# A sentence is a text or a list of words, and MLflow has no type for that but Any, of which it warns wherever it reads it.
-warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType", category=UserWarning)
 FILES = ("runtime", "words", "windows", "spans")
 
 
