@@ -150,10 +150,10 @@ def test_of_a_module_counts_what_is_imported_from_it_and_what_that_uses(tmp_path
 
 
 def test_ingredients_hold_settings_inputs_code_and_libraries() -> None:
-    found = cache.gather({"a.b": [1]}, {"data": "sha256:1"}, "hone.tasks.evidence", ("numpy", "no-such-library"))
+    found = cache.gather({"a.b": [1]}, {"data": "sha256:1"}, "hone.tasks.words", ("numpy", "no-such-library"))
     assert found["setting a.b"] == "[1]"
     assert found["input data"] == "sha256:1"
-    assert set(found) == {"setting a.b", "input data", "code tasks/evidence.py", "library numpy"}
+    assert set(found) == {"setting a.b", "input data", "code tasks/words.py", "library numpy"}
 
 
 def test_a_module_that_is_not_there_is_an_error() -> None:
