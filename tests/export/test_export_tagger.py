@@ -1,6 +1,7 @@
 """A tagger of words answers by word in PyTorch as in ONNX, whatever its batches, and leaves in the field's form."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from hone.tasks.model.fake_quantization import read_plan
 from hone.tasks.model.predict import Form, answer, read
 from hone.tasks.objectives.judging import judging
 from hone.tasks.objectives.ragged import Ragged, distances
+from tests.export import optimum_environment
 from tests.export.taggers import LABELS, MAX_LENGTH, export_tagger, write_sentences, write_tagger
 
 JUDGING = judging("token-classification")
@@ -116,3 +118,21 @@ def test_the_folder_is_what_optimums_token_classifier_reads(tagger: tuple[Path, 
     inputs = {name: ["batch", "length"] for name in ("input_ids", "attention_mask", "token_type_ids")}
     assert axes == {**inputs, "logits": ["batch", "length", len(LABELS)]}
     assert not [node.name for node in graph.node if node.op_type == "Slice" and "_first_" in node.name]
+
+
+def test_optimum_loads_the_folder_unchanged_and_answers_the_same(tagger: tuple[Path, Path]) -> None:
+    script = (
+        "import json, sys; from optimum.onnxruntime import ORTModelForTokenClassification as Model;"
+        "from transformers import AutoTokenizer;"
+        "model, tokenizer = Model.from_pretrained(sys.argv[1]), AutoTokenizer.from_pretrained(sys.argv[1]);"
+        "logits = model(**tokenizer(sys.argv[2], return_tensors='pt')).logits;"
+        "print(json.dumps([model.config.id2label, logits.tolist()]))"
+    )
+    command = [optimum_environment.python(), "-W", "ignore", "-c", script, tagger[1], "a dull film"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tagger[1])
+    assert done.returncode == 0, done.stderr
+    labels, logits = json.loads(done.stdout.splitlines()[-1])
+    assert list(labels.values()) == LABELS
+    with torch.no_grad():
+        own = load_model(tagger[0])(**load_tokenizer(tagger[0])("a dull film", return_tensors="pt")).logits
+    assert np.allclose(logits, own.numpy(), atol=1e-5)
