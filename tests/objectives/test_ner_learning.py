@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from transformers import PreTrainedTokenizerFast, RobertaConfig
 from hone.configs.model import ModelSettings
 from hone.tasks.model.augment import augment_words
 from hone.tasks.model.checkpoint import load_pretrained, load_tokenizer, save_model
-from hone.tasks.model.text import NO_TARGET, Rows, make_batch
+from hone.tasks.model.teaching import TeachingLearner
+from hone.tasks.model.text import NO_TARGET, Rows, TokenizedText, make_batch
 from hone.tasks.objectives.learning import learning
 from hone.tasks.objectives.token_classification.counts import entity_counts
 from hone.tasks.objectives.token_classification.runs import count_entities
@@ -174,3 +176,17 @@ def test_a_word_alone_is_read_as_inside_a_text(tmp_path: Path, name: str) -> Non
         text = TAGGER.encode(reader, rows_of([["the", "film"]], None), 16)
         assert reader.convert_ids_to_tokens(text.ids.tolist()) == ["<s>", "\u0120the", "\u0120film", "</s>"]
     assert load_pretrained(settings, ["no", "yes"], 0)[1].tokenize("the") == ["the"]
+
+
+def test_each_epoch_has_every_window_of_the_sentences_and_as_many_of_their_copies() -> None:
+    sources = np.array([0, 0, 1, 2, 3, 3, 4, 5, 5, 5])  # two sentences, and two copies of each
+    rows = len(sources)
+    text = TokenizedText(np.zeros(rows, np.int32), np.arange(rows + 1), None, np.zeros(rows), True, sources=sources)
+    unused: Any = None
+    learner = TeachingLearner(unused, unused, unused, text, text, texts=2)
+    assert [learner.rows_of(epoch).tolist() for epoch in (1, 2, 3)] == [
+        [0, 1, 2, 3, 4, 5],
+        [0, 1, 2, 6, 7, 8],
+        [0, 1, 2, 3, 4, 5],
+    ]
+    assert replace(learner, texts=6).rows_of(4).tolist() == list(range(rows))
