@@ -121,7 +121,7 @@ class Windows:
         found[self.answers < 0] = [0.0, *[SILENT] * (flat.shape[1] - 1)]
         return found
 
-    def by_word(self, values: npt.NDArray[np.generic], silent: npt.ArrayLike = 0) -> list[npt.NDArray[np.generic]]:
+    def by_word(self, values: npt.NDArray[np.generic], silent: float = 0) -> list[npt.NDArray[np.generic]]:
         """What tokens were answered [tokens, ...] as what words were, by sentence [words of the sentence, ...].
 
         Args:
