@@ -21,12 +21,15 @@ READ = {
 COLUMNS = {"text_column", "pair_column", "label_column", "slice_columns"}
 """Docstrings have none to name."""
 TASKS: dict[str, tuple[str, ...]] = {
+    "data.header": ("text-classification",),  # of CSV and TSV, which hold no lists of words
     "data.pair_column": ("text-classification",),
     "data.strip_punctuation": ("text-classification",),
     "data.text_column": ("text-classification",),
     "data.label_column": ("text-classification",),
     "data.tokens_column": ("token-classification",),
     "data.tags_column": ("token-classification",),
+    "evaluate.calibration_bins": ("text-classification",),
+    "gate.max_calibration_error": ("text-classification",),
 }
 """Settings that some tasks alone use, by dotted key; all others are for every task."""
 

@@ -83,7 +83,7 @@ class GateSettings(Section):
     slice_margin: float | None = Field(0.05, gt=0, lt=1, title="Slice margin")
     """How far below the teacher it may be on any slice; null makes no slices."""
     slice_labels: bool = True
-    """Each label is a slice."""
+    """Each label, or type of entity, is a slice."""
     slice_lengths: int = Field(3, ge=0, le=20)
     """Slices by length in words, of about equal size; 0 makes none. data.slice_columns adds others."""
     min_slice_rows: int = Field(100, ge=1)
@@ -91,14 +91,15 @@ class GateSettings(Section):
     beat_baseline: bool = Field(
         True, title="Beat the baseline", validation_alias=AliasChoices("beat_baseline", "beat_floor")
     )
-    """It, and the teacher, have to be more accurate than TF-IDF with logistic regression: being as good as a teacher
-    that is no better shows nothing. (Recipes of before say beat_floor.)"""
+    """It, and the teacher, have to be better than what costs next to nothing, of texts TF-IDF with logistic regression,
+    of words the tag that each has most often: being as good as a teacher that is no better shows nothing. (Recipes of
+    before say beat_floor.)"""
     min_accuracy: float | None = Field(None, ge=0, le=1, title="Least accuracy")
-    """Least test accuracy."""
+    """Least test accuracy; of words, least f1 of the entities."""
     min_accuracy_kept: float | None = Field(None, ge=0, le=2, title="Least accuracy kept")
-    """Least share of the teacher's test accuracy, as measured."""
+    """Least share of the teacher's test accuracy, or f1, as measured."""
     max_calibration_error: float | None = Field(None, ge=0, le=1, title="Largest calibration error")
-    """Largest expected calibration error."""
+    """Largest expected calibration error; of texts alone."""
     min_speedup: float | None = Field(1.5, gt=0, title="Least speed-up")
     """Least speed-up over the best dense configuration of the teacher (geometric mean over the cells of the ratio of
     medians), by the lower end of its interval; null asks only that it is not slower."""

@@ -146,6 +146,11 @@ class Recipe(Section):
                 f"gate.metrics names {', '.join(foreign)}, in which no model is judged whose task is '{self.task}': "
                 f"take some of {', '.join(known)}"
             )
+        if self.task == "token-classification" and self.gate.max_calibration_error is not None:
+            problems.append(
+                f"gate.max_calibration_error is {self.gate.max_calibration_error:g} but task is '{self.task}', of "
+                "which no calibration error is measured: leave it out, or set it to null"
+            )
         if self.gate.max_p95_ms is not None and self.gate.p95_cell not in self.evaluate.cells:
             problems.append(
                 f"gate.p95_cell is '{self.gate.p95_cell}', which is not measured: use one of evaluate.cells "

@@ -58,4 +58,4 @@ class TrainingSection(Section):
     checkpoint_steps: int = Field(500, ge=1)
     """Optimiser steps between two points that training can go on from inside an epoch; each epoch ends with one too."""
     patience: int = Field(0, ge=0, le=1000)
-    """Stop after this many epochs without a better validation accuracy; 0 never stops early."""
+    """Stop after this many epochs without a better validation metric; 0 never stops early."""

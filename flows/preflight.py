@@ -39,12 +39,13 @@ def check_data(recipe: Recipe) -> "tuple[str, Preview]":
 
 
 def _too_few(recipe: Recipe, seen: "Preview") -> str:
-    """Whether so few test rows can decide; of other metrics than accuracy no count can be told ahead."""
+    """Whether so few test rows can decide; of metrics that are no share of rows no count can be told ahead."""
     from hone.tasks.gate.advice import too_few_rows
     from hone.tasks.gate.looks import spent_by
+    from hone.tasks.objectives.judging import compared, judging
 
-    by_accuracy = recipe.task == "text-classification" and "accuracy" in (recipe.gate.metrics or ["accuracy"])
-    if not seen.splits or not by_accuracy:
+    metrics = compared(judging(recipe.task), recipe.gate.metrics)
+    if not seen.splits or not any(metric.share_of_rows for metric in metrics):
         return ""
     level = spent_by(1, recipe.gate.level, recipe.gate.looks)
     few = too_few_rows(seen.splits["test"], recipe.gate.margin, level)

@@ -24,6 +24,7 @@ from hone.tasks.contracts import (
     Verdict,
 )
 from hone.tasks.model.delivered import default_session, deliver
+from hone.tasks.report import wording
 from hone.tasks.report.build import StageModel, build_report
 from hone.tasks.report.examples import lost_and_won
 from hone.tasks.report.plots import Drawn, draw, standalone
@@ -123,7 +124,9 @@ def _show(report: dict[str, Any], registered: RegisteredVersion, drawn: Drawn) -
     )
     with get_client(sync_client=True) as client:
         client.create_artifact(table)
-    plots = {"accuracy-against-latency": ("test accuracy against latency", drawn.scatter)}
+    metric = wording.metrics(report)[0]
+    name = f"{metric['name'].replace('_', '-')}-against-latency"
+    plots = {name: (f"test {metric['title']} against latency", drawn.scatter)}
     for stage, svg in drawn.curves.items():
         plots[f"curves-{stage}"] = (f"learning curves of {stage}", svg)
     for name, (text, svg) in plots.items():

@@ -29,7 +29,8 @@ def waterfall(report: Report) -> dict[str, str]:
     chosen = [candidate["name"] == report["selected"] for candidate in chain]
     plots = {}
     if metric["unit"] == "share" and any(share is not None for share in shares):
-        plots[f"{metric['title'][:1].upper()}{metric['title'][1:]}, %"] = _steps(names, chosen, shares)
+        title = wording.capital(metric["title"])
+        plots[f"{title}, %"] = _steps(title, names, chosen, shares)
     if any(sizes):
         plots["Size"] = _bars("Size", names, chosen, sizes, wording.size)
     if cell and any(times):
@@ -38,7 +39,7 @@ def waterfall(report: Report) -> dict[str, str]:
     return plots
 
 
-def _steps(names: list[str], chosen: list[bool], shares: list[float | None]) -> str:
+def _steps(title: str, names: list[str], chosen: list[bool], shares: list[float | None]) -> str:
     """A dot for each share, with a bar from the one before to it."""
     known = [100 * share for share in shares if share is not None]
     room = max(known) - min(known) or 1.0
@@ -60,7 +61,7 @@ def _steps(names: list[str], chosen: list[bool], shares: list[float | None]) -> 
                 before = x
             _note(axes, note, right, row, 8)
         axes.set_xlim(min(known) - 0.12 * room, max(known) + 1.3 * room)
-        return as_svg(figure, "Accuracy of every stage")
+        return as_svg(figure, f"{title} of every stage")
 
 
 def _bars(

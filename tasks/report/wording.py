@@ -46,6 +46,11 @@ LOSSES = {"points": " points below", "relative": "% worse"}
 """How a margin is said, by the unit of the difference."""
 MARKS = {"ACCEPTED": "✓", "REJECTED": "✗", "INCONCLUSIVE": "?", "": "–"}
 MISSING = "–"
+BESIDE = {
+    "accuracy": ("macro_f1", "calibration_error"),
+    "f1": ("precision", "recall"),
+}
+"""What tells most beside a primary metric, by its name."""
 BADLY_CALIBRATED = 0.1
 """Calibration error beyond which the report says so, whatever the recipe asks."""
 BUSY = 0.05
@@ -75,8 +80,8 @@ def metrics(report: dict[str, Any]) -> list[dict[str, str]]:
 
 def main_metrics(report: dict[str, Any]) -> list[dict[str, str]]:
     """Those of `metrics` that stand in the table of models: the primary one, and what tells most beside it."""
-    found = metrics(report)
-    return [metric for metric in found if metric is found[0] or metric["name"] in ("macro_f1", "calibration_error")]
+    primary, *others = metrics(report)
+    return [primary, *(metric for metric in others if metric["name"] in BESIDE.get(primary["name"], ()))]
 
 
 def quality(candidate: dict[str, Any], metric: dict[str, str]) -> str:

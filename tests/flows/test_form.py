@@ -83,6 +83,20 @@ def test_settings_of_another_task_are_hidden_and_all_that_are_named_exist() -> N
         assert name in type(getattr(recipe_of(), section)).model_fields
 
 
+def test_a_task_shows_the_columns_and_demands_of_its_own_data_alone() -> None:
+    tagged = recipe_of(task="token-classification", data={"train": "a.conll", "tokens_column": "tokens"})
+    texts = {"text_column", "label_column", "pair_column", "strip_punctuation", "header"}
+    words = {"tokens_column", "tags_column"}
+    for recipe, there, gone in ((tagged, words, texts), (recipe_of(), texts, words)):
+        names = set(shown(recipe, "DataSettings"))
+        assert there <= names
+        assert gone & names == set()
+        assert {"train", "columns", "lowercase", "label_names", "slice_columns"} <= names
+        calibration = {"calibration_bins", "max_calibration_error"}
+        found = calibration & {*shown(recipe, "EvaluateSettings"), *shown(recipe, "GateSettings")}
+        assert found == (set() if recipe is tagged else calibration)
+
+
 def test_what_a_form_hides_keeps_the_recipes_value_and_what_it_shows_is_the_persons() -> None:
     given = sent(UNUSED)
     assert given["distill"] == {"method": "none"}

@@ -11,6 +11,8 @@ from hone.tasks.report.examples import lost_and_won
 from hone.tasks.report.page import parts_of, render_page
 from hone.tasks.report.plots import learning_curves, quality_against_latency
 from hone.tasks.report.summary import summary_markdown, summary_rows
+from hone.tasks.report.waterfall import waterfall
+from hone.tasks.report.wording import main_metrics
 from tests.report.test_page import outline, text_of
 
 LABELS = ["O", "B-person", "I-person", "B-place", "I-place"]
@@ -60,6 +62,21 @@ def test_the_table_holds_the_tasks_metric(tagged):
     assert floor[3] == "–"
     assert "entity F1" in summary_markdown(tagged)
     assert "floor (lookup)" in quality_against_latency(tagged)
+
+
+def test_precision_and_recall_stand_beside_entity_f1_and_no_calibration(tagged, report):
+    for candidate in tagged["candidates"]:
+        candidate["metrics"] |= {"precision": 0.25, "recall": 0.75, "calibration_error": 0.1}
+    assert [metric["name"] for metric in main_metrics(tagged)] == ["f1", "precision", "recall"]
+    assert "model entity F1 precision recall parameters" in text_of(render_page(tagged))
+    assert [metric["name"] for metric in main_metrics(report)] == ["accuracy", "macro_f1", "calibration_error"]
+
+
+def test_pictures_are_called_after_the_tasks_metric(tagged):
+    (title, drawn), *_others = waterfall(tagged).items()
+    assert title == "Entity F1, %"
+    assert "Entity F1 of every stage" in drawn
+    assert "ccuracy" not in drawn
 
 
 def test_a_report_without_parts_tells_none(report):
