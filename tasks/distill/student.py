@@ -25,8 +25,8 @@ def write_student(
     model: ModelSettings,
     labels: list[str],
     seed: int,
+    task: Task,
     other: Path | None = None,
-    task: Task = "text-classification",
 ) -> list[int]:
     """Saves the student that the settings ask for, before its first lesson.
 
@@ -113,7 +113,7 @@ def spread_layers(student_count: int, teacher_count: int) -> list[int]:
 
 
 def other_student(
-    folder: Path, model: ModelSettings, labels: list[str], seed: int, task: Task = "text-classification"
+    folder: Path, model: ModelSettings, labels: list[str], seed: int, task: Task
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """The encoder in a folder, with a new head for the task.
 
@@ -129,7 +129,7 @@ def check_tokens(
     teacher: PreTrainedTokenizerFast,
     student: PreTrainedTokenizerFast,
     texts: list[str],
-    task: Task = "text-classification",
+    task: Task,
 ) -> None:
     """Raises:
     ModelError: when answers, hidden states or relations are to be matched token by token, and the two tokenizers cut

@@ -54,7 +54,7 @@ class Question:
     """Of the copies."""
     precision: Precision
     """Arithmetic of the forward pass."""
-    task: Task = "text-classification"
+    task: Task
     """What it answers."""
 
 

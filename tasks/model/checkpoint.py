@@ -113,7 +113,7 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folde
 
 
 def load_pretrained(
-    settings: ModelSettings, labels: list[str], seed: int, task: Task = "text-classification"
+    settings: ModelSettings, labels: list[str], seed: int, task: Task
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """The encoder that the settings name, with the task's head for the labels.
 
@@ -154,7 +154,7 @@ def load_pretrained(
     return model.eval(), tokenizer
 
 
-def check_model(settings: ModelSettings, labels: list[str], task: Task = "text-classification") -> dict[str, Any]:
+def check_model(settings: ModelSettings, labels: list[str], task: Task) -> dict[str, Any]:
     """Loads the encoder as training would, and returns facts about it: model_type, layers, width, parameters,
     vocabulary, max_positions (None where nothing limits them), labels.
 

@@ -94,7 +94,7 @@ class TrainingJob:
     """What `make_learner` needs: plain values, and folders as paths."""
     identity: str = ""
     """What tells it from other jobs, where that was decided before its folders got other paths; see `job_digest`."""
-    task: Task = "text-classification"
+    task: Task = field(kw_only=True)
     """What the model does: loop and learner ask `objectives.learning.learning` by this name."""
 
 

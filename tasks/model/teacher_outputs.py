@@ -51,7 +51,7 @@ def prepare(
     seed: int,
     owner: str,
     on_progress: Progress,
-    task: Task = "text-classification",
+    task: Task,
 ) -> Path:
     """The folder with all outputs of the teacher that the loss needs; what is there already is not computed again.
 

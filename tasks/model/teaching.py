@@ -38,18 +38,19 @@ class Lesson(nn.Module):
         teacher_layers: list[int],
         seed: int,
         trained: Weights | None = None,
-        objective: Learning | None = None,
+        *,
+        objective: Learning,
     ) -> None:
         """
         Args:
             seed: of projections that are new.
             trained: what `read_projections` found beside the student.
-            objective: what the student learns; None: text classification.
+            objective: what the student learns.
         """
         super().__init__()
         self.student = student
         self.teacher = teacher
-        self._objective = objective or learning("text-classification")
+        self._objective = objective
         self._loss = loss
         self._teacher_layers = teacher_layers
         self.projections = new_projections(student, teacher, teacher_layers if loss.hidden_weight else [], seed)
@@ -221,7 +222,7 @@ def make_learner(job: TrainingJob, device: torch.device) -> TeachingLearner:
         )
     _settle(student, loss)
     trained = read_projections(job.arguments["student"])
-    lesson = Lesson(student, teacher, loss, layers, job.seed, trained, objective).to(device)
+    lesson = Lesson(student, teacher, loss, layers, job.seed, trained, objective=objective).to(device)
     return TeachingLearner(student, tokenizer, lesson, train, validation, texts=int(rows.labelled.sum()))
 
 

@@ -41,7 +41,7 @@ def cut(
     max_length: int,
     seed: int,
     on_progress: Progress,
-    task: Task = "text-classification",
+    task: Task,
 ) -> list[int]:
     """Prunes the student in one folder and saves it in another.
 
@@ -77,7 +77,7 @@ def cut(
 
     def loss_of(cut_so_far: PreTrainedModel, kept: list[int]) -> Callable[[Batch], Tensor]:
         layers, trained = [student_layers[place] for place in kept], of_layers(projections, kept)
-        lesson = Lesson(cut_so_far, teacher, loss, layers, seed, trained, objective)
+        lesson = Lesson(cut_so_far, teacher, loss, layers, seed, trained, objective=objective)
         if not lesson.trained:
             without = loss.model_copy(update={"hidden_weight": 0.0})
             lesson = Lesson(cut_so_far, teacher, without, layers, seed, objective=objective)

@@ -64,7 +64,7 @@ def quantize_post_training(
     max_length: int,
     seed: int,
     on_progress: Progress,
-    task: Task = "text-classification",
+    task: Task,
 ) -> Rounded:
     """Measures every layer, keeps in fp32 those shown to be too sensitive, and saves the rest on the integer grid.
 

@@ -20,7 +20,7 @@ def evidence_tags(
     *,
     session: SessionSettings,
     pipeline_run_id: str,
-    task: str = "text-classification",
+    task: str,
 ) -> dict[str, str]:
     """Tags of a version: plain numbers under the names that its metrics have in MLflow. Differences are of fractions:
     -0.0033 is a third of a percentage point fewer. Where they are of the primary metric, its name is in theirs.

@@ -80,7 +80,7 @@ def served_by(task: str) -> tuple[Path, dict[str, Path]]:
     return (SENTENCES_CODE, SENTENCES) if task == "token-classification" else (CODE, {"runtime": RUNTIME})
 
 
-def code_digests(task: str = "text-classification") -> dict[str, str]:
+def code_digests(task: str) -> dict[str, str]:
     """Of what serves a model of a task, by file."""
     code, files = served_by(task)
     return {path.name: store.file_digest(path) for path in (code, *files.values())}

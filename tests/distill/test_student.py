@@ -112,7 +112,11 @@ def test_another_encoder_gets_a_head_for_the_labels(tmp_path):
     model = load_model(write_teacher(tmp_path / "weights", layers=1))
     save_model(model, load_tokenizer(tmp_path / "other"), tmp_path / "o")
     student, tokenizer = other_student(
-        tmp_path / "o", ModelSettings(source="unused", max_length=32), ["a", "b", "c"], seed=0
+        tmp_path / "o",
+        ModelSettings(source="unused", max_length=32),
+        ["a", "b", "c"],
+        seed=0,
+        task="text-classification",
     )
     assert student.config.num_labels == 3
     assert student.config.id2label == {0: "a", 1: "b", 2: "c"}
@@ -128,9 +132,9 @@ def test_a_student_with_another_tokenizer_is_told_what_cannot_be_matched(teacher
     texts = [text for text, _label in sentences(5, seed=0)]
     settings = DistillSettings(student="other/encoder", hidden_weight=1)
     with pytest.raises(ModelError, match=r"distill.student is 'other/encoder', which cuts 5 of 5 .* Set both to 0"):
-        check_tokens(settings, teacher, other, texts)
-    check_tokens(settings, teacher, teacher, texts)
-    check_tokens(settings.model_copy(update={"hidden_weight": 0.0}), teacher, other, texts)
+        check_tokens(settings, teacher, other, texts, "text-classification")
+    check_tokens(settings, teacher, teacher, texts, "text-classification")
+    check_tokens(settings.model_copy(update={"hidden_weight": 0.0}), teacher, other, texts, "text-classification")
 
 
 def test_tokens_are_compared_by_what_they_are_and_not_by_their_number(teacher_folder):
@@ -144,7 +148,7 @@ def test_tokens_are_compared_by_what_they_are_and_not_by_their_number(teacher_fo
     texts = ["the film is funny", "the cast is funny"]
     settings = DistillSettings(student="other/encoder", hidden_weight=1)
     with pytest.raises(ModelError, match=r"which cuts 1 of 2 texts into other tokens"):
-        check_tokens(settings, teacher, other, texts)
+        check_tokens(settings, teacher, other, texts, "text-classification")
 
 
 def test_a_vocabulary_in_another_order_has_the_same_tokens(teacher_folder):
@@ -157,4 +161,4 @@ def test_a_vocabulary_in_another_order_has_the_same_tokens(teacher_folder):
     words |= dict(zip(rest, range(len(words), len(pieces)), strict=True))
     other.backend_tokenizer.model = WordPiece(words, unk_token="[UNK]")
     settings = DistillSettings(student="other/encoder", hidden_weight=1)
-    check_tokens(settings, teacher, other, [text for text, _label in sentences(5, seed=0)])
+    check_tokens(settings, teacher, other, [text for text, _label in sentences(5, seed=0)], "text-classification")

@@ -8,7 +8,12 @@ from hone.tasks.distill.student import write_student
 from hone.tasks.model.checkpoint import load_model
 from tests.model.teaching_fixtures import write_data, write_teacher
 
-COMMON = {"model": ModelSettings(source="unused", max_length=32), "labels": ["bad", "good"], "seed": 0}
+COMMON = {
+    "model": ModelSettings(source="unused", max_length=32),
+    "labels": ["bad", "good"],
+    "seed": 0,
+    "task": "text-classification",
+}
 
 
 @pytest.fixture(scope="module")

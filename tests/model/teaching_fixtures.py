@@ -34,7 +34,7 @@ def write_teacher(folder: Path, seed: int = 0, **shape: int) -> Path:
     """A random encoder with a head for two labels, with weights large enough to tell sentences apart."""
     encoder = write_encoder(folder.with_name(f"{folder.name}-encoder"), **shape)
     settings = ModelSettings(source=str(encoder), weights="random", max_length=32)
-    model, tokenizer = load_pretrained(settings, ["bad", "good"], seed)
+    model, tokenizer = load_pretrained(settings, ["bad", "good"], seed, task="text-classification")
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 2:
@@ -60,4 +60,5 @@ def ask_teacher(storage: Path, teacher: Path, data: Path, loss: DistillSettings,
         seed=0,
         owner="demo",
         on_progress=lambda done, total, note: None,
+        task="text-classification",
     )

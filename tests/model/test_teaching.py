@@ -17,6 +17,7 @@ from hone.tasks.model.teacher_outputs import TeacherOutputs
 from hone.tasks.model.teaching import Lesson, lesson_arguments, make_learner
 from hone.tasks.model.text import make_batch
 from hone.tasks.objectives.divergence import softened_divergence
+from hone.tasks.objectives.learning import learning
 from tests.model.teaching_fixtures import ask_teacher, write_data, write_teacher
 from tests.tiny import write_encoder
 
@@ -45,7 +46,7 @@ def job(place: Path, student: str = "student", loss: DistillSettings = LOSS, lay
         max_length=32,
         student_layers=list(layers),
     )
-    return TrainingJob(make_learner, loss, 0, place, arguments)
+    return TrainingJob(make_learner, loss, 0, place, arguments, task="text-classification")
 
 
 def batch_of(learner, rows):
@@ -126,9 +127,9 @@ def test_projections_depend_on_the_seed_alone(place):
     teacher = TeacherOutputs(ask_teacher(place / "storage", place / "teacher", place / "data", LOSS, [0, 1, 2]))
     student = load_model(place / "narrow")
     torch.manual_seed(1)
-    one = Lesson(student, teacher, LOSS, [0, 2], seed=3)
+    one = Lesson(student, teacher, LOSS, [0, 2], seed=3, objective=learning("text-classification"))
     torch.manual_seed(2)
-    two = Lesson(student, teacher, LOSS, [0, 2], seed=3)
+    two = Lesson(student, teacher, LOSS, [0, 2], seed=3, objective=learning("text-classification"))
     assert torch.equal(one.projections["0"].weight, two.projections["0"].weight)
     assert not torch.equal(one.projections["0"].weight, one.projections["1"].weight)
 
@@ -249,7 +250,12 @@ def test_a_student_with_other_tokens_cannot_match_hidden_states(place):
     from tokenizers.models import WordPiece
 
     tokenizer.backend_tokenizer.model = WordPiece(pieces, unk_token="[UNK]")
-    model, _ = load_pretrained(ModelSettings(source=str(encoder), weights="random", max_length=32), ["bad", "good"], 0)
+    model, _ = load_pretrained(
+        ModelSettings(source=str(encoder), weights="random", max_length=32),
+        ["bad", "good"],
+        0,
+        task="text-classification",
+    )
     save_model(model, tokenizer, place / "speller")
     with pytest.raises(ModelError, match=r"79 of 80 texts have other tokens .* set distill.hidden_weight=0 and"):
         make_learner(job(place, "speller", layers=(0, 1, 2)), torch.device("cpu"))
@@ -267,7 +273,12 @@ def test_as_many_tokens_that_are_others_cannot_be_matched(place):
     tokenizer.backend_tokenizer.normalizer = normalizers.Sequence(
         [tokenizer.backend_tokenizer.normalizer, normalizers.Replace("film", "cast")]
     )
-    model, _ = load_pretrained(ModelSettings(source=str(encoder), weights="random", max_length=32), ["bad", "good"], 0)
+    model, _ = load_pretrained(
+        ModelSettings(source=str(encoder), weights="random", max_length=32),
+        ["bad", "good"],
+        0,
+        task="text-classification",
+    )
     save_model(model, tokenizer, place / "reader")
     rows = TeacherOutputs(job(place).arguments["teacher_outputs"]).rows()
     changed = sum("film" in text for text in rows.texts)

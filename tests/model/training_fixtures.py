@@ -35,7 +35,14 @@ def make_job(folder: Path, name: str = "job", dropout: float = 0.1, rows: int = 
         write_data(data, train=rows, validation=40)
     model = ModelSettings(source=str(encoder), weights="random", max_length=32)
     section = TrainingSection.model_validate({"epochs": 3, "learning_rate": 2e-3, **settings})
-    return TrainingJob(make_learner, section, 7, folder / name, classification_arguments(model, LABELS, data))
+    return TrainingJob(
+        make_learner,
+        section,
+        7,
+        folder / name,
+        classification_arguments(model, LABELS, data),
+        task="text-classification",
+    )
 
 
 class Interrupted(ClassificationLearner):

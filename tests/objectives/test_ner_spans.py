@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import TokenClassificationPipeline
 
@@ -32,6 +32,7 @@ def test_an_entity_is_its_text_its_place_its_type_and_its_mean_score() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 4), max_size=10), st.randoms(use_true_random=False))
 def test_spans_are_those_of_the_transformers_pipeline(best: list[int], chance: object) -> None:
     text, words = join_words(["ab"] * len(best))
@@ -77,6 +78,7 @@ def test_words_of_a_text(text: str, words: list[str]) -> None:
     assert [text[start:end] for start, end in split_words(text, pieces)] == words
 
 
+@settings(deadline=None)
 @given(st.text("ab.,@#$'’s😀किの東サ \n", max_size=12))
 def test_words_hold_every_character_that_is_no_blank_once_and_in_order(text: str) -> None:
     spans = split_words(text, pieces)

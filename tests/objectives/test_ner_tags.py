@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hone.tasks.objectives.token_classification.tags import (
@@ -54,17 +54,20 @@ def test_each_scheme_writes_the_same_entities(scheme: Scheme, written: str) -> N
     assert entities(normal) == [("a", 0, 2), ("a", 2, 3), ("b", 4, 5), ("a", 5, 6)]
 
 
+@settings(deadline=None)
 @given(VALID, st.sampled_from(SCHEMES))
 def test_iob2_to_another_scheme_and_back_is_the_same(tags: list[str], scheme: Scheme) -> None:
     assert to_iob2(from_iob2(tags, scheme), scheme) == tags
 
 
+@settings(deadline=None)
 @given(ANY)
 def test_entities_are_what_their_definition_says(tags: list[str]) -> None:
     assert set(entities(tags)) == by_definition(tags)
     assert len(entities(tags)) == len(by_definition(tags))
 
 
+@settings(deadline=None)
 @given(st.lists(VALID, min_size=1, max_size=4), st.sampled_from(SCHEMES))
 def test_the_detected_scheme_reads_what_was_written(sentences: list[list[str]], scheme: Scheme) -> None:
     written = [from_iob2(tags, scheme) for tags in sentences]

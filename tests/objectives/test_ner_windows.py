@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -39,6 +39,7 @@ def test_windows_of_a_short_sentence_are_what_the_tokenizer_says(tokenizer: PreT
     assert windows.ids.tolist() == tokenizer(words, is_split_into_words=True)["input_ids"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 6), max_size=40), st.integers(6, 12), st.integers(0, 5))
 def test_windows_cover_all_words_fit_and_overlap(sizes: list[int], room: int, overlap: int) -> None:
     spans = word_spans(np.array(sizes, np.int64), room, overlap)
@@ -53,6 +54,7 @@ def test_windows_cover_all_words_fit_and_overlap(sizes: list[int], room: int, ov
             assert sum(sizes[later:end]) >= overlap
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from(["the", "casts", "xyzzy", "a", "😀"]), max_size=30), max_size=4))
 def test_each_word_of_long_sentences_is_answered_for_once(
     tokenizer: PreTrainedTokenizerFast, sentences: list[list[str]]

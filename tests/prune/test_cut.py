@@ -53,6 +53,7 @@ def cut_to(place: Path, name: str, student: str = "teacher", layers=(0, 1, 2), *
         max_length=32,
         seed=0,
         on_progress=lambda done, total, note: None,
+        task="text-classification",
     )
     return place / name, left
 
@@ -110,7 +111,9 @@ def test_hidden_states_stay_aligned_with_the_teachers_after_trimming(place):
         max_length=32,
         student_layers=left,
     )
-    learner = make_learner(TrainingJob(make_learner, LOSS, 0, place, arguments), torch.device("cpu"))
+    learner = make_learner(
+        TrainingJob(make_learner, LOSS, 0, place, arguments, task="text-classification"), torch.device("cpu")
+    )
     learner.module.eval()
     text = tokenize(load_tokenizer(place / "teacher"), TeacherOutputs(outputs(place)).rows(), 32)
     assert np.array_equal(learner.train.offsets, text.offsets)

@@ -129,7 +129,9 @@ def test_the_recovery_learner_holds_the_zeros_of_the_checkpoint_it_starts_from(t
         student_layers=[0, 1, 2],
     )
     settings = PruneSettings(method="magnitude")
-    learner = make_learner(TrainingJob(make_learner, settings, 0, tmp_path, arguments), torch.device("cpu"))
+    learner = make_learner(
+        TrainingJob(make_learner, settings, 0, tmp_path, arguments, task="text-classification"), torch.device("cpu")
+    )
     optimizer = torch.optim.AdamW(learner.module.parameters(), lr=1e-2)
     batch = make_batch(learner.train, torch.arange(8).numpy(), learner.tokenizer.pad_token_id, "cpu")
     for _ in range(3):
@@ -161,7 +163,7 @@ def gradual(tmp_path_factory) -> TrainingJob:
         max_length=32,
         student_layers=[0],
     )
-    return TrainingJob(make_learner, settings, 0, folder / "whole", arguments)
+    return TrainingJob(make_learner, settings, 0, folder / "whole", arguments, task="text-classification")
 
 
 @pytest.fixture

@@ -75,12 +75,14 @@ def test_the_mask_is_held_while_the_student_recovers(place: Path, method: str, p
     settings, folder = PruneSettings(method=method, pattern=pattern), place / method
     cut(
         place / "teacher", folder, outputs=outputs, settings=settings, loss=LOSS, student_layers=[0], max_length=32,
-        seed=0, on_progress=lambda done, total, note: None,
+        seed=0, on_progress=lambda done, total, note: None, task="text-classification",
     )  # fmt: skip
     arguments = lesson_arguments(
         student=folder, data=place / "data", teacher_outputs=outputs, loss=LOSS, max_length=32, student_layers=[0]
     )
-    learner = make_learner(TrainingJob(make_learner, settings, 0, place, arguments), torch.device("cpu"))
+    learner = make_learner(
+        TrainingJob(make_learner, settings, 0, place, arguments, task="text-classification"), torch.device("cpu")
+    )
     optimizer = torch.optim.AdamW(learner.module.parameters(), lr=1e-2)
     batch = make_batch(learner.train, np.arange(8), learner.tokenizer.pad_token_id, "cpu")
     for step in range(3):

@@ -47,6 +47,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> TrainingJob:
             ),
             "plan": plan_for(student, "dynamic", tables=True).keeping([KEPT]),
         },
+        task="text-classification",
     )
 
 
@@ -119,7 +120,9 @@ def test_training_with_rounding_lowers_the_loss(job, trained):
 
 
 def test_a_run_that_starts_again_ends_with_the_same_weights(job, trained, tmp_path):
-    other = TrainingJob(make_learner, job.settings, job.seed, tmp_path / "work", job.arguments)
+    other = TrainingJob(
+        make_learner, job.settings, job.seed, tmp_path / "work", job.arguments, task="text-classification"
+    )
     shutil.copytree(job.workdir, other.workdir)
     (other.workdir / "result.json").unlink()
     for point in other.workdir.glob("resume-*"):

@@ -44,6 +44,7 @@ def places(verdict: str, request: pytest.FixtureRequest, results: dict[str, Any]
         decided,
         session=SESSION,
         pipeline_run_id="run",
+        task="text-classification",
     )
     return {
         "page": html.unescape(page),
