@@ -1,4 +1,4 @@
-"""`hone init`: a first recipe for a file of labelled text, with what it assumes and why."""
+"""`hone init`: a first recipe for a file of labelled text, or of words with tags, with what it assumes and why."""
 
 import math
 import re
@@ -16,6 +16,7 @@ from hone.tasks import store
 from hone.tasks.data.columns import read_columns
 from hone.tasks.data.files import PACKED_ENDINGS
 from hone.tasks.data.guess import Guess, guess_columns
+from hone.tasks.data.guess_sentences import Sentences, guess_sentences
 from hone.tasks.data.preview import Preview, preview
 from hone.tasks.data.rows import UNUSABLE
 from hone.tasks.errors import DataError, HoneError, OutputError
@@ -47,7 +48,7 @@ def run_init(file: str, output: str, model: str, text: str, label: str, force: b
 
     Args:
         model: the encoder, as model.source.
-        text, label: columns, where a person names them; empty: guessed.
+        text, label: columns, where a person names them, of words and tags too; empty: guessed.
         force: replace a recipe that is there.
 
     Returns:
@@ -62,7 +63,8 @@ def run_init(file: str, output: str, model: str, text: str, label: str, force: b
         store.write_text(place, written)
     except (HoneError, RecipeError) as error:
         return complain(error)
-    rows = f"{sum(seen.rows.values()):,} rows" if seen.complete else "its first rows, and there are more"
+    what = "rows" if seen.tokens is None else "sentences"
+    rows = f"{sum(seen.rows.values()):,} {what}" if seen.complete else f"its first {what}, and there are more"
     console.print(f"{file}: {rows}", markup=False, highlight=False, soft_wrap=True)
     for one in assumed:
         why = f"{one.why}; {one.otherwise}" if one.otherwise else one.why
@@ -79,6 +81,9 @@ def assume(file: str, model: str, text: str = "", label: str = "") -> list[Assum
     Raises:
         DataError: when the file cannot be used, or no column looks like a label.
     """
+    sentences = guess_sentences(file, text, label)
+    if sentences is not None:
+        return _of_sentences(file, model, sentences, text, label)
     columns = read_columns(file)
     try:
         guess = guess_columns(columns, text, label)
@@ -90,26 +95,65 @@ def assume(file: str, model: str, text: str = "", label: str = "") -> list[Assum
     roles = {"text_column": guess.text, "label_column": guess.label, "pair_column": guess.pair, "slice_columns": []}
     settings, seen, unusable = _tolerant(_renamed(columns.settings.model_copy(update=roles)))
     return [
-        Assumed("name", _name(Path(file)), "after the file or its folder", "runs and the model get this name"),
-        Assumed("data.train", file, "validation and test are split off it",
-                "if you have files for them, name them by data.validation and data.test"),
+        _named(file),
+        _train(file),
         *_reading(settings),
         *_roles(settings, guess, text, label),
         *unusable,
         *_names(seen, guess),
-        Assumed("model.source", model, "the encoder that becomes the teacher; hub id, local folder or "
-                "package:NAME/PATH", "for texts that are not English, name a multilingual one by --model"),
+        _encoder(model),
         Assumed("model.max_length", guess.max_length, f"99 of 100 texts have at most about {guess.tokens} tokens (an "
                 "estimate, as no tokenizer was loaded)",
                 "longer texts are cut; half of it is more than twice as fast"),
     ]  # fmt: skip
 
 
+def _of_sentences(file: str, model: str, found: Sentences, words: str, tags: str) -> list[Assumed]:
+    """The settings of a recipe for words with tags."""
+    settings, seen, unusable = _tolerant(found.settings)
+    kinds = sorted(seen.labels.items(), key=lambda kind: -kind[1])
+    shown = ", ".join(f"{kind} ({count:,})" for kind, count in kinds[:MOST_SHOWN])
+    more = f" and {len(kinds) - MOST_SHOWN:,} more" if len(kinds) > MOST_SHOWN else ""
+    scheme = f", in {found.scheme}" if found.scheme else ""
+    types = f"{len(kinds):,} types of entities{scheme}: {shown}{more}"
+    by_place = "the first column of the file, which has no names for them" if not found.by_name else ""
+    length = f"{found.words:,} words a sentence in the median"
+    return [
+        _named(file),
+        Assumed("task", "token-classification", "each word has a tag, which says whether it is part of an entity"),
+        _train(file),
+        *_reading(settings),
+        Assumed("data.tokens_column", settings.tokens_column, ("as you said" if words else by_place or "lists of words")
+                + f": {length}", _others(found.other_words, "--text")),
+        Assumed("data.tags_column", settings.tags_column, ("as you said: " if tags else "" if found.by_name else
+                "the last column: ") + types, _others(found.other_tags, "--label")),
+        *unusable,
+        _encoder(model),
+        Assumed("model.max_length", found.max_length, f"99 of 100 sentences have at most about {found.tokens} tokens "
+                "(an estimate, as no tokenizer was loaded)", "longer ones are read in several parts, and none is cut"),
+    ]  # fmt: skip
+
+
+def _named(file: str) -> Assumed:
+    return Assumed("name", _name(Path(file)), "after the file or its folder", "runs and the model get this name")
+
+
+def _train(file: str) -> Assumed:
+    return Assumed("data.train", file, "validation and test are split off it",
+                   "if you have files for them, name them by data.validation and data.test")  # fmt: skip
+
+
+def _encoder(model: str) -> Assumed:
+    why = "the encoder that becomes the teacher; hub id, local folder or package:NAME/PATH"
+    return Assumed("model.source", model, why, "for texts that are not English, name a multilingual one by --model")
+
+
 def _reading(settings: DataSettings) -> list[Assumed]:
     """How the file is read, where that is not by its ending and first line."""
     found = []
     if settings.format != "auto":
-        found.append(Assumed("data.format", settings.format, "fields are separated by tabs, whatever the ending says"))
+        why = "fields are separated by tabs" if settings.format == "tsv" else "a word a line, with its tag at the end"
+        found.append(Assumed("data.format", settings.format, f"{why}, whatever the ending says"))
     if settings.encoding != "auto":
         found.append(Assumed("data.encoding", settings.encoding, "some rows are not UTF-8, and look like this",
                              "if letters come out wrong, name another by its name in Python"))  # fmt: skip
@@ -123,18 +167,15 @@ def _reading(settings: DataSettings) -> list[Assumed]:
 
 
 def _roles(settings: DataSettings, guess: Guess, text: str, label: str) -> list[Assumed]:
-    def others(names: list[str], option: str) -> str:
-        return f"also possible: {', '.join(names)}, by {option} COLUMN" if names else ""
-
     why = "as you said" if text else f"text of about {guess.median_tokens} tokens in the median"
-    found = [Assumed("data.text_column", settings.text_column, why, others(guess.other_texts, "--text"))]
+    found = [Assumed("data.text_column", settings.text_column, why, _others(guess.other_texts, "--text"))]
     if guess.pair:
         found.append(Assumed("data.pair_column", guess.pair, "by their names, the two are judged together",
                              "delete the line if the label is about the first alone"))  # fmt: skip
     shown = ", ".join(f"{value} ({rows:,})" for value, rows in list(guess.labels.items())[:MOST_SHOWN])
     more = f" and {len(guess.labels) - MOST_SHOWN:,} more" if len(guess.labels) > MOST_SHOWN else ""
     why = f"{'as you said: ' if label else ''}{len(guess.labels):,} labels: {shown}{more}"
-    return [*found, Assumed("data.label_column", settings.label_column, why, others(guess.other_labels, "--label"))]
+    return [*found, Assumed("data.label_column", settings.label_column, why, _others(guess.other_labels, "--label"))]
 
 
 def _names(seen: Preview, guess: Guess) -> list[Assumed]:
@@ -143,6 +184,10 @@ def _names(seen: Preview, guess: Guess) -> list[Assumed]:
         return []
     return [Assumed("data.label_names", list(seen.labels), "the values in their order",
                     "give them other names here; delete the line if there will be further labels")]  # fmt: skip
+
+
+def _others(names: list[str], option: str) -> str:
+    return f"also possible: {', '.join(names)}, by {option} COLUMN" if names else ""
 
 
 def _renamed(settings: DataSettings) -> DataSettings:

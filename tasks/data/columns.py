@@ -79,7 +79,7 @@ def _settings(path: Path, file: str) -> DataSettings:
         raise DataError(f"{file}: empty: name a file with labelled rows")
     if format_ == "parquet":
         return _using(plain, _parquet_names(path))
-    plain = plain.model_copy(update={"encoding": _encoding(path)})
+    plain = plain.model_copy(update={"encoding": encoding_of(path)})
     if format_ == "jsonl":
         return _using(plain, _json_names(path, plain.encoding))
     if format_ == "csv" and "\t" in (_first_lines(path, plain, "csv") or [[""]])[0][0]:
@@ -94,7 +94,7 @@ def _settings(path: Path, file: str) -> DataSettings:
     return _using(plain.model_copy(update={"header": False, "columns": names}), names)
 
 
-def _encoding(path: Path) -> str:
+def encoding_of(path: Path) -> str:
     """auto, unless the first rows show bytes that it cannot read; then what they look like."""
     odd: list[bytes] = []
     with DataFile(path, "auto").lines() as lines:

@@ -18,6 +18,8 @@ COMMENT = "# "
 TAG = re.compile(r"O|[A-Za-z]-\S+")
 LINES_LOOKED_AT = 1000
 """Most of these say what separates columns, and how many there are."""
+MOSTLY = 0.9
+"""Of the lines of a file without a known ending, if it is CoNLL."""
 SEPARATORS = re.compile(r"[ \t]+")  # and no other blanks, which words may hold
 BYTE_ORDER_MARK = "\ufeff"
 
@@ -54,6 +56,14 @@ def read_conll(file: DataFile, settings: DataSettings, split: str, bad: BadRowLo
     if sentence:
         bad.add("no_final_blank_line", split, sentence[-1][0])
     file.explain(bad)
+
+
+def looks_like_conll(file: DataFile) -> bool:
+    """Whether the first lines are words with tags at their ends, and sentences with blank lines between them."""
+    lines = [line for _number, line in islice(_lines(file), LINES_LOOKED_AT) if line is not None]
+    fields = [SEPARATORS.split(line.strip()) for line in lines if _is_word(line) and not _is_comment(line)]
+    tagged = sum(len(several) > 1 and TAG.fullmatch(several[-1]) is not None for several in fields)
+    return "" in lines and bool(fields) and tagged >= MOSTLY * len(fields)
 
 
 def _rows(sentence: list[Line], columns: "_Columns", split: str, bad: BadRowLog) -> Iterator[RawRow]:

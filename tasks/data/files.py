@@ -61,9 +61,9 @@ class FileSource:
                 f"rename the file, or set data.format to one of {', '.join(READERS)}"
                 for split, paths in self._paths.items()
                 for path in paths
-                if not _format(path)
+                if not ending_format(path)
             ]
-            mixed = {split: sorted({_format(path) for path in paths}) for split, paths in self._paths.items()}
+            mixed = {split: sorted({ending_format(path) for path in paths}) for split, paths in self._paths.items()}
             problems += [
                 f"data.{split} = {named[split]}: files of several formats, {', '.join(formats)}: name those of one"
                 for split, formats in mixed.items()
@@ -72,7 +72,7 @@ class FileSource:
         if problems:
             raise DataError("\n".join(problems))
         self.formats = {
-            split: _format(paths[0]) if settings.format == "auto" else settings.format
+            split: ending_format(paths[0]) if settings.format == "auto" else settings.format
             for split, paths in self._paths.items()
         }
         problems = [_mismatch(settings, split, named[split], format_) for split, format_ in self.formats.items()]
@@ -152,7 +152,7 @@ def _found(name: str) -> list[Path]:
     return [Path(file) for file in sorted(glob.glob(str(path), recursive=True)) if Path(file).is_file()]  # noqa: PTH207
 
 
-def _format(path: Path) -> str:
+def ending_format(path: Path) -> str:
     """Format that the ending names, before that of a packed file; empty where it names none."""
     bare = path.with_suffix("") if path.suffix.lower() in PACKED_ENDINGS else path
     return ENDINGS.get(bare.suffix.lower(), "")

@@ -1,13 +1,17 @@
 """`hone init` writes a recipe whose data `hone check` accepts, and says what it assumed."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
 from hone.configs.recipe import load_recipe
 from hone.flows.__main__ import app
+from hone.flows.preflight import check_data
 from hone.tasks.data.columns import ROWS
 from hone.tasks.data.preview import preview
 from tests import tiny
@@ -111,3 +115,65 @@ def test_a_recipe_that_is_there_is_replaced_by_force_alone(init: Callable[..., R
     assert load_recipe(tmp_path / "recipe.yaml").name == "a"
     assert "there is no folder gone: make it" in init(file, "--output", "gone/a.yaml").stderr
     assert "a folder: name the recipe's file" in init(file, "--output", ".").stderr
+
+
+SENTENCES = [(text.split(), ["O"] * (len(text.split()) - 1) + [f"B-{label}"]) for text, label in tiny.sentences(60, 1)]
+CONLL = [line for words, tags in SENTENCES for line in [*map(" NN ".join, zip(words, tags, strict=True)), ""]]
+
+
+@pytest.mark.parametrize("name", ["news.conll", "news.txt"])
+def test_words_with_tags_at_the_ends_of_lines_are_a_recipe_for_entities(
+    init: Callable[..., Result], tmp_path: Path, name: str
+) -> None:
+    done = init(written(tmp_path / name, CONLL))
+    assert done.exit_code == 0, done.output
+    recipe = load_recipe(tmp_path / "recipe.yaml")
+    assert (recipe.name, recipe.task, recipe.data.train) == ("news", "token-classification", name)
+    assert (recipe.data.format, recipe.data.tokens_column) == ("auto" if name.endswith("conll") else "conll", "tokens")
+    assert recipe.model.max_length == 32
+    assert check_data(recipe)[0] == "47 train, 6 validation, 7 test rows, 2 labels"
+    for told in (
+        f"{name}: 60 sentences",
+        "the first column of the file",
+        "2 types of entities, in IOB2: ",
+        "longer ones are read in several parts",
+        "wrote recipe.yaml; next: hone check recipe.yaml",
+    ):
+        assert told in done.stdout
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_lists_of_words_and_of_tags_are_found_whatever_they_are_called(
+    init: Callable[..., Result], tmp_path: Path, ending: str
+) -> None:
+    rows = [
+        {"id": place, "pieces": words, "chunks": ["B-X"] * len(words), "ner_tags": tags, "topics": ["a"]}
+        for place, (words, tags) in enumerate(SENTENCES)
+    ]
+    file = tmp_path / f"news.{ending}"
+    if ending == "jsonl":
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        parquet.write_table(pa.Table.from_pylist(rows), file)
+    done = init(file.name)
+    assert done.exit_code == 0, done.output
+    recipe = load_recipe(tmp_path / "recipe.yaml")
+    assert (recipe.data.tokens_column, recipe.data.tags_column) == ("pieces", "ner_tags")
+    assert check_data(recipe)[0].endswith("7 test rows, 2 labels")
+    assert "also possible: chunks, by --label COLUMN" in done.stdout
+    assert init(file.name, "--label", "chunks", "--force").exit_code == 0
+    recipe = load_recipe(tmp_path / "recipe.yaml")
+    assert (recipe.data.tokens_column, recipe.data.tags_column) == ("pieces", "chunks")
+
+
+def test_a_sentence_that_cannot_be_used_is_left_out_and_columns_without_names_are_not_named(
+    init: Callable[..., Result], tmp_path: Path
+) -> None:
+    file = written(tmp_path / "news.conll", [*CONLL, "Ann NN", "left NN O", ""])
+    done = init(file)
+    assert done.exit_code == 0, done.output
+    assert load_recipe(tmp_path / "recipe.yaml").data.max_bad_fraction == 0.02  # 1 of 61
+    assert "1 wrong field count (first at train:" in done.stdout
+    done = init(file, "--text", "word", "--force")
+    assert done.exit_code == 2
+    assert "those of a CoNLL file have no names: the first is the word, the last its tag" in done.stderr
