@@ -14,7 +14,8 @@ QUANTIZERS = ("DynamicQuantizeLinear", "QuantizeLinear", "DequantizeLinear")
 
 def write_embedder(model: Path, into: Path) -> Path:
     """Copies an exported classifier to a folder in which its output `logits` is the input of its last layer: float32
-    [rows, width]. Everything else stays, so that whoever asks the classifier can ask this.
+    [rows, width], or [rows, tokens, width] of one that tags words. Everything else stays, so that whoever asks the
+    classifier can ask this.
 
     Raises:
         ExportError: when no product leads to the logits.
@@ -28,8 +29,9 @@ def write_embedder(model: Path, into: Path) -> Path:
             if name == output:
                 node.output[place] = f"{output}_classified"
     graph.node.append(helper.make_node("Identity", [source], [output]))
+    shape = [size.dim_param or size.dim_value for size in graph.output[0].type.tensor_type.shape.dim]
     del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, ["batch", "width"]))
+    graph.output.append(helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, [*shape[:-1], "width"]))
     onnx.save(found, into / "model.onnx")
     return into
 

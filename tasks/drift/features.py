@@ -1,16 +1,22 @@
-"""What of a text is compared: its words."""
+"""What of a row is compared: its words, and what kind of row it is."""
 
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from hone.tasks.label_value import one_spelling
 from hone.tasks.words import is_unspaced
 from hone.tasks.words import words as words_of
 
+if TYPE_CHECKING:  # it needs torch
+    from hone.tasks.model.text import Rows
+
 WORDS = 200
+NO_ENTITY = "no entity"
 _WORD = re.compile(r"\w+")
 
 
@@ -20,6 +26,19 @@ def words(text: str) -> list[str]:
     for word in words_of(text.lower()):
         found += [word] if is_unspaced(word) else _WORD.findall(word)
     return found
+
+
+def kinds(rows: "Rows", labels: Sequence[str]) -> list[str]:
+    """The label of each row; of a sentence, the type of its first entity, as rows are what is drawn and compared.
+
+    Args:
+        labels: names by id of the labels, or of the tags.
+    """
+    names = [one_spelling(name) for name in labels]
+    if rows.tags is None:
+        return [names[label] for label in rows.labels]
+    types = [name.partition("-")[2] for name in names]
+    return [next((types[tag] for tag in tags if types[tag]), NO_ENTITY) for tags in rows.tags]
 
 
 def frequent(rows: Sequence[Sequence[str]], several: int = WORDS) -> list[str]:

@@ -32,13 +32,14 @@ class Sample:
     texts: list[str]
     """Training rows; of a pair, both texts in one."""
     labels: list[str]
-    """Of each row, by name."""
+    """Of each row, by name; of a sentence, the type of its first entity."""
     held_out: list[str]
     """Rows that it was neither trained nor selected on."""
     answers: npt.NDArray[np.float64] | None = None
-    """The champion's logits [test rows that it has not learned from, its labels]; None where it was not asked."""
+    """The champion's logits [test rows that it has not learned from, its labels], of a sentence the mean of its words';
+    None where it was not asked."""
     embeddings: npt.NDArray[np.float64] | None = None
-    """What its last layer is given [the same rows, width]; None where it was not asked."""
+    """What its last layer is given [the same rows, width], likewise; None where it was not asked."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
@@ -12,7 +11,6 @@ from hone.tasks import lineage, store, tracking
 from hone.tasks.contracts import DriftReport, PreparedData
 from hone.tasks.drift.table import drift_markdown
 from hone.tasks.errors import HoneError
-from hone.tasks.label_value import one_spelling
 from hone.tasks.stage import RunContext, Workshop, run_stage, skip_stage
 
 if TYPE_CHECKING:  # they need torch, and a run that has nothing to compare does not
@@ -113,10 +111,12 @@ def _sample(
         model: the champion's folder.
         embedder: that of `write_embedder`.
     """
+    from hone.tasks.drift.features import kinds
     from hone.tasks.drift.measure import Sample
     from hone.tasks.model.predict import predict
     from hone.tasks.model.subject import registered
     from hone.tasks.model.text import read_split, texts_of, unlearned
+    from hone.tasks.objectives.ragged import row_means
 
     recipe = context.recipe
     train, test = (read_split(folder, split) for split in ("train", "test"))
@@ -125,14 +125,16 @@ def _sample(
     if seen:  # of the new data, new training rows tell of new words too
         held_out = [*held_out, *texts_of(train.pick(unlearned(train, seen)[: ROWS - len(held_out)]))]
     answers, embeddings = (
-        predict(
-            registered(asked),
-            fair,
-            max_length=recipe.model.max_length,
-            batch_size=recipe.evaluate.batch_size,
-            providers=recipe.export.providers,
-            threads=recipe.evaluate.threads,
-        ).astype(np.float64)
+        row_means(
+            predict(
+                registered(asked),
+                fair,
+                max_length=recipe.model.max_length,
+                batch_size=recipe.evaluate.batch_size,
+                providers=recipe.export.providers,
+                threads=recipe.evaluate.threads,
+            )
+        )
         if len(fair)
         else None
         for asked in (model, embedder)
@@ -140,7 +142,7 @@ def _sample(
     train = train.pick(range(min(ROWS, len(train))))
     return Sample(
         texts=texts_of(train),
-        labels=[one_spelling(data.labels[label]) for label in train.labels],
+        labels=kinds(train, data.labels),
         held_out=held_out,
         answers=answers,
         embeddings=embeddings,

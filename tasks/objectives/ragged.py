@@ -49,6 +49,13 @@ class Ragged:
             found[some] = np.maximum.reduceat(values, self.offsets[:-1][some])
         return found
 
+    def means(self) -> npt.NDArray[np.float64]:
+        """Of numbers of the items [items, ...], the mean of each row [rows, ...]; 0 of a row without any."""
+        sums = np.zeros((len(self), *self.values.shape[1:]))
+        np.add.at(sums, np.repeat(np.arange(len(self)), self.lengths), self.values)
+        counts = np.maximum(self.lengths, 1).reshape(-1, *[1] * (self.values.ndim - 1))
+        return np.asarray(sums / counts)
+
     @classmethod
     def of(cls, rows: Sequence[npt.NDArray[Any]], empty: npt.NDArray[Any]) -> "Ragged":
         """Out of the items of each row.
@@ -62,6 +69,11 @@ class Ragged:
 def numbers(answers: Any) -> npt.NDArray[Any]:
     """All that rows were answered, of an array or of rows of several items, as one array."""
     return np.asarray(answers.values if isinstance(answers, Ragged) else answers)
+
+
+def row_means(answers: Any) -> npt.NDArray[np.float64]:
+    """What rows were answered [rows, ...]; of rows of several items, the mean of each."""
+    return answers.means() if isinstance(answers, Ragged) else np.asarray(answers, np.float64)
 
 
 def distances(one: Any, other: Any) -> npt.NDArray[np.float64] | None:

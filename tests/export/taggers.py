@@ -51,3 +51,14 @@ def write_sentences(count: int, seed: int = 0, longest: int = 40) -> Rows:
     tags = [draw.choice([0, 0, 1, 3], len(words)).astype(np.int64) for words in tokens]
     texts = [" ".join(words) for words in tokens]
     return Rows(texts, None, np.full(count, -1, np.int64), tokens=tokens, tags=tags)
+
+
+def write_conll(path: Path, rows: Rows) -> Path:
+    """The sentences as a file of words and tags, with a word that a reader of the file takes for one."""
+    lines = [
+        f"{word.strip(chr(0x200B)) or 'film'}\t{LABELS[tag]}" if place else ""
+        for words, tags in zip(rows.tokens or [], rows.tags or [], strict=True)
+        for place, (word, tag) in enumerate(zip(["", *words], [0, *tags], strict=True))
+    ]
+    path.write_text("\n".join(lines) + "\n\n", encoding="utf-8")
+    return path
