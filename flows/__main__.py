@@ -212,11 +212,16 @@ def predict(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="NAME@ALIAS, NAME/VERSION, or a folder that a run wrote.")
     ],
-    file: Annotated[str, typer.Argument(metavar="FILE", help="CSV, TSV, JSONL, or a text a line; - reads stdin.")],
-    format_: Annotated[str, typer.Option("--format", help="csv, tsv, jsonl or lines; default: by the ending.")] = "",
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="CSV, TSV, JSONL, CoNLL, or a text a line; - reads stdin.")
+    ],
+    format_: Annotated[
+        str, typer.Option("--format", help="csv, tsv, jsonl, lines or conll; default: by the ending.")
+    ] = "",
     storage: Storage = ".hone",
 ) -> None:
-    """Answer texts as the model is served: one line of JSON each, with label, score and probabilities.
+    """Answer texts as the model is served: one line of JSON each, with label, score and probabilities, or with the
+    entities of a sentence.
 
     Exit status: 0 done; 2 there is no such model or file.
     """

@@ -1,4 +1,4 @@
-"""`hone predict`: a registered or delivered model answers the texts of a file, as it is served."""
+"""`hone predict`: a registered or delivered model answers the texts or sentences of a file, as it is served."""
 
 import csv
 import importlib.util
@@ -12,21 +12,36 @@ from typing import IO, Any, TextIO
 
 from hone.flows.shell import complain
 from hone.tasks import tracking
+from hone.tasks.data.conll import DOCUMENT
 from hone.tasks.errors import HoneError, PreflightError
 
 ROWS_AT_ONCE = 1024
-FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "lines"}
-Row = tuple[str, str | None]
-"""A text, and the second one where the model judges pairs."""
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".txt": "lines",
+    ".conll": "conll",
+    ".iob": "conll",
+    ".iob2": "conll",
+    ".bio": "conll",
+}
+TEXT = "text"
+"""Column in which a model that tags words takes a text, where there is none with its words."""
+Row = tuple[str | list[str], str | None]
+"""A text, or the words of a sentence; and the second text where the model judges pairs."""
 
 
 def run_predict(model: str, file: str, format_: str, storage: str, out: TextIO) -> str:
-    """Writes one line of JSON for each text: label, score and the probability of every label.
+    """Writes one line of JSON for each text: label, score and the probability of every label; of a model that tags
+    words, a list of entities with start, end, text, type and score.
 
     Args:
         model: NAME@ALIAS, NAME/VERSION, or a folder that a run wrote.
-        file: CSV, TSV or JSONL with the columns that the model learned from, or a text a line; `-` is standard input.
-        format_: csv, tsv, jsonl or lines; empty: by the ending of the file, and lines for standard input.
+        file: CSV, TSV or JSONL with the columns that the model learned from, a text a line, or CoNLL for a model that
+            tags words, of which the first column is read; `-` is standard input.
+        format_: csv, tsv, jsonl, lines or conll; empty: by the ending of the file, and lines for standard input.
 
     Returns:
         DONE, or INVALID where the model or the file cannot be used.
@@ -107,7 +122,7 @@ def _load(name: str, file: Path) -> Any:
 
 def _format(file: str, asked: str) -> str:
     if asked and asked not in FORMATS.values():
-        raise PreflightError(f"--format is '{asked}': give csv, tsv, jsonl or lines")
+        raise PreflightError(f"--format is '{asked}': give csv, tsv, jsonl, lines or conll")
     return asked or FORMATS.get(Path(file).suffix.lower(), "lines")
 
 
@@ -123,8 +138,16 @@ def _stream(file: str) -> IO[str]:
 
 def _rows(stream: IO[str], file: str, format_: str, settings: Any) -> Iterator[Row]:
     columns = [settings.text_column, *([settings.pair_column] if settings.pairs else [])]
+    tags_words = getattr(settings, "task", "") == "token-classification"
     values: list[Any]
     try:
+        if format_ == "conll":
+            if not tags_words:
+                raise PreflightError(
+                    f"{file}: CoNLL holds words, and the model judges texts: give it CSV, JSONL or lines"
+                )
+            yield from ((words, None) for words in _sentences(stream))
+            return
         if format_ == "lines":
             if settings.pairs:
                 raise PreflightError(f"{file}: the model judges pairs, which a line does not hold: give CSV or JSONL")
@@ -139,8 +162,10 @@ def _rows(stream: IO[str], file: str, format_: str, settings: Any) -> Iterator[R
         )
         for number, record in enumerate(records, start=1):
             values = [record.get(column) if isinstance(record, dict) else None for column in columns]
+            if tags_words and values[0] is None and isinstance(record, dict):
+                values = [record.get(TEXT)]
             for column, value in zip(columns, values, strict=True):
-                if not isinstance(value, str):
+                if not isinstance(value, str) and not (tags_words and _are_words(value)):
                     raise PreflightError(
                         f"{file}, record {number}: no text in column '{column}', which the model learned from; it has "
                         f"{', '.join(map(str, record)) if isinstance(record, dict) else 'no columns'}"
@@ -148,3 +173,20 @@ def _rows(stream: IO[str], file: str, format_: str, settings: Any) -> Iterator[R
             yield values[0], values[1] if settings.pairs else None
     except (UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
         raise PreflightError(f"{file}: it cannot be read as {format_}: {error}") from error
+
+
+def _sentences(stream: IO[str]) -> Iterator[list[str]]:
+    """The words of each sentence of a CoNLL file, the first column of its lines."""
+    words: list[str] = []
+    for line in stream:
+        if line.strip() and not line.startswith(DOCUMENT):
+            words.append((line.split("\t")[0] if "\t" in line else line.split()[0]).strip())
+        elif words:
+            yield words
+            words = []
+    if words:
+        yield words
+
+
+def _are_words(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)

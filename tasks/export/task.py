@@ -106,7 +106,7 @@ def text_settings(recipe: Recipe) -> dict[str, Any]:
         "pairs": bool(data.pair_column),
         "lowercase": data.lowercase,
         "strip_punctuation": data.strip_punctuation,
-        "text_column": data.text_column,
+        "text_column": data.tokens_column or data.text_column,
         "pair_column": data.pair_column,
     }
 

@@ -11,6 +11,7 @@ import pytest
 
 from hone.flows.predict import run_predict
 from hone.tasks.model.runtime import Classifier
+from tests.probe.served_tagger import tagger, write_served_tagger
 from tests.register.conftest import PAIRS, TEXTS, model_folder, write_model
 
 __all__ = ["model_folder"]
@@ -106,3 +107,28 @@ def test_the_example_answers_with_onnxruntime_and_tokenizers_alone(model_folder:
         assert label == answer["label"]
         told = json.loads(rest[: rest.index("]") + 1])
         assert told == pytest.approx(list(answer["probabilities"].values()), abs=1e-3)
+
+
+def test_a_tagger_answers_words_and_texts_with_their_entities(ask: Ask, tmp_path: Path) -> None:
+    folder = write_served_tagger(tmp_path / "tagger")
+    settings = json.loads((folder / "serving.json").read_text())
+    (folder / "serving.json").write_text(json.dumps(settings | {"text_column": "words"}))
+    sentences = [["Ann", "Lee", "left"], ["Rome", "."]]
+    expected = tagger(folder).answers(sentences)
+    assert [entity["text"] for several in expected for entity in several] == ["Ann Lee", "Rome"]
+    conll = written(
+        tmp_path / "a.conll", "-DOCSTART- O\n\nAnn NNP B-person\nLee NNP I-person\nleft VBD O\n\nRome NNP O\n. . O\n"
+    )
+    words = written(tmp_path / "a.jsonl", "".join(json.dumps({"words": words}) + "\n" for words in sentences))
+    texts = written(tmp_path / "b.jsonl", "".join(json.dumps({"text": " ".join(words)}) + "\n" for words in sentences))
+    lines = written(tmp_path / "a.txt", "Ann Lee left\nRome .\n")
+    for file in (conll, words, texts, lines):
+        assert ask(file, model=str(folder)) == ("DONE", expected, "")
+    wrong = written(tmp_path / "c.jsonl", json.dumps({"words": [1]}))
+    assert "record 1: no text in column 'words', which the model learned from" in ask(wrong, model=str(folder))[2]
+
+
+def test_words_of_a_conll_file_are_not_texts_for_a_classifier(ask: Ask, tmp_path: Path) -> None:
+    ended, answers, errors = ask(written(tmp_path / "a.conll", "Ann B-person\n"))
+    assert (ended, answers) == ("INVALID", [])
+    assert "CoNLL holds words, and the model judges texts" in errors
