@@ -37,7 +37,7 @@ gate:
 ```
 
 [`quickstart.yaml`](quickstart.yaml) is for text that every installation has, [`sst2.yaml`](sst2.yaml) made the
-measurements in the [main README](../README.md).
+measurements in the [main README](../README.md), [`ner.yaml`](ner.yaml) is for the named entities of WNUT 2017.
 
 `--set` overrides one setting and can be repeated. The value is YAML; quote it where the shell would split it.
 
@@ -52,6 +52,35 @@ counted by kind with their line numbers, and above `data.max_bad_fraction` the r
 
 Relative paths of data, models and storage are from the folder that `hone` is called in, or that a deployment's worker
 runs in (`hone deploy --directory`), wherever the recipe lies.
+
+## Named entities
+
+```yaml
+name: news
+task: token-classification
+data:
+  train: train.conll                 # a word a line with its tag behind it, a blank line between sentences
+  tokens_column: tokens              # of JSONL and Parquet, the column with the list of words
+  tags_column: ner_tags              # and the one with the list of their tags
+model:
+  source: sentence-transformers/all-MiniLM-L6-v2
+```
+
+`hone init train.conll` writes such a recipe. Files that end in .conll, .iob, .iob2 or .bio are CoNLL, others with
+`format: conll`; their first column is the word and the last its tag, unless `columns` names them. Tags are IOB1, IOB2,
+IOBES or BILOU, told apart by the training split. A sentence that breaks its scheme is counted by kind like every bad
+row. A sentence longer than `model.max_length` is read in overlapping windows, and none is cut.
+
+Models are compared, sentence by sentence, in `f1`: the F1 of whole entities as seqeval counts it strictly in IOB2, over
+all types. An entity is right if its type, its first word and its last one are. `gate.metrics` may name `macro_f1`,
+`precision` and `recall` too. Each type is a slice, and so are entities that the training split has and those that it
+has not. What a model has to beat is the tag that each word has most often.
+
+The model answers a text, or a list of words, with its entities: `start`, `end`, `text`, `type` and `score` of each, as
+transformers' pipeline with `aggregation_strategy="first"` does. Its folder loads in Optimum's
+`ORTModelForTokenClassification`.
+
+## Architectures
 
 Structured pruning, and a student made of the teacher's layers, are not for every architecture:
 [tasks/README.md](../tasks/README.md#architectures) has the table.

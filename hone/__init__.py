@@ -9,6 +9,9 @@
     model = hone.load_model("tickets@champion")       # or "tickets/3", run.folder, or the folder of a model
     model.predict(["where is my parcel?"])            # [{"label": ..., "score": ..., "probabilities": {...}}]
 
+A model of a recipe with `task: token-classification` answers each text, or list of words, with its entities:
+`[{"start": 0, "end": 3, "text": "Ann", "type": "person", "score": ...}]`.
+
 Importing this loads nothing: each name is looked up when it is used. `load_model` loads onnxruntime and tokenizers, and
 MLflow where it asks a registry; no call loads torch.
 """

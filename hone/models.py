@@ -18,19 +18,25 @@ class Model:
         self._classifier = classifier
         self._files = files  # what was downloaded lies there for as long as the model does
 
-    def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    def predict(self, texts: Sequence[str | Sequence[str]], pairs: Sequence[str] | None = None) -> list[Any]:
         """Answers texts in their order: of each the `label`, its `score`, and the `probabilities` of all labels.
 
+        A model that finds entities (`task: token-classification`) answers each text with a list of them, as
+        transformers' pipeline does: `start` and `end` (exclusive) are characters, `text` what stands there, `type` the
+        entity's, and `score` the mean of its words'.
+
         Args:
-            texts: cleaned and cut here, as the model learned them.
+            texts: cleaned and cut here, as the model learned them. One that finds entities cuts none, and takes lists
+                of words too, which count as joined by blanks.
             pairs: the second text of each, where the model judges pairs.
 
         Raises:
-            ValueError: when a text is no string, or there are pairs where there should be none, or the reverse.
+            ValueError: when a text is no string (nor a list of words), or there are pairs where there should be none,
+                or the reverse.
         """
         if isinstance(texts, str):
             raise ValueError("texts is one string: give a list of texts, such as ['one text']")  # noqa: TRY004
-        answers: list[dict[str, Any]] = self._classifier.answers(list(texts), None if pairs is None else list(pairs))
+        answers: list[Any] = self._classifier.answers(list(texts), None if pairs is None else list(pairs))
         return answers
 
     def __repr__(self) -> str:

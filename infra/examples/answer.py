@@ -1,4 +1,4 @@
-"""A delivered model in onnxruntime and tokenizers alone: python answer.py DIR/model "a text" "another text"."""
+"""A delivered classifier of texts in onnxruntime and tokenizers alone: python answer.py DIR/model "a text" "more"."""
 
 import json
 import os

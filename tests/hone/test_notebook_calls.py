@@ -15,6 +15,7 @@ from hone.configs.recipe import Recipe
 from hone.tasks.errors import OutputError
 from hone.tasks.model.runtime import Classifier
 from tests import tiny
+from tests.probe.served_tagger import write_served_tagger
 from tests.register.conftest import PAIRS, TEXTS, model_folder, write_model
 
 __all__ = ["model_folder"]
@@ -58,6 +59,12 @@ def test_pairs_are_answered_and_one_string_is_no_list_of_texts(model_folder: Pat
     assert model.predict(TEXTS, PAIRS) == Classifier(model_folder).answers(TEXTS, PAIRS)
     with pytest.raises(ValueError, match=r"texts is one string: give a list of texts, such as \['one text'\]"):
         model.predict("good film")
+
+
+def test_a_tagger_answers_texts_and_lists_of_words_with_their_entities(tmp_path: Path) -> None:
+    found = hone.load_model(write_served_tagger(tmp_path / "tagger")).predict(["Ann Lee left.", ["Rome", "maybe"]])
+    told = [[(one["start"], one["end"], one["text"], one["type"]) for one in several] for several in found]
+    assert told == [[(0, 7, "Ann Lee", "person")], [(0, 4, "Rome", "place")]]
 
 
 def test_a_model_that_is_not_there_is_refused_with_the_names_that_are_taken(tmp_path: Path) -> None:
