@@ -120,7 +120,8 @@ def _of_sentences(file: str, model: str, found: Sentences, words: str, tags: str
     length = f"{found.words:,} words a sentence in the median"
     return [
         _named(file),
-        Assumed("task", "token-classification", "each word has a tag, which says whether it is part of an entity"),
+        Assumed("task", "token-classification", "each word has a tag, which says whether it is part of an entity",
+                "where whole texts have labels, name their columns by --text and --label" if found.by_name else ""),
         _train(file),
         *_reading(settings),
         Assumed("data.tokens_column", settings.tokens_column, ("as you said" if words else by_place or "lists of words")

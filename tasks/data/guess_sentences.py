@@ -82,7 +82,9 @@ def _in_columns(plain: DataSettings, records: Iterable[dict[str, Any]], words: s
     rows = list(islice(records, ROWS_WITH_KEYS))
     names = dict.fromkeys(name for row in rows for name in row)
     lists = {name: values for name in names if (values := _lists([row.get(name) for row in rows]))}
-    of_tags = sorted((name for name in lists if _are_tags(lists[name])), key=lambda name: _rank(name, TAGS_NAMES))
+    numbered = {tags, *(name for name in lists if name.lower() in TAGS_NAMES)}
+    found_tags = [name for name in lists if _are_tags(lists[name]) or (name in numbered and _are_numbers(lists[name]))]
+    of_tags = sorted(found_tags, key=lambda name: _rank(name, TAGS_NAMES))
     of_words = sorted((name for name in lists if _are_words(lists[name])), key=lambda name: _rank(name, WORDS_NAMES))
     pairs = [
         (one, other)
@@ -148,10 +150,14 @@ def _are_words(lists: list[list[Any]]) -> bool:
 
 
 def _are_tags(lists: list[list[Any]]) -> bool:
-    """Whether they hold tags, or the numbers of tags."""
-    items = {item for several in lists for item in several if isinstance(item, str | int)}
-    numbers = all(isinstance(item, int) and not isinstance(item, bool) for item in items)
-    return bool(items) and (numbers or all(isinstance(item, str) and TAG.fullmatch(item) for item in items))
+    items = {str(item) for several in lists for item in several}
+    return bool(items) and all(TAG.fullmatch(item) for item in items)
+
+
+def _are_numbers(lists: list[list[Any]]) -> bool:
+    """Whether they hold whole numbers, as of tags or of anything else: the column's name has to tell."""
+    items = [item for several in lists for item in several]
+    return bool(items) and all(isinstance(item, int) and not isinstance(item, bool) for item in items)
 
 
 def _belong(rows: Sequence[dict[str, Any]], words: str, tags: str) -> bool:

@@ -166,6 +166,22 @@ def test_lists_of_words_and_of_tags_are_found_whatever_they_are_called(
     assert (recipe.data.tokens_column, recipe.data.tags_column) == ("pieces", "chunks")
 
 
+def test_lists_of_numbers_are_no_tags_unless_they_are_called_so(init: Callable[..., Result], tmp_path: Path) -> None:
+    names = ["O", "B-bad", "B-good"]
+    rows = [
+        {"text": " ".join(words), "label": tags[-1], "words": words, "ids": [names.index(tag) for tag in tags]}
+        for words, tags in SENTENCES
+    ]
+    file = tmp_path / "news.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert init(file.name).exit_code == 0
+    assert load_recipe(tmp_path / "recipe.yaml").data.text_column == "text"
+    assert load_recipe(tmp_path / "recipe.yaml").task == "text-classification"
+    done = init(file.name, "--label", "ids", "--force")
+    assert done.exit_code == 2
+    assert "train has tags that are numbers without a name, 0, 1, 2: set data.label_names" in done.stderr
+
+
 def test_a_sentence_that_cannot_be_used_is_left_out_and_columns_without_names_are_not_named(
     init: Callable[..., Result], tmp_path: Path
 ) -> None:

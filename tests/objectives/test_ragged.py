@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hone.tasks import evidence
-from hone.tasks.objectives.ragged import Ragged, distances
+from hone.tasks.objectives.ragged import Ragged, distances, row_means
 
 SENTENCES = [[1, 2, 3], [], [4], [5, 6]]
 ROWS = Ragged.of([np.array(row, np.int64) for row in SENTENCES], np.zeros(0, np.int64))
@@ -19,6 +19,13 @@ def test_rows_are_picked_by_place_mask_and_slice() -> None:
     assert [row.tolist() for row in ROWS[np.array([False, True, True, False])]] == [[], [4]]
     assert [row.tolist() for row in ROWS[1:]] == SENTENCES[1:]
     assert len(ROWS[[]]) == 0
+
+
+def test_the_mean_of_a_row_is_that_of_its_items_and_0_without_any() -> None:
+    assert row_means(ROWS).tolist() == [2.0, 0.0, 4.0, 5.5]
+    both = Ragged(np.stack([ROWS.values, -ROWS.values], axis=1), ROWS.offsets)
+    assert row_means(both).tolist() == [[2.0, -2.0], [0.0, 0.0], [4.0, -4.0], [5.5, -5.5]]
+    assert row_means(np.array([[1, 2]], np.float32)).tolist() == [[1.0, 2.0]]
 
 
 def test_a_row_without_items_is_no_distance_away() -> None:
