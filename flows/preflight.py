@@ -34,8 +34,9 @@ def check_data(recipe: Recipe) -> "tuple[str, Preview]":
     seen = preview(recipe.data, seed=recipe.seed)
     bad = ", ".join(f"{kind.count:,} {kind.kind.replace('_', ' ')}" for kind in seen.bad_rows)
     rows = ", ".join(f"{count:,} {split}" for split, count in (seen.splits or seen.rows).items())
-    told = f"{rows} rows{'' if seen.complete else ' looked at'}{f' ({bad} left out)' if bad else ''}"
-    return f"{told}, {len(seen.labels)} labels{_too_few(recipe, seen)}", seen
+    what, kinds = ("rows", "labels") if seen.tokens is None else ("sentences", "types of entities")
+    told = f"{rows} {what}{'' if seen.complete else ' looked at'}{f' ({bad} left out)' if bad else ''}"
+    return f"{told}, {len(seen.labels)} {kinds}{_too_few(recipe, seen)}", seen
 
 
 def _too_few(recipe: Recipe, seen: "Preview") -> str:

@@ -9,7 +9,9 @@ import onnx
 import pytest
 import torch
 
+from hone.configs.recipe import parse_recipe
 from hone.tasks.evaluate.parity import Side, compare
+from hone.tasks.export.task import text_settings
 from hone.tasks.model.checkpoint import load_model, load_tokenizer
 from hone.tasks.model.fake_quantization import read_plan
 from hone.tasks.model.predict import Form, answer, read
@@ -136,3 +138,11 @@ def test_optimum_loads_the_folder_unchanged_and_answers_the_same(tagger: tuple[P
     with torch.no_grad():
         own = load_model(tagger[0])(**load_tokenizer(tagger[0])("a dull film", return_tensors="pt")).logits
     assert np.allclose(logits, own.numpy(), atol=1e-5)
+
+
+def test_the_folder_names_the_column_of_words_that_the_model_learned_from() -> None:
+    data = {"train": "a.jsonl", "tokens_column": "words"}
+    recipe = parse_recipe({"task": "token-classification", "data": data, "model": {"source": "a"}})
+    assert (text_settings(recipe)["task"], text_settings(recipe)["text_column"]) == ("token-classification", "words")
+    texts = parse_recipe({"data": {"train": "a.csv", "text_column": "body"}, "model": {"source": "a"}})
+    assert text_settings(texts)["text_column"] == "body"

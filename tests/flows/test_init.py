@@ -131,7 +131,7 @@ def test_words_with_tags_at_the_ends_of_lines_are_a_recipe_for_entities(
     assert (recipe.name, recipe.task, recipe.data.train) == ("news", "token-classification", name)
     assert (recipe.data.format, recipe.data.tokens_column) == ("auto" if name.endswith("conll") else "conll", "tokens")
     assert recipe.model.max_length == 32
-    assert check_data(recipe)[0] == "47 train, 6 validation, 7 test rows, 2 labels"
+    assert check_data(recipe)[0] == "47 train, 6 validation, 7 test sentences, 2 types of entities"
     for told in (
         f"{name}: 60 sentences",
         "the first column of the file",
@@ -159,7 +159,7 @@ def test_lists_of_words_and_of_tags_are_found_whatever_they_are_called(
     assert done.exit_code == 0, done.output
     recipe = load_recipe(tmp_path / "recipe.yaml")
     assert (recipe.data.tokens_column, recipe.data.tags_column) == ("pieces", "ner_tags")
-    assert check_data(recipe)[0].endswith("7 test rows, 2 labels")
+    assert check_data(recipe)[0].endswith("7 test sentences, 2 types of entities")
     assert "also possible: chunks, by --label COLUMN" in done.stdout
     assert init(file.name, "--label", "chunks", "--force").exit_code == 0
     recipe = load_recipe(tmp_path / "recipe.yaml")

@@ -38,7 +38,7 @@ def test_too_few_test_rows_are_told_where_accuracy_decides_as_it_does_by_default
 
 
 def test_no_count_of_sentences_is_told_where_entities_decide(here: Path) -> None:
-    assert check_data(recipe_of(**TAGGED))[0] == "47 train, 6 validation, 7 test rows, 2 labels"
+    assert check_data(recipe_of(**TAGGED))[0] == "47 train, 6 validation, 7 test sentences, 2 types of entities"
 
 
 def test_a_calibration_error_is_asked_of_texts_alone() -> None:

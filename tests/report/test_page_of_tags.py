@@ -47,6 +47,8 @@ def test_the_page_tells_types_and_the_baseline_of_the_task_and_nothing_of_labels
     found = text_of(html)
     assert "type entities precision recall F1 teacher's F1" in found
     assert found.index("place 20 90.00% 90.00% 90.00% 90.00%") < found.index("person 3 40.00% 66.67% 50.00% 50.00%")
+    assert "text true entities teacher quantized its probability" in found
+    assert "tags O, B-person, I-person, B-place, I-place" in found
     assert "floor (lookup)" in found
     assert "TF-IDF" not in found
     assert "ccuracy" not in found[: found.index("min_accuracy")]  # which is the recipe's
