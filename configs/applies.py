@@ -18,24 +18,29 @@ READ = {
     "docstrings": {"libraries"},
 }
 """By data.source, the settings that it alone, or with some others, reads."""
-COLUMNS = {"text_column", "pair_column", "label_column", "slice_columns"}
+COLUMNS = {"text_column", "pair_column", "label_column", "labels", "label_separator", "slice_columns"}
 """Docstrings have none to name."""
+TEXTS = ("text-classification", "multi-label-classification", "regression")
 TASKS: dict[str, tuple[str, ...]] = {
-    "data.header": ("text-classification",),  # of CSV and TSV, which hold no lists of words
-    "data.pair_column": ("text-classification",),
-    "data.strip_punctuation": ("text-classification",),
-    "data.text_column": ("text-classification",),
-    "data.label_column": ("text-classification",),
+    "data.header": TEXTS,  # of CSV and TSV, which hold no lists of words
+    "data.pair_column": TEXTS,
+    "data.strip_punctuation": TEXTS,
+    "data.text_column": TEXTS,
+    "data.label_column": TEXTS,
+    "data.labels": TEXTS,
+    "data.label_separator": ("multi-label-classification",),
+    "data.label_names": ("text-classification", "multi-label-classification", "token-classification"),
     "data.tokens_column": ("token-classification",),
     "data.tags_column": ("token-classification",),
+    "distill.temperature": ("text-classification", "multi-label-classification", "token-classification"),
     "evaluate.calibration_bins": ("text-classification",),
     "gate.max_calibration_error": ("text-classification",),
 }
-"""Settings that some tasks alone use, by dotted key; all others are for every task."""
+"""Settings that some objectives (`recipe.Objective`) alone use, by dotted key; all others are for every one."""
 
 
 def hidden(recipe: Recipe, tasks: Mapping[str, tuple[str, ...]] = TASKS) -> Hidden:
-    """What a recipe does not use, by its task, the source of its data and the stages that it leaves out.
+    """What a recipe does not use, by its objective, the source of its data and the stages that it leaves out.
 
     Args:
         tasks: as `TASKS`.
@@ -52,7 +57,7 @@ def hidden(recipe: Recipe, tasks: Mapping[str, tuple[str, ...]] = TASKS) -> Hidd
         found["data"] |= COLUMNS
     for key, known in tasks.items():
         name, _, setting = key.partition(".")
-        if recipe.task not in known:
+        if recipe.objective not in known:
             found.setdefault(name, set()).add(setting)
     return found
 

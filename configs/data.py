@@ -35,7 +35,11 @@ class DataSettings(Section):
     pair_column: str = ""
     """Column with the second text of a pair; empty: one text."""
     label_column: str = Field("label", min_length=1)
-    """Column with the label."""
+    """Column with the label, the labels or the number."""
+    labels: Literal["one", "several", "number"] = "one"
+    """What a text, or a pair, has: one label; several, or none at all; or a number that is to be predicted."""
+    label_separator: str = Field(",", min_length=1)
+    """What stands between the labels of a text in CSV and TSV (labels: several); JSONL and Parquet may hold lists."""
     tokens_column: str = ""
     """Column with the list of a sentence's words, each of which has a tag; empty: whole texts have labels."""
     tags_column: str = Field("tags", min_length=1)
@@ -58,8 +62,8 @@ class DataSettings(Section):
     libraries: list[str] = []
     """Installed libraries whose docstrings are the corpus, each one a label (source: docstrings)."""
     max_rows_per_label: int = Field(0, ge=0)
-    """Keep at most this many rows of each label (of sentences, of each rarest type of entity in one), those that are
-    split off among them, drawn with the seed; 0 keeps all."""
+    """Keep at most this many rows of each label (where a text has several, of its rarest; of sentences, of each rarest
+    type of entity in one; of numbers, in all), those that are split off among them, drawn with the seed; 0 keeps all."""
     validation_fraction: float = Field(0.1, gt=0, lt=0.5)
     """Share of each label's texts split off for validation where none is given, by a hash of the text."""
     test_fraction: float = Field(0.15, gt=0, lt=0.5)
@@ -102,6 +106,16 @@ class DataSettings(Section):
             absent = [name for name in wanted if name not in self.columns]
             if absent:
                 raise ValueError(f"data.columns is {self.columns} and lacks {absent}: name every column that is used")
+        if self.source == "docstrings" and self.labels != "one":
+            raise ValueError(
+                f"data.labels is '{self.labels}' but data.source is 'docstrings', whose texts have one label, the library "
+                "that they come from: leave data.labels out"
+            )
+        if self.labels == "number" and self.label_names:
+            raise ValueError(
+                f"data.label_names is {self.label_names} but data.labels is 'number', which has no labels to name: leave "
+                "data.label_names empty"
+            )
         return self
 
     @model_validator(mode="after")
@@ -111,6 +125,7 @@ class DataSettings(Section):
                 "data.pair_column": self.pair_column,
                 "data.strip_punctuation": self.strip_punctuation,
                 "data.libraries": self.source == "docstrings" and self.libraries,
+                "data.labels": self.labels if self.labels != "one" else "",
             }
             given = [f"{name} is {value!r}" for name, value in unfit.items() if value]
             if given:

@@ -22,11 +22,22 @@ from hone.configs.section import Section
 
 Task = Literal["text-classification", "token-classification"]
 """What the model does, as the Hugging Face hub names it."""
-METRICS: dict[Task, tuple[str, ...]] = {
+Objective = Literal["text-classification", "multi-label-classification", "regression", "token-classification"]
+"""What is learned and judged: the task and, of texts, what each of them has. `tasks/objectives/` has a folder for
+each; the names are transformers' own for a config's `problem_type`."""
+OF_TEXTS: dict[str, Objective] = {
+    "one": "text-classification",
+    "several": "multi-label-classification",
+    "number": "regression",
+}
+"""By data.labels."""
+METRICS: dict[Objective, tuple[str, ...]] = {
     "text-classification": ("accuracy", "macro_f1", "precision", "recall"),
+    "multi-label-classification": ("micro_f1", "macro_f1", "precision", "recall", "accuracy"),
+    "regression": ("mse", "spearman"),
     "token-classification": ("f1", "macro_f1", "precision", "recall"),
 }
-"""Those that `gate.metrics` may name, by task."""
+"""Those that `gate.metrics` may name, by objective; the first one is what models are judged by."""
 Block = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9-]*$")]
 """A block of Prefect."""
 
@@ -58,7 +69,7 @@ class Recipe(Section):
     seed: int = Field(0, ge=0, lt=2**32)
     """Seed of every draw: splits, initial weights, order of batches, dropout."""
     task: Task = "text-classification"
-    """What the model does; `tasks/objectives/` has a folder for each."""
+    """What the model does. Whether a text has one label, several or a number is data.labels."""
     notify: list[Block] = []
     """Notification blocks of Prefect, as TYPE/NAME (slack-webhook/team), that hear of its deployments' runs: of
     one that is not accepted or fails, and of an approval that waits."""
@@ -140,11 +151,16 @@ class Recipe(Section):
 
     def _gate_problems(self) -> list[str]:
         problems = []
-        known = METRICS[self.task]
+        known = METRICS[self.objective]
         if foreign := [name for name in self.gate.metrics if name not in known]:
             problems.append(
-                f"gate.metrics names {', '.join(foreign)}, in which no model is judged whose task is '{self.task}': "
-                f"take some of {', '.join(known)}"
+                f"gate.metrics names {', '.join(foreign)}, in which no model is judged whose task is '{self.task}'"
+                f"{self._and_labels()}: take some of {', '.join(known)}"
+            )
+        if self.gate.max_calibration_error is not None and self.objective in ("multi-label-classification", "regression"):
+            problems.append(
+                f"gate.max_calibration_error is {self.gate.max_calibration_error:g} but data.labels is "
+                f"'{self.data.labels}', and only texts with one label have a calibration error: set it to null"
             )
         if self.task == "token-classification" and self.gate.max_calibration_error is not None:
             problems.append(
@@ -162,6 +178,14 @@ class Recipe(Section):
                 f"({', '.join(self.export.providers)}) does not ask for: add it there"
             )
         return problems
+
+    def _and_labels(self) -> str:
+        return "" if self.data.labels == "one" else f" with data.labels '{self.data.labels}'"
+
+    @property
+    def objective(self) -> Objective:
+        """What is learned and judged."""
+        return "token-classification" if self.task == "token-classification" else OF_TEXTS[self.data.labels]
 
     @property
     def quantization_scheme(self) -> Literal["dynamic", "static"]:

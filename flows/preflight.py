@@ -36,7 +36,8 @@ def check_data(recipe: Recipe) -> "tuple[str, Preview]":
     rows = ", ".join(f"{count:,} {split}" for split, count in (seen.splits or seen.rows).items())
     what, kinds = ("rows", "labels") if seen.tokens is None else ("sentences", "types of entities")
     told = f"{rows} {what}{'' if seen.complete else ' looked at'}{f' ({bad} left out)' if bad else ''}"
-    return f"{told}, {len(seen.labels)} {kinds}{_too_few(recipe, seen)}", seen
+    labels = "numbers from {:g} to {:g}".format(*seen.range) if seen.range else f"{len(seen.labels)} {kinds}"
+    return f"{told}, {labels}{_too_few(recipe, seen)}", seen
 
 
 def _too_few(recipe: Recipe, seen: "Preview") -> str:
@@ -45,7 +46,7 @@ def _too_few(recipe: Recipe, seen: "Preview") -> str:
     from hone.tasks.gate.looks import spent_by
     from hone.tasks.objectives.judging import compared, judging
 
-    metrics = compared(judging(recipe.task), recipe.gate.metrics)
+    metrics = compared(judging(recipe.objective), recipe.gate.metrics)
     if not seen.splits or not any(metric.share_of_rows for metric in metrics):
         return ""
     level = spent_by(1, recipe.gate.level, recipe.gate.looks)
@@ -61,7 +62,8 @@ def check_model(recipe: Recipe, seen: "Preview") -> str:
     from hone.tasks.model.text import Rows
 
     tags = None if seen.tags is None else [np.array(several, np.int64) for several in seen.tags]
-    rows = Rows(seen.texts, seen.pairs, np.array(seen.label_ids, np.int64), tokens=seen.tokens, tags=tags)
+    labels = np.array(seen.label_ids, np.int64 if seen.range is None else np.float64)
+    rows = Rows(seen.texts, seen.pairs, labels, tokens=seen.tokens, tags=tags)
     facts = dry_run(recipe, rows, seen.label_names)
     _check_cells(recipe, facts.max_positions)
     return (
@@ -231,7 +233,7 @@ def _passed(recipe: Recipe) -> Path:
     trained = {"epochs", "learning_rate", "batch_size", "patience", "precision"}
     settings["prune"] = recipe.prune.model_dump(mode="json", exclude=trained)
     settings["quantize"] = recipe.quantize.model_dump(mode="json", include={"method", "scheme", "embeddings"})
-    settings["cells"], settings["task"] = recipe.evaluate.cells, recipe.task
+    settings["cells"], settings["task"] = recipe.evaluate.cells, recipe.objective
     encoders = [Path(name).expanduser() for name in (recipe.model.source, recipe.distill.student) if name]
     given = [Path(str(getattr(recipe.data, name, ""))) for name in ("train", "validation", "test")]
     files = [file for folder in encoders if folder.is_dir() for file in sorted(folder.iterdir())] + given

@@ -51,12 +51,12 @@ def dry_run(recipe: Recipe, rows: Rows, labels: list[str]) -> Facts:
             of pruning does not fit.
         UnsafeFileError: when loading it would take a pickle or code of the model's own.
     """
-    model, tokenizer = load_pretrained(recipe.model, labels, 0, recipe.task)
+    model, tokenizer = load_pretrained(recipe.model, labels, 0, recipe.objective)
     facts = check_fit(recipe.model.source, model, tokenizer, recipe.model.max_length)
     other = None
     if _has_other_student(recipe):
         folder = resolve_source(recipe.distill.student, recipe.distill.student_revision, "distill.student")
-        other = other_student(folder, recipe.model, labels, 0, recipe.task)
+        other = other_student(folder, recipe.model, labels, 0, recipe.objective)
     check_abilities(recipe, model.config.model_type, other and other[0].config.model_type)
     if recipe.prune.method in ("magnitude", "wanda"):
         check_widths(other[0] if other is not None else model, recipe.prune.pattern)
@@ -66,7 +66,7 @@ def dry_run(recipe: Recipe, rows: Rows, labels: list[str]) -> Facts:
     with _step(recipe.model.source, "one layer, exported and served,"):
         rehearse(recipe, recipe.model.source, model, tokenizer, rows)
     if other is not None:
-        check_tokens(recipe.distill, tokenizer, other[1], texts_of(rows), recipe.task)
+        check_tokens(recipe.distill, tokenizer, other[1], texts_of(rows), recipe.objective)
         one_step(recipe.distill.student, *other, rows, recipe.model.max_length)
         with _step(recipe.distill.student, "one layer, exported and served,"):
             rehearse(recipe, recipe.distill.student, *other, rows)

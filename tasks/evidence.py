@@ -1,9 +1,11 @@
 """What every number of the evaluation can be computed from again: answers and single timings, not only their averages.
 
-labels.npy            int64 [rows]: the true labels of the test split; of sentences [words], the true tags
+labels.npy            int64 [rows]: the true labels of the test split; of texts with several labels [rows, labels], 1
+                      where the text has it; numbers fp64 [rows]; of sentences [words], the true tags
 logits/NAME.npy       float32 [rows, labels]: what a candidate answered, rows as in the split; NAME+typos and the like
                       for texts that were perturbed; NAME+alone one text at a time, not evaluate.batch_size together;
-                      of sentences [words, labels]
+                      of texts with several labels less the logit of the model's threshold, so that a label is given
+                      above 0; numbers [rows, 1]; of sentences [words, labels]
 offsets.npy           int64 [rows + 1]: where the words of each sentence end; absent where a row has one answer
 rows.npy              int64: places in the split of the rows that were answered; absent where all of them were
 timings.json          {NAME: [one object for each round: providers, load_seconds, peak_memory_bytes,
@@ -42,7 +44,9 @@ def save(
 ) -> None:
     """Writes the evidence into a new folder. The .npy files hold numbers only and are read with allow_pickle=False."""
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "labels.npy", numbers(labels).astype(np.int64), allow_pickle=False)
+    true = numbers(labels)
+    kind = np.float64 if np.issubdtype(true.dtype, np.floating) else np.int64
+    np.save(folder / "labels.npy", true.astype(kind), allow_pickle=False)
     if isinstance(labels, Ragged):
         np.save(folder / OFFSETS, labels.offsets, allow_pickle=False)
     save_logits(folder, logits)
@@ -77,7 +81,8 @@ def read_rows(folder: Path, rows: int) -> npt.NDArray[np.int64]:
 
 
 def read_labels(folder: Path) -> Targets:
-    """True labels [rows], or the tags of sentences [rows, words of each]."""
+    """True labels [rows], flags of several [rows, labels], numbers [rows], or the tags of sentences [rows, words of
+    each]."""
     return _in_rows(folder, np.load(folder / "labels.npy", allow_pickle=False))
 
 

@@ -144,7 +144,7 @@ def _on_old_data(
         return None, f"the new model has learned from all {len(test):,} rows of the champion's own test split"
     rows, folder = test.pick(kept), workshop.folder / "old"
     answered = {name: _ask(recipe, model, rows, old.labels, served) for name, (model, served) in models.items()}
-    evidence.save(folder, judging(recipe.task).targets(rows), answered, {})
+    evidence.save(folder, judging(recipe.objective).targets(rows), answered, {})
     left_out = len(test) - len(kept)
     note = f"{left_out:,} of {len(test):,} rows left out, as the new model has learned from them" if left_out else ""
     return workshop.artifact("old", [old.artifact.digest]), note
@@ -153,7 +153,7 @@ def _on_old_data(
 def _own(recipe: Recipe) -> dict[str, Any]:
     """How a model of this recipe reads text."""
     return {
-        "task": recipe.task,
+        "task": recipe.objective,
         "max_length": recipe.model.max_length,
         "lowercase": recipe.data.lowercase,
         "strip_punctuation": recipe.data.strip_punctuation,
@@ -168,7 +168,7 @@ def _ask(recipe: Recipe, folder: Path, rows: "Rows", labels: list[str], served: 
         folder,
         rows,
         labels,
-        judging(recipe.task),
+        judging(recipe.objective),
         served=served,
         batch_size=recipe.evaluate.batch_size,
         providers=recipe.export.providers,

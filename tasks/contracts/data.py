@@ -18,13 +18,14 @@ class BadRows(Contract):
 
 class PreparedData(StageResult):
     """Three clean splits, Parquet files `train`, `validation`, `test`: text, pair (null where none), label (int32), and
-    the values of data.slice_columns; of sentences also tokens and tags (int32), and label is -1."""
+    the values of data.slice_columns. `label` is -1 of texts with several labels, which have `flags` (int8, one for each
+    of all labels), of those with a `number` (float64), and of sentences, which have `tokens` and `tags` (int32)."""
 
     artifact: Artifact
     content_digest: str
     """Digest of the rows themselves: same rows, same digest, wherever and in whatever format they lie."""
     labels: list[str]
-    """Names by id of the labels, or of the tags."""
+    """Names by id of the labels, or of the tags; of numbers, that of their column alone."""
     rows: dict[str, int]
     """Rows by split."""
     bad_rows: list[BadRows] = []
@@ -33,4 +34,5 @@ class PreparedData(StageResult):
     def headline(self) -> str:
         left_out = ", ".join(f"{bad.count:,} {bad.kind.replace('_', ' ')}" for bad in self.bad_rows)
         splits = ", ".join(f"{count:,} {split}" for split, count in self.rows.items())
-        return f"{splits}; {len(self.labels)} labels; left out: {left_out or 'nothing'}"
+        labels = f"{len(self.labels)} labels" if len(self.labels) > 1 else f"numbers: {self.labels[0]}"
+        return f"{splits}; {labels}; left out: {left_out or 'nothing'}"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -40,6 +41,31 @@ class Collected:
     """Label values in the order of their first row."""
 
 
+class Further(Protocol):
+    """What a row has instead of one label, in a column of its own; `label` is then -1. One object reads one split."""
+
+    @property
+    def field(self) -> pa.Field:
+        """The column."""
+
+    def read(self, value: object) -> Any:
+        """What the row's label column says.
+
+        Raises:
+            Unusable: where it says nothing that can be used.
+        """
+
+    def number(self, read: Any, values: dict[str, int]) -> Any:
+        """What was read, as the column holds it.
+
+        Args:
+            values: places of the values that have been seen, to which it adds.
+        """
+
+    def explain(self, split: str, bad: BadRowLog) -> None:
+        """Says more of what could not be used, once all rows are read."""
+
+
 class Unusable(Exception):  # noqa: N818 - says what a row is, and never leaves this file
     """A row that cannot be used; its argument is the kind."""
 
@@ -50,11 +76,13 @@ def collect(
     settings: DataSettings,
     bad: BadRowLog,
     on_rows: Callable[[int], None] = lambda rows: None,
+    further: Further | None = None,
 ) -> Collected:
     """Cleans rows and gathers the usable ones; the others are recorded.
 
     Args:
         on_rows: told now and then how many rows are gathered.
+        further: what rows have instead of one label; None: a label.
     """
     normalize = normalizer(settings.lowercase, settings.strip_punctuation)
     paired = bool(settings.pair_column)
@@ -62,11 +90,14 @@ def collect(
     batches: list[pa.RecordBatch] = []
     columns: tuple[list[str], list[str | None], list[int], list[int], list[list[str]]] = ([], [], [], [], [])
     texts, pairs, labels, lines, slices = columns
+    marks: list[Any] = []
+    schema = SCHEMA if further is None else SCHEMA.append(further.field)
     gathered = 0
 
     def flush() -> None:
-        batches.append(pa.record_batch(list(columns), schema=SCHEMA))
-        for column in columns:
+        filled: list[list[Any]] = [*columns, *([] if further is None else [marks])]
+        batches.append(pa.record_batch(filled, schema=schema))
+        for column in filled:
             column.clear()
         on_rows(gathered)
 
@@ -74,21 +105,30 @@ def collect(
         try:
             text = _required(normalize(as_text(row.text)), "empty_text")
             pair = _required(normalize(as_text(row.pair)), "empty_text") if paired else None
-            label = _required(normalize_label(as_text(row.label)), "missing_label")
+            if further is None:
+                label = _required(normalize_label(as_text(row.label)), "missing_label")
+            else:
+                mark = further.read(row.label)
             parts = [normalize_label(as_text(value)) for value in row.slices]
         except Unusable as reason:
             bad.add(str(reason), split, row.line)
             continue
         texts.append(text)
         pairs.append(pair)
-        labels.append(values.setdefault(label, len(values)))
+        if further is None:
+            labels.append(values.setdefault(label, len(values)))
+        else:
+            labels.append(-1)
+            marks.append(further.number(mark, values))
         lines.append(row.line)
         slices.append(parts)
         gathered += 1
         if len(texts) == ROWS_AT_ONCE:
             flush()
     flush()
-    return Collected(pa.Table.from_batches(batches, schema=SCHEMA), list(values))
+    if further is not None:
+        further.explain(split, bad)
+    return Collected(pa.Table.from_batches(batches, schema=schema), list(values))
 
 
 def normalizer(lowercase: bool, strip_punctuation: bool) -> Callable[[str], str]:

@@ -9,6 +9,8 @@ from hone.tasks.text_key import SEPARATOR
 
 BATCH_ROWS = 16_384
 TEXT = ["text", "pair", "label", "slices"]
+SEVERAL = ["text", "pair", "labels", "slices"]
+NUMBER = ["text", "pair", "number", "slices"]
 SENTENCE = ["tokens", "tags", "slices"]
 
 
@@ -20,16 +22,25 @@ def in_canonical_order(table: pa.Table, labels: list[str]) -> pa.Table:
 
     Args:
         labels: names of the labels, or of the tags, by id; a row's hash covers its text, its pair, its label's name and
-            its slices' values; of a sentence, each of its words and the names of their tags instead.
+            its slices' values; instead of the label the names of several, or a number; of a sentence, each of its words
+            and the names of their tags.
     """
     hashes: list[pa.Array] = []
-    tagged = "tags" in table.column_names
-    for batch in table.select(SENTENCE if tagged else TEXT).to_batches(max_chunksize=BATCH_ROWS):
+    tagged, several, numbers = (name in table.column_names for name in ("tags", "labels", "number"))
+    columns_read = SENTENCE if tagged else SEVERAL if several else NUMBER if numbers else TEXT
+    for batch in table.select(columns_read).to_batches(max_chunksize=BATCH_ROWS):
         columns = (column.to_pylist() for column in batch.columns)
         if tagged:
             rows = [
                 [*words, *(labels[tag] for tag in tags), *parts] for words, tags, parts in zip(*columns, strict=True)
             ]
+        elif several:
+            rows = [
+                [text, pair or "", str(len(own)), *sorted(labels[label] for label in own), *parts]
+                for text, pair, own, parts in zip(*columns, strict=True)
+            ]
+        elif numbers:
+            rows = [[text, pair or "", repr(number), *parts] for text, pair, number, parts in zip(*columns, strict=True)]
         else:
             rows = [
                 [text, pair or "", labels[label], *parts] for text, pair, label, parts in zip(*columns, strict=True)

@@ -11,11 +11,10 @@ from pyarrow import parquet
 
 from hone.configs.data import DataSettings
 from hone.tasks.contracts import BadRows
-from hone.tasks.data.clean import Collected, collect
+from hone.tasks.data.clean import Collected
 from hone.tasks.data.digest import content_digest, in_canonical_order
-from hone.tasks.data.labels import name_labels, number_labels
+from hone.tasks.data.kinds import kind_of
 from hone.tasks.data.rows import SPLITS, BadRowLog
-from hone.tasks.data.sentences import collect_sentences
 from hone.tasks.data.source import Source
 from hone.tasks.data.split import (
     draw_per_label,
@@ -25,13 +24,16 @@ from hone.tasks.data.split import (
     without_duplicates,
     without_overlap,
 )
-from hone.tasks.data.tags import check_types, number_tags, stratified, unseen
+from hone.tasks.data.strata import stratified, unseen
 from hone.tasks.errors import DataError
-from hone.tasks.label_value import in_order
 
 WRITTEN = pa.schema(
     [("text", pa.string()), ("pair", pa.string()), ("label", pa.int32()), ("slices", pa.list_(pa.string()))]
 )
+WRITTEN_SEVERAL = pa.schema([*WRITTEN, ("flags", pa.list_(pa.int8()))])
+"""Of texts with several labels: for each of all labels, 1 where the text has it, and 0; `label` is -1."""
+WRITTEN_NUMBERS = pa.schema([*WRITTEN, ("number", pa.float64())])
+"""Of texts with a number; `label` is -1."""
 WRITTEN_TAGGED = pa.schema([*WRITTEN, ("tokens", pa.list_(pa.string())), ("tags", pa.list_(pa.int32()))])
 """Of sentences: the words and their tags too; `text` is the words with blanks between them, `label` is -1."""
 ROW_GROUP = 65_536
@@ -43,7 +45,7 @@ class Prepared:
 
     content_digest: str
     labels: list[str]
-    """Names of the labels, or of the tags, by id."""
+    """Names of the labels, or of the tags, by id; of numbers, that of their column."""
     rows: dict[str, int]
     bad_rows: list[BadRows]
     has_pairs: bool
@@ -69,7 +71,7 @@ def prepare(
     """
     steps = len(source.splits) + 2
     bad = BadRowLog(source.locate)
-    gather = collect_sentences if settings.tokens_column else collect
+    kind, known = kind_of(settings), source.label_names()
     found: dict[str, Collected] = {}
     for step, split in enumerate(source.splits):
         on_progress(step, steps, f"reading {split}")
@@ -77,25 +79,19 @@ def prepare(
         def tell(rows: int, step: int = step, split: str = split) -> None:
             on_progress(step, steps, f"reading {split}: {rows:,} rows")
 
-        found[split] = gather(source.rows(split, bad), split, settings, bad, tell)
+        found[split] = kind.collect(source.rows(split, bad), split, settings, bad, tell)
     read = bad.unusable + sum(len(split.table) for split in found.values())
 
     on_progress(steps - 2, steps, "splitting")
-    if settings.tokens_column:
-        splits, labels = number_tags(found, settings.label_names, source.label_names(), bad)
-        bad.check(read, settings.max_bad_fraction)
-        check_types(labels)
-    else:
-        values = in_order(found["train"].values)
-        splits = {split: number_labels(collected, split, values, bad) for split, collected in found.items()}
-        bad.check(read, settings.max_bad_fraction)
-        labels = name_labels(values, settings.label_names, source.label_names())
+    splits, values = kind.number(found, settings, known, bad)
+    bad.check(read, settings.max_bad_fraction)
+    labels = kind.names(splits, values, settings, known)
     del found
     splits = three_splits(splits, labels, settings, seed, bad)
 
     on_progress(steps - 1, steps, "writing")
     for split, table in splits.items():
-        _write(table, folder / f"{split}.parquet")
+        _write(table, len(labels), folder / f"{split}.parquet")
     (folder / "labels.json").write_text(json.dumps(labels, ensure_ascii=False) + "\n", encoding="utf-8")
     on_progress(steps, steps, "")
     return Prepared(
@@ -113,7 +109,7 @@ def three_splits(
     """Clean splits out of those given, in the order of their rows' hashes.
 
     Args:
-        splits: as `number_labels` or `number_tags` returns them.
+        splits: as `Kind.number` returns them.
         labels: names of the labels, or of the tags, by id.
 
     Raises:
@@ -146,15 +142,29 @@ def three_splits(
     return {split: splits[split] for split in SPLITS}
 
 
-def _write(table: pa.Table, path: Path) -> None:
+def _write(table: pa.Table, labels: int, path: Path) -> None:
     """Writes without anything that tells where or when, so that equal rows give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     schema = WRITTEN
     if "tags" in table.column_names:
         schema = WRITTEN_TAGGED
+    elif "number" in table.column_names:
+        schema = WRITTEN_NUMBERS
+    elif "labels" in table.column_names:
+        schema, table = WRITTEN_SEVERAL, table.append_column("flags", _flags(table, labels))
+    if schema is not WRITTEN:  # what they were split by is no label
         unlabelled = pa.array(np.full(len(table), -1, np.int32))
         table = table.set_column(table.schema.get_field_index("label"), "label", unlabelled)
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         for start in range(0, len(table), ROW_GROUP):
             group = table.slice(start, ROW_GROUP).select(schema.names)
             writer.write_table(group.cast(schema).combine_chunks(), row_group_size=ROW_GROUP)
+
+
+def _flags(table: pa.Table, labels: int) -> pa.Array:
+    rows = table["labels"].to_pylist()
+    flags = np.zeros((len(rows), labels), np.int8)
+    for row, own in zip(flags, rows, strict=True):
+        row[own] = 1
+    ends = np.arange(0, flags.size + 1, labels, dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(ends), pa.array(flags.ravel()))

@@ -19,6 +19,8 @@ UNUSABLE = {
     "empty_text": "no text",
     "missing_label": "no label",
     "unknown_label": "a label that the training split does not have",
+    "list_as_text": "a list of labels that was written as text",
+    "not_a_number": "something else where a number is to be predicted",
     "mixed_separators": "blanks where the file's columns are separated by tabs, or tabs where they are by blanks",
     "length_mismatch": "more or fewer tags than words",
     "unknown_prefix": "a tag that is not O and has no prefix of the training split's scheme, as B- and I- are",

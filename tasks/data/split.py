@@ -7,6 +7,7 @@ model is never judged on rows that an earlier one, trained on fewer rows, has le
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -54,7 +55,8 @@ def without_overlap(splits: dict[str, pa.Table], bad: BadRowLog) -> dict[str, pa
 
 def without_duplicates(table: pa.Table, split: str, bad: BadRowLog) -> pa.Table:
     """Keeps each text once, the first of its rows that has the label it has most often; of equally frequent ones, the
-    lowest id. Here another case or punctuation makes another text, and other tags are another label."""
+    lowest id. Here another case or punctuation makes another text, and other tags, another set of labels or another
+    number are another label."""
     if not len(table):
         return table
     text = _exact(table).combine_chunks().dictionary_encode().indices.to_numpy()
@@ -222,8 +224,11 @@ def _exact(table: pa.Table) -> pa.ChunkedArray:
 
 
 def _answers(table: pa.Table) -> NDArray[np.int64]:
-    """What rows of one text may contradict each other in [rows]: their label, or all their tags."""
-    if "tags" not in table.column_names:
+    """What rows of one text may contradict each other in [rows]: their label, all of several, their number, or all
+    their tags."""
+    several = next((name for name in ("tags", "labels", "number") if name in table.column_names), None)
+    if several is None:
         return table["label"].to_numpy().astype(np.int64)
-    ids: dict[tuple[int, ...], int] = {}
-    return np.array([ids.setdefault(tuple(tags), len(ids)) for tags in table["tags"].to_pylist()], np.int64)
+    values = (tuple(value) if isinstance(value, list) else value for value in table[several].to_pylist())
+    ids: dict[Any, int] = {}
+    return np.array([ids.setdefault(value, len(ids)) for value in values], np.int64)

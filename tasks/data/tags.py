@@ -13,16 +13,10 @@ from hone.tasks.objectives.token_classification.tags import (
     Scheme,
     TagError,
     detect_scheme,
-    split_tag,
     tag_names,
     to_iob2,
     type_names,
 )
-
-NO_ENTITY = "no entity"
-"""Name of what sentences without one are split by."""
-LEAST_WITHOUT = 3
-"""Sentences without an entity that can be split three ways; fewer go with those of the most frequent type."""
 
 
 def number_tags(
@@ -61,36 +55,6 @@ def check_types(tags: list[str]) -> None:
         raise DataError(
             "the training split has no entity, as each of its tags is O: check data.tags_column and the training rows"
         )
-
-
-def stratified(table: pa.Table, labels: list[str]) -> tuple[pa.Table, list[str]]:
-    """The rows with what they are split by as `label`, and its names: their label; of sentences, their rarest type of
-    entity, by the sentences that have it and then by name, or that they have none.
-
-    Args:
-        labels: names of the labels, or of the tags, by id.
-    """
-    if "tags" not in table.column_names:
-        return table, labels
-    types = [split_tag(tag)[1] for tag in labels]
-    sentences = [{types[tag] for tag in tags} - {""} for tags in table["tags"].to_pylist()]
-    counts = Counter(kind for kinds in sentences for kind in kinds)
-    few = 0 < sum(not kinds for kinds in sentences) < LEAST_WITHOUT and counts
-    without = counts.most_common(1)[0][0] if few else NO_ENTITY
-    rarest = [min(kinds, key=lambda kind: (counts[kind], kind), default=without) for kinds in sentences]
-    strata = sorted(set(rarest))
-    places = {stratum: place for place, stratum in enumerate(strata)}
-    column = pa.array([places[stratum] for stratum in rarest], pa.int32())
-    return table.set_column(table.schema.get_field_index("label"), "label", column), strata
-
-
-def unseen(train: pa.Table, labels: list[str]) -> list[str]:
-    """Labels, or types of entities, that no row of training has."""
-    if "tags" not in train.column_names:
-        there = set(train["label"].unique().to_pylist())
-        return [name for place, name in enumerate(labels) if place not in there]
-    found = {labels[tag] for tags in train["tags"].to_pylist() for tag in tags}
-    return sorted(set(type_names(labels)) - set(type_names(found)))
 
 
 def _in_iob2(

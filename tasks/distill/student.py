@@ -6,7 +6,7 @@ from pathlib import Path
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hone.configs.model import DistillSettings, ModelSettings
-from hone.configs.recipe import Task
+from hone.configs.recipe import Objective
 from hone.tasks.errors import ModelError
 from hone.tasks.model.anatomy import encoder_layers, set_encoder_layers
 from hone.tasks.model.checkpoint import load_model, load_pretrained, load_tokenizer, save_model
@@ -25,7 +25,7 @@ def write_student(
     model: ModelSettings,
     labels: list[str],
     seed: int,
-    task: Task,
+    task: Objective,
     other: Path | None = None,
 ) -> list[int]:
     """Saves the student that the settings ask for, before its first lesson.
@@ -113,7 +113,7 @@ def spread_layers(student_count: int, teacher_count: int) -> list[int]:
 
 
 def other_student(
-    folder: Path, model: ModelSettings, labels: list[str], seed: int, task: Task
+    folder: Path, model: ModelSettings, labels: list[str], seed: int, task: Objective
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """The encoder in a folder, with a new head for the task.
 
@@ -129,7 +129,7 @@ def check_tokens(
     teacher: PreTrainedTokenizerFast,
     student: PreTrainedTokenizerFast,
     texts: list[str],
-    task: Task,
+    task: Objective,
 ) -> None:
     """Raises:
     ModelError: when answers, hidden states or relations are to be matched token by token, and the two tokenizers cut

@@ -39,7 +39,7 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
             labels=data.labels,
             seed=workshop.seed,
             other=other,
-            task=recipe.task,
+            task=recipe.objective,
         )
         outputs = outputs_of(context, workshop, teacher=teacher.checkpoint.artifact, data=data, layers=layers)
         result = recover(
@@ -69,7 +69,7 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
         DistilledModel,
         body,
         settings={
-            "task": recipe.task,
+            "task": recipe.objective,
             "distill": settings.model_dump(mode="json", exclude={"student", "student_revision"}),
             "model.max_length": recipe.model.max_length,
             "compute": cluster.shaping_settings(recipe.compute),

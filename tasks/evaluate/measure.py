@@ -57,7 +57,7 @@ def measure(
     )
     steps = Steps(workshop, expected)
     data_folder = store.open_artifact(data.artifact)
-    objective = judging(recipe.task)
+    objective = judging(recipe.objective)
     test, train = read_split(data_folder, "test"), read_split(data_folder, "train")
 
     def answers(subject: Subject, rows: Rows, batch_size: int = settings.batch_size) -> Answers:

@@ -101,7 +101,7 @@ def text_settings(recipe: Recipe) -> dict[str, Any]:
     """What becomes of a text before the model sees it, as the fields of `runtime.TextSettings`."""
     data = recipe.data
     return {
-        "task": recipe.task,
+        "task": recipe.objective,
         "max_length": recipe.model.max_length,
         "pairs": bool(data.pair_column),
         "lowercase": data.lowercase,

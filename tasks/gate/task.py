@@ -40,7 +40,7 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
         from hone.tasks.objectives.metric import Statistics
 
         folder, seed = store.open_artifact(report.artifact), workshop.seed
-        targets, objective = evidence.read_labels(folder), judging(recipe.task)
+        targets, objective = evidence.read_labels(folder), judging(recipe.objective)
         metrics, primary = compared(objective, settings.metrics), objective.metrics[objective.primary]
 
         def answers_of(name: str) -> Statistics | None:
@@ -101,7 +101,7 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
             "data.slice_columns": recipe.data.slice_columns,
             "look": [look.number, look.level],
             "data.test_fraction": more.fraction,
-            "task": recipe.task,
+            "task": recipe.objective,
         },
         # The evidence's digest covers every answer and every timing that the verdict is computed from.
         inputs={

@@ -13,7 +13,7 @@ import torch
 from pyarrow import parquet
 from torch import Tensor, nn
 
-from hone.configs.recipe import Task
+from hone.configs.recipe import Objective
 from hone.configs.section import Precision
 from hone.tasks.device import driver_device
 from hone.tasks.errors import ModelError, PreflightError
@@ -22,6 +22,7 @@ from hone.tasks.model.augment import Neighbours, augment, augment_words, word_ne
 from hone.tasks.model.checkpoint import load_model, load_tokenizer
 from hone.tasks.model.optimizer import arithmetic
 from hone.tasks.model.text import (
+    Labels,
     Rows,
     TokenizedText,
     make_batch,
@@ -29,6 +30,7 @@ from hone.tasks.model.text import (
     read_split,
     sequential_batches,
     token_marks,
+    unknown,
 )
 from hone.tasks.model.token_file import TokenFile
 from hone.tasks.objectives.learning import learning
@@ -54,7 +56,7 @@ class Question:
     """Of the copies."""
     precision: Precision
     """Arithmetic of the forward pass."""
-    task: Task
+    task: Objective
     """What it answers."""
 
 
@@ -146,7 +148,8 @@ class _Answers:
 
 
 def with_copies(rows: Rows, copies: int, seed: int, mask_token: str | None, neighbours: Neighbours) -> Rows:
-    """The rows, and after them their perturbed copies, with the label, or tags, -1: only the teacher can tell."""
+    """The rows, and after them their perturbed copies, without label or number, or with tags -1: only the teacher can
+    tell."""
     if rows.tokens is not None and rows.tags is not None:
         words = augment_words(rows.tokens, copies, seed, mask_token, neighbours)
         return Rows(
@@ -161,7 +164,7 @@ def with_copies(rows: Rows, copies: int, seed: int, mask_token: str | None, neig
     return Rows(
         texts=rows.texts + texts,
         pairs=None if rows.pairs is None or pairs is None else rows.pairs + pairs,
-        labels=np.concatenate([rows.labels, np.full(copies * len(rows), -1, np.int64)]),
+        labels=np.concatenate([rows.labels, unknown(rows.labels, copies * len(rows))]),
     )
 
 
@@ -217,6 +220,15 @@ def _half(values: Tensor) -> npt.NDArray[np.float16]:
     return np.asarray(values.float().clamp(-largest, largest).half().cpu().numpy())
 
 
+def _label_columns(labels: Labels) -> dict[str, arrow.Array]:
+    """What `read_split` makes these labels of."""
+    if labels.ndim > 1:
+        return {"flags": arrow.array(labels.tolist(), arrow.list_(arrow.int8()))}
+    if np.issubdtype(labels.dtype, np.floating):
+        return {"number": arrow.array(labels, arrow.float64())}
+    return {"label": arrow.array(labels, arrow.int32())}
+
+
 def _write_rows(rows: Rows, path: Path) -> None:
     """As the data stage writes a split, so that `read_split` reads it."""
     table = arrow.table(
@@ -225,7 +237,7 @@ def _write_rows(rows: Rows, path: Path) -> None:
             "pair": arrow.nulls(len(rows), arrow.string())
             if rows.pairs is None
             else arrow.array(rows.pairs, arrow.string()),
-            "label": arrow.array(rows.labels, arrow.int32()),
+            **_label_columns(rows.labels),
         }
     )
     if rows.tokens is not None and rows.tags is not None:

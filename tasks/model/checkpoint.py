@@ -25,7 +25,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from hone.configs.model import ModelSettings
-from hone.configs.recipe import Task
+from hone.configs.recipe import Objective
 from hone.tasks.errors import ModelError
 from hone.tasks.model.anatomy import apply_shape, shape_record
 from hone.tasks.model.check import (
@@ -113,7 +113,7 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folde
 
 
 def load_pretrained(
-    settings: ModelSettings, labels: list[str], seed: int, task: Task
+    settings: ModelSettings, labels: list[str], seed: int, task: Objective
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """The encoder that the settings name, with the task's head for the labels.
 
@@ -154,7 +154,7 @@ def load_pretrained(
     return model.eval(), tokenizer
 
 
-def check_model(settings: ModelSettings, labels: list[str], task: Task) -> dict[str, Any]:
+def check_model(settings: ModelSettings, labels: list[str], task: Objective) -> dict[str, Any]:
     """Loads the encoder as training would, and returns facts about it: model_type, layers, width, parameters,
     vocabulary, max_positions (None where nothing limits them), labels.
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from hone.configs.recipe import Task
+from hone.configs.recipe import Objective
 from hone.configs.section import TrainingSection
 from hone.tasks.contracts import Curve
 from hone.tasks.model.text import Batch, Output, TokenizedText
@@ -94,7 +94,7 @@ class TrainingJob:
     """What `make_learner` needs: plain values, and folders as paths."""
     identity: str = ""
     """What tells it from other jobs, where that was decided before its folders got other paths; see `job_digest`."""
-    task: Task = field(kw_only=True)
+    task: Objective = field(kw_only=True)
     """What the model does: loop and learner ask `objectives.learning.learning` by this name."""
 
 
@@ -111,7 +111,7 @@ class TrainingResult:
     """What these metrics are of, as `Learning.validation` sums it."""
 
 
-def validation_fields(task: Task, metrics: dict[str, float]) -> dict[str, Any]:
+def validation_fields(task: Objective, metrics: dict[str, float]) -> dict[str, Any]:
     """The metrics of the validation split as `Checkpoint` has them."""
     others = {name: value for name, value in metrics.items() if name not in ("accuracy", "loss")}
     return {
@@ -122,7 +122,7 @@ def validation_fields(task: Task, metrics: dict[str, float]) -> dict[str, Any]:
     }
 
 
-def warnings_of(model: str, task: Task, sums: list[float], labels: list[str]) -> list[str]:
+def warnings_of(model: str, task: Objective, sums: list[float], labels: list[str]) -> list[str]:
     """What to say of a model that answers every row alike, as `Checkpoint.warnings`.
 
     Args:

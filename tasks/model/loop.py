@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from hone.tasks.disk import read_json, recover
 from hone.tasks.errors import HoneError, TrainingError
+from hone.tasks.model.config_file import add_to_config
 from hone.tasks.model.events import EVENTS, EventLog, curves
 from hone.tasks.model.failures import explained
 from hone.tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
@@ -323,6 +324,7 @@ class _Run:
         beside = self.job.workdir / f"{BEST}.new"
         shutil.rmtree(beside, ignore_errors=True)
         self.learner.save(beside)
+        add_to_config(beside, self.objective.config_chosen(self.counters.best_sums))
         replace_folder(beside, self.job.workdir / BEST)
         self.keep(BEST)
 

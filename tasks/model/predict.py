@@ -17,6 +17,7 @@ from hone.tasks.model.runtime import TokenIds, create_session
 from hone.tasks.model.subject import Subject
 from hone.tasks.model.text import Batch, Rows, TokenizedText, make_batch, model_inputs, tokenize
 from hone.tasks.objectives.judging import Answers
+from hone.tasks.objectives.multi_label_classification.threshold import logit
 from hone.tasks.objectives.ragged import Ragged
 from hone.tasks.objectives.token_classification import windows
 from hone.tasks.objectives.token_classification.spans import SentenceReader
@@ -68,8 +69,9 @@ class Reading:
 def predict(
     subject: Subject, rows: Rows, *, max_length: int, batch_size: int, providers: Sequence[str], threads: int
 ) -> Answers:
-    """Logits [rows, labels] float32, in the order of the rows, of a model with its own tokenizer; where rows are words
-    with tags, `Ragged` logits [rows, words of each, labels].
+    """Logits [rows, labels] float32, in the order of the rows, of a model with its own tokenizer, less that of its
+    threshold where it has one; numbers [rows, 1]; where rows are words with tags, `Ragged` logits [rows, words of each,
+    labels].
 
     Args:
         threads: 0 takes one for each core.
@@ -99,8 +101,8 @@ def read(folder: Path, rows: Rows, max_length: int) -> Reading:
 def answer(
     folder: Path, form: Form, reading: Reading, *, batch_size: int, providers: Sequence[str], threads: int
 ) -> Answers:
-    """Logits [rows, labels] float32, in the order of the rows, of the model in a folder; of sentences, `Ragged` ones
-    [rows, words of each, labels].
+    """Logits [rows, labels] float32, in the order of the rows, of the model in a folder, less that of its threshold
+    where it has one, so that above 0 a label is given; of sentences, `Ragged` ones [rows, words of each, labels].
 
     Rows are batched by length: padding is masked but not free, and what a dynamically quantised model answers depends a
     little on its batch, as one activation scale serves all of it. The same reading gives the same batches.
@@ -117,7 +119,8 @@ def answer(
     answered = np.concatenate([one_batch(reading, places) for places in batches])
     logits = np.empty_like(answered, dtype=np.float32)
     logits[np.concatenate(batches)] = answered
-    return logits
+    threshold = runtime.read_threshold(folder)
+    return logits if threshold is None else logits - np.float32(logit(threshold))
 
 
 def load_as(folder: Path, form: Form) -> PreTrainedModel:

@@ -42,7 +42,7 @@ def outputs_of(
         seed=workshop.seed,
         owner=recipe.name,
         on_progress=workshop.advanced,
-        task=recipe.task,
+        task=recipe.objective,
     )
 
 
@@ -83,7 +83,7 @@ def recover(
         seed=workshop.seed,
         workdir=workshop.scratch / "training",
         arguments=lesson | (arguments or {}),
-        task=recipe.task,
+        task=recipe.objective,
     )
     return cluster.train(job, recipe.compute, workshop.on_event)
 
@@ -105,7 +105,7 @@ def hand_on(
         made_from: digests of what it was made from.
         notes: what the stage says of the model that was saved.
     """
-    task = context.recipe.task
+    task = context.recipe.objective
     store.copy_folder(result.best, workshop.folder / "checkpoint")
     model = load_model(workshop.folder / "checkpoint")
     parameters, nonzero = count_parameters(model)

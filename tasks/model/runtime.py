@@ -1,4 +1,4 @@
-"""The model as it is served: text in, probabilities out, with onnxruntime, tokenizers and numpy alone.
+"""The model as it is served: text in, probabilities or a number out, with onnxruntime, tokenizers and numpy alone.
 
 There is one copy of this: MLflow serves this file, the bare process that answers golden requests runs it, and the
 evaluation and the champion answer with it. So what was judged is what is served. It imports nothing of Hone and can be
@@ -6,7 +6,7 @@ copied beside a model. What it reads from an exported folder:
 
 model.onnx       the graph
 tokenizer.json   text to token ids, with the length and the side at which a text is cut and the padding
-config.json      label names, as id2label
+config.json      label names, as id2label; where a text may have several, the threshold from which on one is given
 serving.json     what else becomes of a text on its way in: `TextSettings`
 session.json     how the session is made, where the model has been judged: providers, threads, memory_arena
 """
@@ -58,7 +58,8 @@ class TextSettings:
     split_special_tokens: bool = False
     """Whether `[SEP]` and the like in a text are read as letters."""
     task: str = "text-classification"
-    """What the model does, as the recipe's `task`; token-classification reads sentences through `spans.py`."""
+    """What the model does: the recipe's task, or multi-label-classification or regression, where its texts have several
+    labels or a number; token-classification reads sentences through `spans.py`."""
     text_column: str = "text"
     """Column that the model learned from, for whoever asks it about a file."""
     pair_column: str = ""
@@ -121,6 +122,7 @@ class Classifier:
         how = read_session_settings(folder) | (session or {})
         self.reader = TextReader(folder)
         self.labels = read_labels(folder)
+        self.threshold = read_threshold(folder)
         self.session = create_session(
             folder / "model.onnx", how["providers"], how["threads"], memory_arena=how["memory_arena"]
         )
@@ -134,13 +136,43 @@ class Classifier:
         return found
 
     def answers(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:
-        """Label, score and probabilities of each row, in their order."""
-        told = []
-        for chances in softmax(self.logits(texts, pairs)):
-            best = int(chances.argmax())
-            by_label = dict(zip(self.labels, chances.tolist(), strict=True))
-            told.append({"label": self.labels[best], "score": float(chances[best]), "probabilities": by_label})
-        return told
+        """What is said of each row, in their order: label, score and probabilities; labels, each with its score, and
+        probabilities; or a number."""
+        return ANSWERS[self.reader.settings.task](self.logits(texts, pairs), self.labels, self.threshold)
+
+
+def one_label(logits: Any, labels: Sequence[str], threshold: float | None) -> list[dict[str, Any]]:
+    """The label of each row with its score, and the probabilities of all, which add up to 1."""
+    told = []
+    for chances in softmax(logits):
+        best = int(chances.argmax())
+        by_label = dict(zip(labels, chances.tolist(), strict=True))
+        told.append({"label": labels[best], "score": float(chances[best]), "probabilities": by_label})
+    return told
+
+
+def several_labels(logits: Any, labels: Sequence[str], threshold: float | None) -> list[dict[str, Any]]:
+    """The labels of each row whose probability is above the threshold, each with that as its score, the highest first;
+    and the probabilities of all, each for itself."""
+    told = []
+    for chances in sigmoid(logits):
+        by_label = dict(zip(labels, chances.tolist(), strict=True))
+        given = [{"label": label, "score": chance} for label, chance in by_label.items() if chance > (threshold or 0.5)]
+        told.append({"labels": sorted(given, key=lambda one: -one["score"]), "probabilities": by_label})
+    return told
+
+
+def a_number(logits: Any, labels: Sequence[str], threshold: float | None) -> list[dict[str, Any]]:
+    """The number of each row."""
+    return [{"number": float(number)} for number in logits[:, 0]]
+
+
+ANSWERS: dict[str, Any] = {
+    "text-classification": one_label,
+    "multi-label-classification": several_labels,
+    "regression": a_number,
+}
+"""By what the model does."""
 
 
 def clean(text: str, *, lowercase: bool, strip_punctuation: bool) -> str:
@@ -179,6 +211,11 @@ def softmax(logits: Any) -> Any:
     """Probabilities [rows, labels] float64."""
     grown = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     return grown / grown.sum(axis=1, keepdims=True)
+
+
+def sigmoid(logits: Any) -> Any:
+    """Probabilities [rows, labels] float64, each label for itself."""
+    return 0.5 * (1.0 + np.tanh(0.5 * logits.astype(np.float64)))
 
 
 def create_session(
@@ -227,6 +264,12 @@ def read_labels(folder: Path) -> list[str]:
     """Label names by id."""
     names = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id2label"]
     return [names[str(place)] for place in range(len(names))]
+
+
+def read_threshold(folder: Path) -> float | None:
+    """The probability above which a label is given, where a text may have several; None of a model without one."""
+    told = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("threshold")
+    return None if told is None else float(told)
 
 
 def read_text_settings(folder: Path) -> TextSettings:

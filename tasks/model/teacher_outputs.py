@@ -27,7 +27,7 @@ from torch import Tensor
 from transformers import AutoConfig
 
 from hone.configs.model import DistillSettings
-from hone.configs.recipe import Task
+from hone.configs.recipe import Objective
 from hone.tasks import cache, disk, lease, storage, store
 from hone.tasks.contracts import Artifact, Checkpoint
 from hone.tasks.device import driver_device
@@ -51,7 +51,7 @@ def prepare(
     seed: int,
     owner: str,
     on_progress: Progress,
-    task: Task,
+    task: Objective,
 ) -> Path:
     """The folder with all outputs of the teacher that the loss needs; what is there already is not computed again.
 

@@ -13,6 +13,10 @@ from pyarrow import parquet
 from hone.tasks.text_key import text_key
 from hone.tasks.words import words
 
+Labels = npt.NDArray[Any]
+"""What rows have: a label's id [rows] int64; a flag for each of the labels [rows, labels] int64, where they may have
+several; or a number [rows] float64. -1, in all of a row's flags, or NaN where nobody has told."""
+
 if TYPE_CHECKING:  # a run that finds everything finished reads the test split, and needs no torch for it
     import pyarrow
     import torch
@@ -21,8 +25,9 @@ if TYPE_CHECKING:  # a run that finds everything finished reads the test split, 
 
 Batch = dict[str, "Tensor"]
 """`input_ids`, `attention_mask` [batch, length] int64, `token_type_ids` where the model takes them, `labels` int64 as
-`TokenizedText.labels` has them ([batch], or [batch, length] by token, `NO_TARGET` at padding), `rows` [batch] int64:
-the rows' places in the split, `weights` [batch] int64 where rows do not weigh 1 each."""
+`TokenizedText.labels` has them ([batch], [batch, labels] where rows have several, or [batch, length] by token,
+`NO_TARGET` at padding; numbers [batch] float32), `rows` [batch] int64: the rows' places in the split, `weights` [batch]
+int64 where rows do not weigh 1 each."""
 Output = Any
 """What a model returns: transformers' ModelOutput, whose fields are its head's, such as `logits`."""
 
@@ -40,7 +45,7 @@ class Rows:
     texts: list[str]
     pairs: list[str] | None
     """Second texts, where the task has pairs."""
-    labels: npt.NDArray[np.int64]
+    labels: Labels
     slices: dict[str, list[str]] = field(default_factory=dict)
     """Values of data.slice_columns, by column [rows]."""
     tokens: list[list[str]] | None = None
@@ -55,8 +60,7 @@ class Rows:
     def labelled(self) -> npt.NDArray[np.bool_]:
         """Which rows have a label, or tags [rows]; of the others, perturbed copies, only the teacher knows."""
         if self.tags is None:
-            known: npt.NDArray[np.bool_] = self.labels >= 0
-            return known
+            return known(self.labels)
         return np.array([len(tags) > 0 and bool(tags[0] >= 0) for tags in self.tags], np.bool_)
 
     def pick(self, places: Sequence[int]) -> "Rows":
@@ -81,8 +85,8 @@ class TokenizedText:
     """[rows + 1]."""
     type_ids: npt.NDArray[np.int8] | None
     """[tokens], where the model takes token types."""
-    labels: npt.NDArray[np.int64]
-    """[rows], or [tokens] with `by_token`; -1 where only the teacher knows, `NO_TARGET` at tokens that do not count."""
+    labels: Labels
+    """Of each row, or [tokens] with `by_token`; -1 where only the teacher knows, `NO_TARGET` at tokens that do not count."""
     by_token: bool = False
     """Whether each token has a label of its own."""
     weights: npt.NDArray[np.int64] | None = None
@@ -98,8 +102,7 @@ class TokenizedText:
     def labelled(self) -> npt.NDArray[np.bool_]:
         """Which rows have labels, [rows]; the others only the teacher knows."""
         if not self.by_token or not len(self):
-            known: npt.NDArray[np.bool_] = self.labels >= 0
-            return known
+            return known(self.labels)
         found: npt.NDArray[np.bool_] = np.maximum.reduceat(self.labels, self.offsets[:-1]) >= 0
         return found
 
@@ -117,9 +120,22 @@ class TokenizedText:
         return np.diff(self.offsets)
 
 
+def known(labels: Labels) -> npt.NDArray[np.bool_]:
+    """Which rows [rows] have a label, or a number."""
+    if np.issubdtype(labels.dtype, np.floating):
+        return np.asarray(~np.isnan(labels))
+    return np.asarray(labels >= 0 if labels.ndim == 1 else (labels >= 0).all(axis=1))
+
+
+def unknown(labels: Labels, rows: int) -> Labels:
+    """So many rows without a label, in the kind of these."""
+    nothing = np.nan if np.issubdtype(labels.dtype, np.floating) else -1
+    return np.full((rows, *labels.shape[1:]), nothing, labels.dtype)
+
+
 def read_split(data_folder: Path, split: str, slice_columns: Sequence[str] = ()) -> Rows:
     """Reads `train`, `validation` or `test` of prepared data: columns text, pair (null where none), label and slices,
-    and of sentences tokens and tags.
+    of texts with several labels their flags, with a number that, and of sentences tokens and tags.
 
     Args:
         slice_columns: names of the slices' values, in the order they were written in.
@@ -129,7 +145,7 @@ def read_split(data_folder: Path, split: str, slice_columns: Sequence[str] = ())
     return Rows(
         texts=table["text"].to_pylist(),
         pairs=None if pairs.null_count == len(pairs) else pairs.to_pylist(),
-        labels=table["label"].to_numpy().astype(np.int64),
+        labels=_labels(table),
         slices={name: [row[place] for row in parts] for place, name in enumerate(slice_columns)},
         tokens=table["tokens"].to_pylist() if "tokens" in table.column_names else None,
         tags=_ragged(table["tags"]) if "tags" in table.column_names else None,
@@ -214,11 +230,13 @@ def make_batch(text: TokenizedText, rows: npt.NDArray[np.int64], pad_id: int, de
         "labels": np.where(present, text.labels[places], NO_TARGET) if text.by_token else text.labels[rows],
         "rows": rows,
     }
+    numbers = {name: values.astype(np.float32) for name, values in batch.items() if values.dtype == np.float64}
     if text.type_ids is not None:
         batch["token_type_ids"] = np.where(present, text.type_ids[places], 0)
     if text.weights is not None:
         batch["weights"] = text.weights[rows]
-    return {name: torch.from_numpy(values.astype(np.int64)).to(device) for name, values in batch.items()}
+    whole = {name: values.astype(np.int64) for name, values in batch.items() if name not in numbers}
+    return {name: torch.from_numpy(values).to(device) for name, values in {**whole, **numbers}.items()}
 
 
 def model_inputs(batch: Batch) -> Batch:
@@ -249,6 +267,16 @@ def sequential_batches(lengths: npt.NDArray[np.int64], batch_size: int) -> list[
     """Batches for evaluation: each row once, sorted by length, ties in order of the split."""
     order = np.argsort(lengths, kind="stable")
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def _labels(table: "pyarrow.Table") -> Labels:
+    if "number" in table.column_names:
+        return np.asarray(table["number"].to_numpy(), np.float64)
+    if "flags" in table.column_names:
+        lists = table["flags"].combine_chunks()
+        flat = lists.flatten().to_numpy(zero_copy_only=False)
+        return np.asarray(flat.reshape(len(lists), -1), np.int64)
+    return np.asarray(table["label"].to_numpy(), np.int64)
 
 
 def _ragged(column: "pyarrow.ChunkedArray") -> list[npt.NDArray[np.int64]]:

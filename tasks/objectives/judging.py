@@ -14,11 +14,12 @@ if TYPE_CHECKING:  # settings and rows come from the caller
     from hone.tasks.model.text import Rows
 
 Answers = Any
-"""What a model answered, rows first and indexed by rows: logits [rows, labels] of a classifier of texts, and
-`Ragged` ones [rows, words of each, labels] of one of words."""
+"""What a model answered, rows first and indexed by rows: logits [rows, labels] of a classifier of texts, less that of
+its threshold where texts may have several, numbers [rows, 1], and `Ragged` logits [rows, words of each, labels] of a
+classifier of words."""
 Targets = Any
-"""What would have been right, rows first and indexed by rows: label ids [rows] of a classifier of texts, `Ragged` tag
-ids [rows, words of each] of one of words."""
+"""What would have been right, rows first and indexed by rows: label ids [rows] of a classifier of texts, flags [rows,
+labels] where they may have several, numbers [rows], `Ragged` tag ids [rows, words of each] of one of words."""
 Mask = npt.NDArray[np.bool_]
 """[rows]."""
 
@@ -153,11 +154,19 @@ def compared(objective: Judging, names: Sequence[str]) -> list[Metric]:
 
 
 def judging(task: str) -> Judging:
-    """How models of a recipe's `task` are judged."""
+    """How models of a recipe's objective are judged."""
     if task == "text-classification":
         from hone.tasks.objectives.text_classification.judging import TextClassification
 
         return TextClassification()
+    if task == "multi-label-classification":
+        from hone.tasks.objectives.multi_label_classification.judging import MultiLabelClassification
+
+        return MultiLabelClassification()
+    if task == "regression":
+        from hone.tasks.objectives.regression.judging import Regression
+
+        return Regression()
     if task == "token-classification":
         from hone.tasks.objectives.token_classification.judging import TokenClassification
 

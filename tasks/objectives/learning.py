@@ -13,8 +13,10 @@ from typing import Any, Protocol
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from hone.configs.recipe import Task
+from hone.configs.recipe import Objective
 from hone.tasks.model.text import Batch, Output, Rows, TokenizedText
+from hone.tasks.objectives.multi_label_classification.learning import MultiLabelClassification
+from hone.tasks.objectives.regression.learning import Regression
 from hone.tasks.objectives.text_classification.learning import TextClassification
 from hone.tasks.objectives.token_classification.learning import TokenClassification
 
@@ -27,13 +29,15 @@ class Learning(Protocol):
     weights lie with the tokenized text, as every worker has to know those of the whole step before its backward pass.
     """
 
-    name: Task
+    name: Objective
     primary: str
     """The metric by which an epoch is chosen and patience ends; higher is better."""
     by_token: bool
     """Whether each token has an answer of its own."""
     auto_model: Any
     """transformers' AutoModelFor... that loads and draws a model with this task's head."""
+    problem_type: str | None
+    """As transformers has it in a model's config, where several tasks have the same head; None where it needs none."""
 
     def config_labels(self, labels: list[str]) -> dict[str, Any]:
         """Fields of the model's config that say what it answers.
@@ -77,6 +81,15 @@ class Learning(Protocol):
         """Metrics by name, `primary` and `loss` (mean; lower is better, and breaks ties) among them."""
         ...
 
+    def config_chosen(self, sums: Sequence[float]) -> dict[str, Any]:
+        """Fields of the model's config that the validation split decides, such as a threshold: they are written with
+        the epoch that is kept.
+
+        Args:
+            sums: as `validation` over the whole split.
+        """
+        ...
+
     def row_scores(self, output: Output, batch: Batch) -> Tensor:
         """How right each row's answer is, [rows] fp64, higher is better: of two models, on which rows the one is
         better than the other."""
@@ -93,23 +106,31 @@ class Learning(Protocol):
         ...
 
 
-LEARNING: dict[Task, Learning] = {
+LEARNING: dict[Objective, Learning] = {
     "text-classification": TextClassification(),
+    "multi-label-classification": MultiLabelClassification(),
+    "regression": Regression(),
     "token-classification": TokenClassification(),
 }
 
 
-def learning(task: Task) -> Learning:
-    """What a recipe's task asks of those that learn."""
+def learning(task: Objective) -> Learning:
+    """What a recipe's objective asks of those that learn."""
     return LEARNING[task]
 
 
 def learning_of(config: PretrainedConfig) -> Learning:
-    """The task of a saved model, by the head that its config names in `architectures`: whoever exports, measures or
-    serves a checkpoint has its folder and no recipe, and plain transformers goes by the same field. A config that names
-    none of our heads, such as one of an encoder alone, is a text classifier's."""
+    """The task of a saved model, by the head that its config names in `architectures`, and of one head by its
+    `problem_type`: whoever exports, measures or serves a checkpoint has its folder and no recipe, and plain transformers
+    goes by the same fields. A config that names none of our heads, such as one of an encoder alone, is a text
+    classifier's."""
     for name in getattr(config, "architectures", None) or []:
-        for objective in LEARNING.values():
-            if name.endswith(objective.auto_model.__name__.removeprefix("AutoModel")):
-                return objective
+        heads = [
+            objective
+            for objective in LEARNING.values()
+            if name.endswith(objective.auto_model.__name__.removeprefix("AutoModel"))
+        ]
+        kind = getattr(config, "problem_type", None)
+        if heads:
+            return next((objective for objective in heads if objective.problem_type == kind), heads[0])
     return LEARNING["text-classification"]

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hone.configs.model import DistillSettings, PruneSettings
-from hone.configs.recipe import Task
+from hone.configs.recipe import Objective
 from hone.tasks.device import driver_device
 from hone.tasks.model.anatomy import SUPPORTED, layer_parts
 from hone.tasks.model.asking import Progress
@@ -41,7 +41,7 @@ def cut(
     max_length: int,
     seed: int,
     on_progress: Progress,
-    task: Task,
+    task: Objective,
 ) -> list[int]:
     """Prunes the student in one folder and saves it in another.
 

@@ -44,7 +44,7 @@ def prune_student(
             max_length=recipe.model.max_length,
             seed=workshop.seed,
             on_progress=workshop.advanced,
-            task=recipe.task,
+            task=recipe.objective,
         )
         result = recover(
             context,
@@ -71,7 +71,7 @@ def prune_student(
         PrunedModel,
         body,
         settings={
-            "task": recipe.task,
+            "task": recipe.objective,
             "prune": settings,
             "distill": loss.loss_settings(),
             "model.max_length": recipe.model.max_length,

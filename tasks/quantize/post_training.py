@@ -9,8 +9,9 @@ import torch
 from transformers import PreTrainedModel
 
 from hone.configs.model import QuantizeSettings
-from hone.configs.recipe import Task
+from hone.configs.recipe import Objective
 from hone.tasks.device import driver_device
+from hone.tasks.model.config_file import add_to_config
 from hone.tasks.model.checkpoint import load_model, load_tokenizer
 from hone.tasks.model.fake_quantization import Plan, Scheme, attach, detach, plan_for
 from hone.tasks.model.text import TokenizedText, read_split
@@ -64,7 +65,7 @@ def quantize_post_training(
     max_length: int,
     seed: int,
     on_progress: Progress,
-    task: Task,
+    task: Objective,
 ) -> Rounded:
     """Measures every layer, keeps in fp32 those shown to be too sensitive, and saves the rest on the integer grid.
 
@@ -102,6 +103,7 @@ def quantize_post_training(
     plan = plan.keeping(kept)
     after = _answer_rounded(model, plan, objective, validation, pad_id) if plan.kept else everything
     save_quantized(model, tokenizer, plan, into)
+    add_to_config(into, objective.config_chosen(after.sums))
     return Rounded(plan, after, before, everything, costs, objective.primary)
 
 

@@ -46,7 +46,7 @@ def quantize_student(
             max_length=recipe.model.max_length,
             seed=workshop.seed,
             on_progress=workshop.advanced,
-            task=recipe.task,
+            task=recipe.objective,
         )
         result = TrainingResult(workshop.scratch / "rounded", rounded.answers.metrics, [], rounded.answers.sums)
         if trains:
@@ -79,7 +79,7 @@ def quantize_student(
         QuantizedModel,
         body,
         settings={
-            "task": recipe.task,
+            "task": recipe.objective,
             "quantize": settings,
             "quantize.scheme_taken": scheme,
             **({"distill": loss.loss_settings()} if trains else {}),

@@ -52,7 +52,7 @@ def register_model(
         verdict,
         session=session,
         pipeline_run_id=context.mlflow_run_id,
-        task=context.recipe.task,
+        task=context.recipe.objective,
     )
     shelf = cache.Shelf(Path(context.storage), STAGE, context.recipe.name)
     with (

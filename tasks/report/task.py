@@ -53,7 +53,7 @@ def publish_report(
     MLflow's run of the pipeline gets the same files, the verdict as a tag, and the selected model's numbers; Prefect
     gets the table, the plots and links to MLflow as artifacts.
     """
-    examples = _examples(data, evaluation, context.recipe.report.texts, context.recipe.task)
+    examples = _examples(data, evaluation, context.recipe.report.texts, context.recipe.objective)
     report = build_report(
         context, data, models, exported, evaluation, champion, verdict, registered, promotion, examples, drift
     )

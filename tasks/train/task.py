@@ -33,7 +33,7 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
             settings=recipe.train,
             seed=workshop.seed,
             workdir=workshop.scratch / "training",
-            task=recipe.task,
+            task=recipe.objective,
             arguments=classification_arguments(recipe.model, data.labels, store.open_artifact(data.artifact), brought),
         )
         result = cluster.train(job, recipe.compute, workshop.on_event)
@@ -54,7 +54,7 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
         TrainedModel,
         body,
         settings={
-            "task": recipe.task,
+            "task": recipe.objective,
             "model": model,
             "train": recipe.train,
             "compute": cluster.shaping_settings(recipe.compute),

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from transformers import BertConfig
 
-from hone.configs.recipe import Task
+from hone.configs.recipe import Objective
 from hone.tasks.contracts import Artifact, Checkpoint
 from hone.tasks.model.learner import validation_fields
 from hone.tasks.objectives.divergence import softened_divergence
@@ -19,7 +19,7 @@ CLASSES = learning("text-classification")
 
 
 def test_every_task_of_a_recipe_has_a_folder_and_says_how_it_is_learned() -> None:
-    assert set(LEARNING) == set(get_args(Task))
+    assert set(LEARNING) == set(get_args(Objective))
     for name, objective in LEARNING.items():
         assert objective.name == name
         assert type(objective).__module__ == f"hone.tasks.objectives.{name.replace('-', '_')}.learning"

@@ -7,15 +7,12 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from hone.tasks.objectives import tfidf
 from hone.tasks.objectives.judging import Answers
 
 if TYPE_CHECKING:
     from hone.tasks.model.text import Rows
 
-# With 2 terms a word, a million rows would otherwise make a matrix of labels x millions of terms.
-MAX_TERMS = 100_000
-# A word, or a run of signs: text without a single letter still has terms.
-TERM = r"\w+|[^\w\s]+"
 # Rows of TF-IDF have length 1, which leaves the default C = 1 strongly over-regularised: on SST-2 it costs 4 points.
 C = 10.0
 
@@ -36,26 +33,19 @@ class TfidfBaseline:
     @property
     def size_bytes(self) -> int:
         """Its terms as UTF-8 and its weights as fp32: what a file of it could not do without."""
-        return sum(len(term.encode()) + 1 for term in self.vectorizer.vocabulary_) + 4 * self.parameters
+        return tfidf.term_bytes(self.vectorizer) + 4 * self.parameters
 
     @property
     def words(self) -> list[str]:
         """That it knows, in their order."""
-        return sorted(term for term in self.vectorizer.vocabulary_ if " " not in term)
+        return tfidf.words_of(self.vectorizer)
 
     def answers(self, rows: "Rows") -> Answers:
         """Log-probabilities [rows, labels] float32; a label that never occurred in training gets -60."""
-        known = self.classifier.predict_log_proba(self.vectorizer.transform(one_text(rows)))
+        known = self.classifier.predict_log_proba(self.vectorizer.transform(tfidf.one_text(rows)))
         logits = np.full((len(rows), self.labels), -60.0, dtype=np.float32)
         logits[:, self.classifier.classes_] = np.maximum(known, -60.0)
         return logits
-
-
-def one_text(rows: "Rows") -> list[str]:
-    """The texts of a split, each with its second text behind it where the task has pairs."""
-    if rows.pairs is None:
-        return rows.texts
-    return [f"{text} {pair}" for text, pair in zip(rows.texts, rows.pairs, strict=True)]
 
 
 def fit(train: "Rows", label_count: int) -> TfidfBaseline:
@@ -66,7 +56,7 @@ def fit(train: "Rows", label_count: int) -> TfidfBaseline:
 
     Source: Wang and Manning, Baselines and Bigrams (2012), for how strong this is.
     """
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), token_pattern=TERM, sublinear_tf=True, max_features=MAX_TERMS)
+    vectorizer = tfidf.vectorizer()
     classifier = LogisticRegression(C=C, max_iter=1000)
-    classifier.fit(vectorizer.fit_transform(one_text(train)), train.labels)
+    classifier.fit(vectorizer.fit_transform(tfidf.one_text(train)), train.labels)
     return TfidfBaseline(vectorizer, classifier, label_count)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
-from hone.configs.recipe import Task
+from hone.configs.recipe import Objective
 from hone.tasks.model.text import Batch, Output, Rows, TokenizedText, tokenize
 from hone.tasks.objectives.divergence import softened_divergence
 from hone.tasks.objectives.labels import named
@@ -17,13 +17,14 @@ from hone.tasks.objectives.labels import named
 class TextClassification:
     """One label for each row (see `objectives.learning.Learning`). `output.logits` is [rows, labels]."""
 
-    name: Task = "text-classification"
+    name: Objective = "text-classification"
     primary: str = "accuracy"
     by_token: bool = False
     auto_model: Any = AutoModelForSequenceClassification
+    problem_type: str | None = None
 
     def config_labels(self, labels: list[str]) -> dict[str, Any]:
-        return named(labels)
+        return named(labels) | {"problem_type": self.problem_type}
 
     def encode(self, tokenizer: PreTrainedTokenizerBase, rows: Rows, max_length: int) -> TokenizedText:
         return tokenize(tokenizer, rows, max_length)
@@ -57,6 +58,10 @@ class TextClassification:
     def validation_metrics(self, sums: Sequence[float]) -> dict[str, float]:
         loss, correct, count = sums[:3]
         return {"accuracy": correct / count, "loss": loss / count}
+
+    def config_chosen(self, sums: Sequence[float]) -> dict[str, Any]:
+        """Nothing."""
+        return {}
 
     def row_scores(self, output: Output, batch: Batch) -> Tensor:
         """1 where the largest logit is the label's, else 0."""

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AutoModelForTokenClassification, PreTrainedTokenizerBase
 
-from hone.configs.recipe import Task
+from hone.configs.recipe import Objective
 from hone.tasks.model.text import NO_TARGET, Batch, Output, Rows, TokenizedText
 from hone.tasks.objectives.divergence import softened_divergence
 from hone.tasks.objectives.labels import named
@@ -30,10 +30,11 @@ class TokenClassification:
     two windows answer for, the part in the first one counts, true and predicted alike. The test counts whole sentences.
     """
 
-    name: Task = "token-classification"
+    name: Objective = "token-classification"
     primary: str = "f1"
     by_token: bool = True
     auto_model: Any = AutoModelForTokenClassification
+    problem_type: str | None = None
 
     def config_labels(self, labels: list[str]) -> dict[str, Any]:
         return named(labels)
@@ -91,6 +92,10 @@ class TokenClassification:
         types = (len(sums) - 3) // 5
         entities = list(sums[2 : 2 + 3 * types])
         return {name: float(metric(entities)) for name, metric in METRICS.items()} | {"loss": sums[0] / max(sums[1], 1)}
+
+    def config_chosen(self, sums: Sequence[float]) -> dict[str, Any]:
+        """Nothing."""
+        return {}
 
     def row_scores(self, output: Output, batch: Batch) -> Tensor:
         """Entities missed and made up, with a minus: of the row's entities and the predicted ones, those that are not
