@@ -92,7 +92,8 @@ def assume(file: str, model: str, text: str = "", label: str = "") -> list[Assum
             raise
         columns = read_columns(file, MOST_ROWS)  # where rows are sorted by their label, the first ones have one alone
         guess = guess_columns(columns, text, label)
-    roles = {"text_column": guess.text, "label_column": guess.label, "pair_column": guess.pair, "slice_columns": []}
+    roles: dict[str, Any] = {"text_column": guess.text, "label_column": guess.label, "pair_column": guess.pair}
+    roles |= {"slice_columns": [], "labels": guess.kind, "label_separator": guess.separator or ","}
     settings, seen, unusable = _tolerant(_renamed(columns.settings.model_copy(update=roles)))
     return [
         _named(file),
@@ -173,15 +174,29 @@ def _roles(settings: DataSettings, guess: Guess, text: str, label: str) -> list[
     if guess.pair:
         found.append(Assumed("data.pair_column", guess.pair, "by their names, the two are judged together",
                              "delete the line if the label is about the first alone"))  # fmt: skip
+    if guess.range is not None:
+        why = f"{'as you said: ' if label else ''}numbers from {guess.range[0]:g} to {guess.range[1]:g}"
+        return [
+            *found,
+            Assumed("data.label_column", settings.label_column, why, _others(guess.other_labels, "--label")),
+            Assumed("data.labels", "number", "a number is to be predicted",
+                    "if they stand for classes, put them into classes (low, high) beforehand"),
+        ]  # fmt: skip
     shown = ", ".join(f"{value} ({rows:,})" for value, rows in list(guess.labels.items())[:MOST_SHOWN])
     more = f" and {len(guess.labels) - MOST_SHOWN:,} more" if len(guess.labels) > MOST_SHOWN else ""
     why = f"{'as you said: ' if label else ''}{len(guess.labels):,} labels: {shown}{more}"
-    return [*found, Assumed("data.label_column", settings.label_column, why, _others(guess.other_labels, "--label"))]
+    found.append(Assumed("data.label_column", settings.label_column, why, _others(guess.other_labels, "--label")))
+    if guess.kind == "several":
+        how = f"there are several in a row, with {guess.separator!r} between them" if guess.separator else "they are lists"
+        found.append(Assumed("data.labels", "several", how, "delete the line if each value is one label"))
+        if guess.separator not in ("", ","):
+            found.append(Assumed("data.label_separator", guess.separator, "between the labels of a row"))
+    return found
 
 
 def _names(seen: Preview, guess: Guess) -> list[Assumed]:
     """The labels by name, where all rows were seen: a value that comes later is then refused and not learned."""
-    if not seen.complete or len(guess.labels) > MOST_NAMED:
+    if not seen.complete or len(guess.labels) > MOST_NAMED or guess.kind == "number":
         return []
     return [Assumed("data.label_names", list(seen.labels), "the values in their order",
                     "give them other names here; delete the line if there will be further labels")]  # fmt: skip

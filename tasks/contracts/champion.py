@@ -35,7 +35,7 @@ class DriftPart(Contract):
     """One side of the data, before and now."""
 
     name: str
-    """labels, length, vocabulary, unseen_words, embeddings or answers."""
+    """labels (or numbers), length, vocabulary, unseen_words, embeddings or answers."""
     before: str
     """What the champion learned from, in a few words."""
     now: str

@@ -1,7 +1,7 @@
 """The columns of a file that has no recipe yet: what they are called, and what stands in their first rows."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -31,6 +31,8 @@ class Columns:
     rows: int
     complete: bool
     """Whether the file has no more rows than were read."""
+    lists: dict[str, list[list[str]]] = field(default_factory=dict)
+    """By column that holds lists of single values: those of each row that has one."""
 
 
 def read_columns(file: str, rows: int = ROWS) -> Columns:
@@ -53,10 +55,16 @@ def read_columns(file: str, rows: int = ROWS) -> Columns:
     source = FileSource(settings)
     bad = BadRowLog(source.locate)
     found: dict[str, list[str]] = {name: [] for name in names}
+    lists: dict[str, list[list[str]]] = {name: [] for name in names}
     read = 0
     for row in islice(source.rows("train", bad), rows + 1):
         read += 1
         for name, value in zip(settings.slice_columns, row.slices, strict=True):
+            if isinstance(value, list) and name in lists and read <= rows:
+                try:
+                    lists[name].append([normalize_label(as_text(one)) for one in value])
+                except Unusable:
+                    del lists[name]
             if name in found and read <= rows:
                 try:
                     found[name].append(normalize_label(as_text(value)))
@@ -68,7 +76,8 @@ def read_columns(file: str, rows: int = ROWS) -> Columns:
     if not read:
         kinds = "".join(f", but {kind.count:,} with {UNUSABLE[kind.kind]}" for kind in bad.contracts())
         raise DataError(f"{file}: no row of {', '.join(names)} that can be read{kinds}: name a file with labelled rows")
-    return Columns(settings, found, min(read, rows), read <= rows)
+    lists = {name: several for name, several in lists.items() if several and name not in found}
+    return Columns(settings, found, min(read, rows), read <= rows, lists)
 
 
 def _settings(path: Path, file: str) -> DataSettings:

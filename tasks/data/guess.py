@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
+from typing import Literal
 
 from hone.tasks.data.columns import Columns
 from hone.tasks.errors import DataError
@@ -29,6 +30,9 @@ MOST_LABELS = 1000
 MOST_WORDS = 6
 """Of a label on average."""
 LEAST_FILLED = 0.8
+SEPARATORS = (";", "|", ",")
+LEAST_SEVERAL = 0.05
+"""Share of the rows with more than one label, where some have."""
 LENGTHS = (16, 32, 64, 128, 256, 512)
 COVERED = 0.99
 """Share of the texts that are to fit without being cut."""
@@ -46,7 +50,7 @@ class Guess:
     pair: str
     """Empty: one text."""
     labels: dict[str, int]
-    """How often each value of the label column occurs."""
+    """How often each value of the label column, or each of several in it, occurs; empty of numbers."""
     other_labels: list[str]
     """Columns that could be the label too, the likeliest first."""
     other_texts: list[str]
@@ -55,6 +59,12 @@ class Guess:
     tokens: int
     """That 99 of 100 have at most."""
     max_length: int
+    kind: Literal["one", "several", "number"] = "one"
+    """What the label column holds, as data.labels says it."""
+    separator: str = ""
+    """What stands between several labels; empty: they are lists, or one."""
+    range: tuple[float, float] | None = None
+    """Of numbers, the least and the largest."""
 
 
 def guess_columns(columns: Columns, text: str = "", label: str = "") -> Guess:
@@ -64,24 +74,31 @@ def guess_columns(columns: Columns, text: str = "", label: str = "") -> Guess:
         DataError: when a column that is named is not there, or none looks like a label or a text, with the reason for
             each.
     """
-    there = columns.values
-    absent = [name for name in (text, label) if name and name not in there]
+    there, lists = columns.values, columns.lists
+    absent = [name for name in (text, label) if name and name not in there and name not in lists]
     if absent:
         raise DataError(
-            f"{columns.settings.train}: no column {', '.join(map(repr, absent))}; there are {_named(there)}"
+            f"{columns.settings.train}: no column {', '.join(map(repr, absent))}; there are "
+            f"{_named([*there, *lists])}"
         )
     if text and text == label:
         raise DataError(f"--text and --label are both {text!r}: name two columns of {_named(there)}")
     reasons = {name: label_problem(values) for name, values in there.items()}
     labels = [name for name, reason in reasons.items() if not reason and name != text]
     labels.sort(key=lambda name: _likeliness(there, name))
+    several = sorted((name for name in lists if _repeat(lists[name])), key=lambda name: _rank(name, LABEL_NAMES))
+    separated = [name for name in there if name not in labels and name != text and separator_of(there[name])]
+    numbers = [name for name in there if name not in labels and name != text and are_numbers(there[name])]
+    called = [name for name in several if _rank(name, LABEL_NAMES) < len(LABEL_NAMES)]
+    if not labels or (called and _rank(labels[0], LABEL_NAMES) == len(LABEL_NAMES)):
+        numbers.sort(key=lambda name: _rank(name, LABEL_NAMES))
+        labels = [*several, *labels, *separated, *numbers]
     if not label and not labels:
         told = "\n".join(f"  {name}: {reason}" for name, reason in reasons.items() if name != text)
         read = "" if columns.complete else f" among the first {columns.rows:,} rows"
         raise DataError(
             f"{columns.settings.train}: no column looks like a label{read}:\n{told}\n"
-            "name it by --label COLUMN if one of them is; put numbers into classes (low, high) beforehand, as Hone "
-            "learns one label of several for each text"
+            "name it by --label COLUMN if one of them is"
         )
     label = label or labels[0]
     texts = _texts({name: values for name, values in there.items() if name != label})
@@ -96,13 +113,22 @@ def guess_columns(columns: Columns, text: str = "", label: str = "") -> Guess:
         by_name = {name.lower(): name for name in texts}
         found = [(by_name[one], by_name[two]) for one, two in PAIRS if one in by_name and two in by_name]
         text, pair = found[0] if found else (texts[0], "")
+    separator = "" if label in lists else separator_of(there[label])
+    filled = [value for value in there.get(label, []) if value]
+    kind: Literal["one", "several", "number"] = "several" if label in lists or separator else "one"
+    if kind == "one" and label_problem(there[label]) and are_numbers(there[label]):
+        kind = "number"
+    own = lists.get(label) or [_parts(value, separator) if separator else [value] for value in filled]
     lengths = sorted(_tokens(there, text, pair))
     tokens = lengths[min(len(lengths) - 1, int(COVERED * len(lengths)))]
     return Guess(
         text=text,
         label=label,
         pair=pair,
-        labels=dict(Counter(value for value in there[label] if value).most_common()),
+        labels=dict(Counter(label for row in own for label in row).most_common()) if kind != "number" else {},
+        kind=kind,
+        separator=separator,
+        range=(min(map(float, filled)), max(map(float, filled))) if kind == "number" else None,
         other_labels=[name for name in labels if name not in (label, text, pair)],
         other_texts=[name for name in texts if name not in (text, pair)],
         median_tokens=lengths[len(lengths) // 2],
@@ -120,6 +146,41 @@ def label_problem(values: Sequence[str]) -> str:
     if len(counts) < 2:
         return f"one value in all rows, {next(iter(counts))[:40]!r}"
     return _problem_of_values(counts)
+
+
+def separator_of(values: Sequence[str]) -> str:
+    """What parts several labels in a column; empty where nothing does. Some rows have several, and the parts are few
+    and come back, in fewer words than make a text: there are fewer of them than of the values that they make up."""
+    filled = [value for value in values if value]
+    for separator in SEPARATORS:
+        rows = [_parts(value, separator) for value in filled]
+        if sum(len(row) > 1 for row in rows) < max(1.0, LEAST_SEVERAL * len(rows)):
+            continue
+        if _repeat(rows) and len({part for row in rows for part in row}) < len(set(filled)):
+            return separator
+    return ""
+
+
+def are_numbers(values: Sequence[str]) -> bool:
+    """Whether a column holds numbers that measure something, and do not just count the rows."""
+    filled = [value for value in values if value]
+    if len(filled) < LEAST_FILLED * len(values) or not all(NUMBER.fullmatch(value) for value in filled):
+        return False
+    whole = all(float(value).is_integer() for value in filled)
+    return len(set(filled)) > 2 and not (whole and len(set(filled)) == len(filled))
+
+
+def _repeat(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether lists hold labels: of few words, and few enough to come back."""
+    counts = Counter(label for row in rows for label in row)
+    words = sum(len(label.split()) * times for label, times in counts.items())
+    return 2 <= len(counts) <= MOST_LABELS and counts.total() >= LEAST_ROWS * len(counts) and (
+        words <= MOST_WORDS * counts.total()
+    )
+
+
+def _parts(value: str, separator: str) -> list[str]:
+    return [part.strip() for part in value.split(separator) if part.strip()]
 
 
 def _problem_of_values(counts: Counter[str]) -> str:

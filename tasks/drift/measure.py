@@ -1,6 +1,6 @@
 """The sides of the data that are compared, and what each says in a few words."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy.typing as npt
 from sklearn.decomposition import PCA
 
 from hone.configs.delivery import Texts
+from hone.configs.recipe import Objective
 from hone.tasks.contracts import DriftPart
 from hone.tasks.drift.compare import (
     LEVEL,
@@ -32,14 +33,17 @@ class Sample:
     texts: list[str]
     """Training rows; of a pair, both texts in one."""
     labels: list[str]
-    """Of each row, by name; of a sentence, the type of its first entity."""
+    """Of each row, by name; of a sentence, the type of its first entity; where rows have several, of all rows one after
+    the other, and `none` of a row without."""
     held_out: list[str]
     """Rows that it was neither trained nor selected on."""
     answers: npt.NDArray[np.float64] | None = None
-    """The champion's logits [test rows that it has not learned from, its labels], of a sentence the mean of its words';
-    None where it was not asked."""
+    """The champion's answers [test rows that it has not learned from, its labels]: logits, of a sentence the mean of
+    its words', those of several labels less that of its threshold; or numbers. None where it was not asked."""
     embeddings: npt.NDArray[np.float64] | None = None
     """What its last layer is given [the same rows, width], likewise; None where it was not asked."""
+    numbers: npt.NDArray[np.float64] | None = None
+    """Of each row, where that has a number in place of labels."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,13 @@ class _Found:
 
 
 def measure(
-    before: Sample, now: Sample, known: set[str], index: float, seed: int, texts: Texts = "shown"
+    before: Sample,
+    now: Sample,
+    known: set[str],
+    index: float,
+    seed: int,
+    texts: Texts = "shown",
+    objective: Objective = "text-classification",
 ) -> list[DriftPart]:
     """Labels, lengths, words, unseen words, what the champion makes of a text and what it answers, each compared. The
     last three need rows that the champion has not learned from, and are left out where there are none.
@@ -62,11 +72,14 @@ def measure(
             is not among them is held against the same of the champion's own test rows, which have some too.
         index: stability index from which on a part that the test finds different as well has drifted.
         texts: how words of the data may be told.
+        objective: what the answers are.
     """
     rows = [[words(text) for text in side.texts] for side in (before, now)]
     lengths = [np.array([len(row) for row in side], dtype=np.float64) for side in rows]
     found = [
-        _labels(before.labels, now.labels),
+        _labels(before.labels, now.labels)
+        if before.numbers is None or now.numbers is None
+        else _numbers("numbers", before.numbers, now.numbers),
         _Found("length", compare_numbers(*lengths), *(f"{np.median(side):g} words" for side in lengths)),
         _vocabulary(rows[0], rows[1], seed, texts),
     ]
@@ -75,7 +88,7 @@ def measure(
     if before.embeddings is not None and now.embeddings is not None:
         found.append(_embeddings(before.embeddings, now.embeddings, seed))
     if before.answers is not None and now.answers is not None:
-        found.append(_answers(before.answers, now.answers))
+        found.append(ANSWERS[objective](before.answers, now.answers))
     p_values = holm([one.difference.p_value for one in found])
     return [
         DriftPart(
@@ -140,6 +153,31 @@ def _answers(before: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> _
     return _Found("answers", compare_columns(*centred), *sure)
 
 
+def _several(before: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> _Found:
+    """Each label's logit, as each is a yes or no of its own, seen from the threshold."""
+    given = [f"{(side > 0).sum(axis=1).mean():.2f} labels a text" for side in (before, now)]
+    return _Found("answers", compare_columns(before.round(1), now.round(1)), *given)
+
+
+def _predicted(before: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> _Found:
+    """The numbers, in hundredths of their spread, as the same text in another batch has one that differs a little."""
+    spread = float(before.std()) or 1.0
+    return _numbers("answers", *((side[:, 0] / spread).round(2) * spread for side in (before, now)))
+
+
+def _numbers(name: str, before: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> _Found:
+    return _Found(name, compare_numbers(before, now), *(f"{side.mean():.3g} on average" for side in (before, now)))
+
+
 def _confidence(logits: npt.NDArray[np.float64]) -> float:
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return float((1 / shifted.sum(axis=1)).mean())
+
+
+ANSWERS: dict[str, Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], _Found]] = {
+    "text-classification": _answers,
+    "token-classification": _answers,
+    "multi-label-classification": _several,
+    "regression": _predicted,
+}
+"""How the champion's answers are compared, by what they are."""

@@ -66,7 +66,8 @@ def _measured(context: RunContext, data: PreparedData) -> DriftReport:
         learned = _sample(context, before, folders[0], [], model, embedder)
         now = _sample(context, data, folders[1], seen, model, embedder)
         known = {word for text in texts_of(seen[0]) for word in words(text)}
-        parts = measure(learned, now, known, recipe.retrain.drift_index, workshop.seed, recipe.report.texts)
+        how = (recipe.report.texts, recipe.objective)
+        parts = measure(learned, now, known, recipe.retrain.drift_index, workshop.seed, *how)
         return {
             "name": name,
             "version": version.version,
@@ -85,6 +86,7 @@ def _measured(context: RunContext, data: PreparedData) -> DriftReport:
             "evaluate.threads": recipe.evaluate.threads,
             "export.providers": recipe.export.providers,
             "report.texts": recipe.report.texts,
+            "objective": recipe.objective,
             "retrain.drift_index": recipe.retrain.drift_index,
             "version": version.version,
         },
@@ -146,4 +148,5 @@ def _sample(
         held_out=held_out,
         answers=answers,
         embeddings=embeddings,
+        numbers=train.labels if np.issubdtype(train.labels.dtype, np.floating) else None,
     )

@@ -30,7 +30,7 @@ from hone.tasks.evaluate.steps import Steps
 from hone.tasks.evaluate.timing import time_all
 from hone.tasks.model.delivered import deliver
 from hone.tasks.model.predict import predict, read
-from hone.tasks.model.runtime import read_text_settings
+from hone.tasks.model.runtime import read_text_settings, read_threshold
 from hone.tasks.model.subject import Subject, subjects_of
 from hone.tasks.model.text import Rows, read_split
 from hone.tasks.objectives.judging import Answers, Judging, judging
@@ -201,7 +201,7 @@ def _serve(delivered: Path, asked: Rows, answered: Answers, labels: Sequence[str
     """
     if not np.isfinite(numbers(answered)).all():
         return None
-    write_golden(golden, asked, answered, labels)
+    write_golden(golden, asked, answered, labels, read_text_settings(delivered).task, read_threshold(delivered))
     return probe(delivered, golden)
 
 

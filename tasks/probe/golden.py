@@ -11,7 +11,8 @@ import numpy as np
 
 from hone.tasks.contracts import Contract
 from hone.tasks.errors import MeasurementError
-from hone.tasks.model.runtime import softmax
+from hone.tasks.model.runtime import sigmoid, softmax
+from hone.tasks.objectives.multi_label_classification.threshold import logit
 from hone.tasks.objectives.ragged import Ragged
 from hone.tasks.objectives.token_classification.spans import find_spans, join_words, split_words
 from hone.tasks.words import pieces
@@ -35,11 +36,15 @@ class Golden(Contract):
     """`{"text"}`, and `"text_pair"` where the model judges pairs; as cleaned by the data stage. Of a model that tags
     words, `{"text"}` where the served model splits the text into the data's words, and else `{"tokens"}`."""
     probabilities: list[list[float]] = []
-    """[requests, labels]; none of a model that tags words."""
+    """[requests, labels]; none of a model that tags words or answers numbers."""
+    threshold: float | None = None
+    """The probability above which a label is given, of a model whose texts may have several; None of others."""
+    numbers: list[float] | None = None
+    """[requests], of a model that answers them; None of others."""
     spans: list[list[dict[str, Any]]] | None = None
     """The entities [requests, entities] of a model that tags words, as it answers them; None of one that does not."""
     tolerance: float = TOLERANCE
-    """Largest difference of a probability, or of an entity's score."""
+    """Largest difference of a probability, of an entity's score, or of a number."""
 
     @property
     def rows(self) -> list[Any]:
@@ -68,12 +73,22 @@ def choose_rows(lengths: Sequence[int], characters: Sequence[int], max_length: i
     return sorted(long | {others[place] for place in spread})
 
 
-def write_golden(path: Path, rows: "Rows", logits: "Answers", labels: Sequence[str]) -> None:
+def write_golden(
+    path: Path,
+    rows: "Rows",
+    logits: "Answers",
+    labels: Sequence[str],
+    task: str = "text-classification",
+    threshold: float | None = None,
+) -> None:
     """Writes `golden.json`.
 
     Args:
-        logits: [rows, labels] that the evaluation got for these rows, one at a time, or `Ragged` ones of their words.
+        logits: answers [rows, labels] that the evaluation got for these rows, one at a time, or `Ragged` ones of their
+            words.
         labels: names by id.
+        task: what the model does, as its `serving.json` says.
+        threshold: of a model whose texts may have several labels, which its answers are seen from.
 
     Raises:
         MeasurementError: when an answer is not a number.
@@ -87,14 +102,27 @@ def write_golden(path: Path, rows: "Rows", logits: "Answers", labels: Sequence[s
             f"the exported model answers golden request {int(np.argmin(finite))} with nan, so there is nothing to ship"
         )
     if isinstance(logits, Ragged):
-        golden = _sentences(rows, logits, labels)
-        path.write_text(golden.model_dump_json(indent=1), encoding="utf-8")
+        _write(path, _sentences(rows, logits, labels))
         return
     requests: list[dict[str, str | list[str]]] = [{"text": text} for text in rows.texts]
     if rows.pairs is not None:
         requests = [{**request, "text_pair": pair} for request, pair in zip(requests, rows.pairs, strict=True)]
-    golden = Golden(labels=list(labels), requests=requests, probabilities=softmax(logits).tolist())
-    path.write_text(golden.model_dump_json(indent=1), encoding="utf-8")
+    _write(path, Golden(labels=list(labels), requests=requests, **_expected(logits, task, threshold)))
+
+
+def _write(path: Path, golden: Golden) -> None:
+    unused = {name for name in ("threshold", "numbers") if getattr(golden, name) is None}
+    path.write_text(golden.model_dump_json(indent=1, exclude=unused), encoding="utf-8")
+
+
+def _expected(answers: Any, task: str, threshold: float | None) -> dict[str, Any]:
+    """What the served model has to answer, as fields of `Golden`."""
+    if task == "regression":
+        numbers = answers[:, 0].astype(np.float64)
+        return {"numbers": numbers.tolist(), "tolerance": TOLERANCE * max(1.0, float(np.abs(numbers).max(initial=0.0)))}
+    if threshold is not None:
+        return {"probabilities": sigmoid(answers + logit(threshold)).tolist(), "threshold": threshold}
+    return {"probabilities": softmax(answers).tolist()}
 
 
 def _sentences(rows: "Rows", logits: Ragged, labels: Sequence[str]) -> Golden:

@@ -37,7 +37,9 @@ from pathlib import Path
 from typing import Any
 
 Answer = Callable[[dict[str, Any]], Any]
-"""From a request to the probabilities by label, or to the entities of a sentence."""
+"""From a request to what the served model says of it: a text's label, labels or number, or a sentence's entities."""
+Judge = Callable[[Any, int], dict[str, Any]]
+"""Holds an answer against what request of that place is to be answered."""
 ENTITY = ("start", "end", "text", "type")
 
 
@@ -65,8 +67,7 @@ def open_folder(runtime: Path, folder: Path) -> Answer:
 
     def one(request: dict[str, Any]) -> Any:
         pairs = [request["text_pair"]] if "text_pair" in request else None
-        found: dict[str, float] = model.answers([request["text"]], pairs)[0]["probabilities"]
-        return found
+        return model.answers([request["text"]], pairs)[0]
 
     return one
 
@@ -80,7 +81,7 @@ def open_logged(folder: Path) -> Answer:
     def one(request: dict[str, Any]) -> Any:
         row = request if "text_pair" in request else request["text"] if "text" in request else request["tokens"]
         (found,) = model.predict([row])
-        return found["probabilities"] if isinstance(found, dict) else found
+        return found
 
     return one
 
@@ -98,6 +99,40 @@ def judge(found: dict[str, float], expected: list[float], names: list[str], tole
         "max_abs_difference": max(abs(found[name] - chance) for name, chance in zip(names, expected, strict=True)),
         "label_expected": max(found, key=lambda name: found[name]) in close,
     }
+
+
+def judge_several(
+    found: dict[str, Any], expected: list[float], names: list[str], tolerance: float, threshold: float
+) -> dict[str, Any]:
+    """The same of a text that may have several labels: those given have to be the expected ones, but for labels that the
+    expected answer has within the tolerance of the threshold."""
+    chances = dict(zip(names, expected, strict=True))
+    told = judge(found["probabilities"], expected, names, tolerance)
+    settled = {name for name, chance in chances.items() if abs(chance - threshold) > tolerance}
+    given = {one["label"] for one in found["labels"]} & settled
+    same = given == {name for name in settled if chances[name] > threshold}
+    return told | {"label_expected": same and told["max_abs_difference"] < 1.0}
+
+
+def judge_number(found: dict[str, Any], expected: float) -> dict[str, Any]:
+    """The same of a number. One that is none is off by as much as the number itself, or by 1."""
+    number = found["number"]
+    if not math.isfinite(number):
+        return {"max_abs_difference": max(1.0, abs(expected)), "label_expected": False}
+    return {"max_abs_difference": abs(number - expected), "label_expected": True}
+
+
+def judge_of(golden: dict[str, Any]) -> Judge:
+    """How the answers to these golden requests are judged."""
+    names, tolerance, chances = golden["labels"], golden["tolerance"], golden["probabilities"]
+    spans, numbers, threshold = (golden.get(name) for name in ("spans", "numbers", "threshold"))
+    if spans is not None:
+        return lambda found, place: judge_spans(found, spans[place])
+    if numbers is not None:
+        return lambda found, place: judge_number(found, numbers[place])
+    if threshold is not None:
+        return lambda found, place: judge_several(found, chances[place], names, tolerance, threshold)
+    return lambda found, place: judge(found["probabilities"], chances[place], names, tolerance)
 
 
 def judge_spans(found: Any, expected: list[dict[str, Any]]) -> dict[str, Any]:
@@ -139,14 +174,8 @@ def answer(how: str, folder: Path, golden: dict[str, Any]) -> dict[str, Any]:
     else:
         ask = open_folder(Path(how), folder)
     load_seconds = time.perf_counter() - begun
-    if golden.get("spans") is not None:
-        pairs = zip(golden["requests"], golden["spans"], strict=True)
-        answers = [judge_spans(ask(request), expected) for request, expected in pairs]
-        return {"load_seconds": load_seconds, "peak_memory_bytes": peak_memory_bytes(), "answers": answers}
-    answers = [
-        judge(ask(request), expected, golden["labels"], golden["tolerance"])
-        for request, expected in zip(golden["requests"], golden["probabilities"], strict=True)
-    ]
+    judged = judge_of(golden)
+    answers = [judged(ask(request), place) for place, request in enumerate(golden["requests"])]
     return {"load_seconds": load_seconds, "peak_memory_bytes": peak_memory_bytes(), "answers": answers}
 
 

@@ -43,7 +43,7 @@ def log(run_id: str, exported: Path, golden: Path, session: SessionSettings, roo
         run_id,
         code,
         sent,
-        settings={"pairs": texts.pairs, "session": {}},
+        settings={"pairs": texts.pairs, "task": texts.task, "session": {}},
         example=read_golden(golden).rows[:EXAMPLE_ROWS],
         requirements=requirements(),
     )

@@ -1,4 +1,4 @@
-"""The registered model as MLflow runs it: text in, label and scores out, by `runtime.py`, which is logged with it.
+"""The registered model as MLflow runs it: text in; label, labels or number out, by `runtime.py`, which is logged with it.
 
 MLflow keeps a copy of this file with the model and executes it where the model is served, so it knows nothing of Hone
 and needs no torch. `mlflow.pyfunc.load_model(uri, model_config={"session": {"providers": ["cpu"]}})` makes the session
@@ -25,11 +25,38 @@ class Answer(BaseModel):
     """By label; they add up to 1."""
 
 
+class Label(BaseModel):
+    """One of several."""
+
+    label: str
+    score: float
+    """Its probability."""
+
+
+class SeveralLabels(BaseModel):
+    """What a model says whose texts may have several labels, or none."""
+
+    labels: list[Label]
+    """Those above the model's threshold, the likeliest first."""
+    probabilities: dict[str, float]
+    """By label, each for itself."""
+
+
+class Number(BaseModel):
+    """What a model says that answers with a number."""
+
+    number: float
+
+
 class Pair(BaseModel):
     """Two texts that are judged together."""
 
     text: str
     text_pair: str
+
+
+ANSWERS = {"text-classification": Answer, "multi-label-classification": SeveralLabels, "regression": Number}
+"""By what the model does."""
 
 
 class _Classifier(PythonModel):
@@ -42,22 +69,26 @@ class _Classifier(PythonModel):
         self._model = runtime.Classifier(Path(context.artifacts["model"]), context.model_config["session"])
 
 
-class TextClassifier(_Classifier):
-    """Takes a list of texts."""
+def text_model(answer: Any) -> PythonModel:
+    """Takes a list of texts, and answers each with an `answer`, in their order."""
 
-    def predict(self, context: Any, model_input: list[str], params: dict[str, Any] | None = None) -> list[Answer]:
-        """One answer for each text, in their order."""
-        return self._model.answers(list(model_input))
+    class TextClassifier(_Classifier):
+        def predict(self, context: Any, model_input: list[str], params: dict[str, Any] | None = None) -> list[answer]:
+            return self._model.answers(list(model_input))
 
-
-class PairClassifier(_Classifier):
-    """Takes a list of `{"text": ..., "text_pair": ...}`."""
-
-    def predict(self, context: Any, model_input: list[Pair], params: dict[str, Any] | None = None) -> list[Answer]:
-        """One answer for each pair, in their order."""
-        texts, pairs = [row.text for row in model_input], [row.text_pair for row in model_input]
-        return self._model.answers(texts, pairs)
+    return TextClassifier()
 
 
-_settings = ModelConfig(development_config={"pairs": False, "session": {}}).to_dict()
-set_model(PairClassifier() if _settings["pairs"] else TextClassifier())
+def pair_model(answer: Any) -> PythonModel:
+    """Takes a list of `{"text": ..., "text_pair": ...}`, and answers each likewise."""
+
+    class PairClassifier(_Classifier):
+        def predict(self, context: Any, model_input: list[Pair], params: dict[str, Any] | None = None) -> list[answer]:
+            texts, pairs = [row.text for row in model_input], [row.text_pair for row in model_input]
+            return self._model.answers(texts, pairs)
+
+    return PairClassifier()
+
+
+_settings = ModelConfig(development_config={"pairs": False, "task": "text-classification", "session": {}}).to_dict()
+set_model((pair_model if _settings["pairs"] else text_model)(ANSWERS[_settings["task"]]))

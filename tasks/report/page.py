@@ -40,6 +40,7 @@ def render_page(report: Report, drawn: plots.Drawn | None = None) -> str:
         report=report,
         cell=wording.headline_cell(report["candidates"]),
         primary=wording.metrics(report)[0],
+        kind=wording.kind(report),
         selected=candidates[report["selected"]],
         baseline=baseline,
         reference=candidates[report["reference"]],
@@ -84,15 +85,15 @@ def spread(candidate: dict[str, Any]) -> float | None:
 def parts_of(
     selected: dict[str, Any], reference: dict[str, Any], labels: list[str]
 ) -> list[tuple[str, dict[str, float], dict[str, float]]]:
-    """Name of each part of the answers, such as a type of entity, with the metrics of both models there; of most
-    entities first. Nothing where one of the two has none, or where reports are from before there were parts."""
+    """Name of each part of the answers, such as a label or a type of entity, with the metrics of both models there; of
+    most texts, or entities, first. Nothing where one of the two has none, or where reports are from before there were parts."""
     own, other = selected.get("parts") or {}, reference.get("parts") or {}
     found = [
         (labels[int(label)].removeprefix("B-"), measured, other[label])
         for label, measured in own.items()
         if label in other and int(label) < len(labels)
     ]
-    return sorted(found, key=lambda part: -part[1]["entities"])
+    return sorted(found, key=lambda part: -part[1].get("entities", part[1].get("texts", 0.0)))
 
 
 def confusion(counts: list[list[int]], labels: list[str]) -> dict[str, Any]:

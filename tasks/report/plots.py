@@ -130,7 +130,8 @@ def learning_curves(report: Report) -> dict[str, str]:
     """One plot for each stage that trained, by its name: the primary metric on the validation split, to one scale for
     all stages, and the training loss, to each stage's own, as they do not minimise the same."""
     metric = wording.metrics(report)[0]
-    measured, title = f"validation_{metric['name']}", f"validation {metric['title']}, %"
+    name, title = wording.VALIDATED.get(metric["name"], (metric["name"], metric["title"]))
+    measured, title = f"validation_{name}", f"validation {title}, %"
     by_stage = {
         stage: {curve["name"]: _finite(curve["steps"], curve["values"]) for curve in curves}
         for stage, curves in report["curves"].items()

@@ -14,6 +14,9 @@ METRICS = {
     "precision": "precision",
     "recall": "recall",
     "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "mse": "mean squared error",
+    "spearman": "Spearman's correlation",
     "calibration_error": "calibration error",
 }
 CHECKS = {
@@ -22,6 +25,10 @@ CHECKS = {
     "accuracy_above_baseline": "Accuracy above TF-IDF's",
     "f1": "Entity F1",
     "f1_kept": "Entity F1 kept of the teacher's",
+    "micro_f1": "Micro F1",
+    "micro_f1_kept": "Micro F1 kept of the teacher's",
+    "mse": "Mean squared error",
+    "mse_kept": "The teacher's mean squared error, as a share of the model's",
     "calibration_error": "Calibration error",
     "size_fraction": "Size, as a share of the teacher's",
     "size_bytes": "Size of the model file",
@@ -41,6 +48,8 @@ PERTURBED = {
     "case": "with changed case",
     "punctuation": "with changed punctuation",
 }
+VALIDATED = {"mse": ("r2", "R²")}
+"""Name and title of what epochs are chosen by, where that is not the metric that models are judged by."""
 DIRECTIONS = {"at_least": "at least", "at_most": "at most", "above": "above"}
 LOSSES = {"points": " points below", "relative": "% worse"}
 """How a margin is said, by the unit of the difference."""
@@ -49,6 +58,8 @@ MISSING = "–"
 BESIDE = {
     "accuracy": ("macro_f1", "calibration_error"),
     "f1": ("precision", "recall"),
+    "micro_f1": ("macro_f1",),
+    "mse": ("spearman",),
 }
 """What tells most beside a primary metric, by its name."""
 BADLY_CALIBRATED = 0.1
@@ -99,6 +110,20 @@ def model(name: str, runtime: str = "") -> str:
         runtime: what computes its answers, which tells one task's baseline from another's.
     """
     return "floor (lookup)" if runtime == "lookup" else MODELS.get(name, name)
+
+
+def kind(report: dict[str, Any]) -> str:
+    """What the rows have: `tags`, or as data.labels says `one` label, `several` or a `number`; a report from before
+    there were several has one."""
+    recipe = report["recipe"]
+    return "tags" if recipe.get("task") == "token-classification" else recipe.get("data", {}).get("labels", "one")
+
+
+def apart(value: float | None, metric: dict[str, str]) -> str:
+    """A difference of two values of a metric: in points of a share, else in its own unit."""
+    if value is None or metric["unit"] == "share":
+        return signed_points(value)
+    return f"{value:+.3g}".replace("-", "−")
 
 
 def baseline(report: dict[str, Any]) -> str:

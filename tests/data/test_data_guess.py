@@ -74,7 +74,7 @@ def test_what_is_no_label(values: list[str], told: str) -> None:
 @pytest.mark.parametrize(
     ("values", "options", "told"),
     [
-        ({"text": TEXTS, "price": PRICES}, {}, r"(?s)no column looks like a label:.*price: 60 different.*by --label"),
+        ({"text": TEXTS, "id": IDS}, {}, r"(?s)no column looks like a label:.*id: 60 different.*by --label"),
         ({"id": IDS, "label": CLASSES}, {"text": "body"}, "no column 'body'; there are 'id', 'label'"),
         ({"price": PRICES, "label": CLASSES}, {}, "no column besides the label, 'label', looks like text .'price'"),
         ({"text": TEXTS, "label": CLASSES}, {"text": "label", "label": "label"}, "--text and --label are both 'label'"),
@@ -98,3 +98,30 @@ def test_the_length_holds_ninety_nine_of_a_hundred_texts() -> None:
 def test_tokens_are_estimated_from_above_in_any_script() -> None:
     assert estimated_tokens("It isn't uncharacteristic.") == 1 + 3 + 3 + 1
     assert estimated_tokens("语言模型") == 4
+
+
+def test_numbers_are_predicted_where_no_column_is_a_label_and_a_count_of_the_rows_is_no_number() -> None:
+    found = guess_columns(columns(text=TEXTS, row=[str(place + 1000) for place in range(COUNT)], price=PRICES))
+    assert (found.label, found.kind, found.labels) == ("price", "number", {})
+    assert found.range == (min(map(float, PRICES)), max(map(float, PRICES)))
+    assert guess_columns(columns(text=TEXTS, label=CLASSES, price=PRICES)).label == "label"
+    assert guess_columns(columns(text=TEXTS, label=CLASSES, price=PRICES), label="price").kind == "number"
+
+
+@pytest.mark.parametrize("separator", [";", "|", ","])
+def test_several_labels_are_told_by_parts_that_come_back(separator: str) -> None:
+    combined = [["red", f"red{separator}blue", f"blue{separator}green", f"green{separator}red{separator}blue"][n % 4]
+                for n in range(COUNT)]  # fmt: skip
+    found = guess_columns(columns(text=TEXTS, tags=combined))
+    assert (found.label, found.kind, found.separator) == ("tags", "several", separator)
+    assert found.labels == {"blue": 45, "red": 45, "green": 30}
+    places = [["Paris, France", "Lyon, France", "Rome, Italy"][place % 3] for place in range(COUNT)]
+    assert guess_columns(columns(text=TEXTS, city=places)).kind == "one"
+
+
+def test_a_column_of_lists_is_several_labels_before_one_whose_name_says_nothing() -> None:
+    lists = {"labels": [["red"], ["red", "blue"], []] * 20, "tokens": [TEXTS[place].split() for place in range(COUNT)]}
+    found = guess_columns(Columns(DataSettings(train="a.jsonl"), {"text": TEXTS, "part": CLASSES}, COUNT, True, lists))
+    assert (found.label, found.kind, found.separator) == ("labels", "several", "")
+    assert found.labels == {"red": 40, "blue": 20}
+    assert found.other_labels == ["tokens", "part"]

@@ -90,8 +90,8 @@ def test_the_labels_of_a_long_file_that_is_sorted_by_them_are_found(
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        (["text,price", *(f"{text},{place * 0.37}" for place, (text, _) in enumerate(tiny.sentences(60, 1)))],
-         "price: 60 different numbers"),
+        (["text,id", *(f"{text},x{place}" for place, (text, _) in enumerate(tiny.sentences(60, 1)))],
+         "id: 60 different values"),
         (["text,label", *rows(), "a text,rare"], "rare has 1"),
     ],
 )  # fmt: skip

@@ -17,13 +17,13 @@ from hone.tasks.register import serving
 from tests.register.conftest import LABELS, PAIRS, TEXTS, write_model
 
 
-def classifier(folder: Path, kind: str = "TextClassifier", **session: Any) -> Any:
+def classifier(folder: Path, kind: str = "text_model", **session: Any) -> Any:
     """`predict` of the served class, loaded as MLflow loads it."""
     from hone.tasks.register import serving_model
 
     artifacts = {"model": str(folder), "runtime": str(RUNTIME)}
     context = SimpleNamespace(artifacts=artifacts, model_config={"pairs": False, "session": session})
-    model = getattr(serving_model, kind)()
+    model = getattr(serving_model, kind)(serving_model.Answer)
     model.load_context(context)
     return lambda rows: model.predict(context, rows)
 
@@ -58,7 +58,7 @@ def test_texts_are_cut_to_the_length_the_model_learnt_with(model_folder: Path) -
 
 def test_pairs_are_one_input_with_two_types(model_folder: Path) -> None:
     write_model(model_folder, pairs=True)
-    predict = classifier(model_folder, "PairClassifier")
+    predict = classifier(model_folder, "pair_model")
     answers = predict([{"text": text, "text_pair": pair} for text, pair in zip(TEXTS, PAIRS, strict=True)])
     assert chances(answers) == pytest.approx(chances(Classifier(model_folder).answers(TEXTS, PAIRS)), abs=1e-6)
     swapped = predict([{"text": pair, "text_pair": text} for text, pair in zip(TEXTS, PAIRS, strict=True)])

@@ -4,11 +4,12 @@ A correlation of ranks is no function of sums over rows, as a row's rank depends
 part of it, once, over the whole split: the correlation, plus the row's influence on it. The mean of the parts is the
 correlation itself, and the mean over rows that are drawn anew is, to first order, what ranking those rows anew would
 give. A row's influence has three terms: what its own two ranks add, and how it moves the ranks of all others in the one
-order and in the other. To resample fixed ranks would leave the last two out, and with them most of what makes the
-correlation uncertain where it is high: the tests measure both against ranking anew.
+order and in the other. Ranks that are held fixed while rows are drawn leave the last two out.
 
-What it costs: an interval is a symmetrical one, where near 1 the true one reaches further down than up; and of part of
-the rows the mean is not that part's own correlation, but what the part contributes to that of all.
+What it costs, of 300 rows and 1,500 draws: the standard error of a correlation of 0.5, 0.9 and 0.95 is 0.2, 2 and 4%
+less than that of ranking anew (of fixed ranks 3, 8 and 9%), and that of the difference of two models 2, 4 and 7% (2, 7
+and 10%): intervals are a little too short where the correlation is very high. And of a part of the rows the mean is
+not that part's own correlation, but what the part adds to that of all.
 
 Source: Croux and Dehon 2010, Influence functions of the Spearman and Kendall correlation measures, Statistical Methods
 and Applications 19; Efron and Tibshirani 1993, chapter 11 (the jackknife as a linear approximation to the bootstrap).
