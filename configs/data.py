@@ -63,7 +63,7 @@ class DataSettings(Section):
     """Installed libraries whose docstrings are the corpus, each one a label (source: docstrings)."""
     max_rows_per_label: int = Field(0, ge=0)
     """Keep at most this many rows of each label (where a text has several, of its rarest; of sentences, of each rarest
-    type of entity in one; of numbers, in all), those that are split off among them, drawn with the seed; 0 keeps all."""
+    type of entity in one; of numbers, in all), those split off among them, drawn with the seed; 0 keeps all."""
     validation_fraction: float = Field(0.1, gt=0, lt=0.5)
     """Share of each label's texts split off for validation where none is given, by a hash of the text."""
     test_fraction: float = Field(0.15, gt=0, lt=0.5)
@@ -108,13 +108,13 @@ class DataSettings(Section):
                 raise ValueError(f"data.columns is {self.columns} and lacks {absent}: name every column that is used")
         if self.source == "docstrings" and self.labels != "one":
             raise ValueError(
-                f"data.labels is '{self.labels}' but data.source is 'docstrings', whose texts have one label, the library "
-                "that they come from: leave data.labels out"
+                f"data.labels is '{self.labels}' but data.source is 'docstrings', whose texts have one label, the "
+                "library that they come from: leave data.labels out"
             )
         if self.labels == "number" and self.label_names:
             raise ValueError(
-                f"data.label_names is {self.label_names} but data.labels is 'number', which has no labels to name: leave "
-                "data.label_names empty"
+                f"data.label_names is {self.label_names} but data.labels is 'number', which has no labels to name: "
+                "leave data.label_names empty"
             )
         return self
 

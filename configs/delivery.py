@@ -8,9 +8,7 @@ from pydantic import AliasChoices, Field, StringConstraints, field_validator
 from hone.configs.section import Section
 
 Provider = Literal["tensorrt", "cuda", "cpu"]
-QualityMetric = Literal[
-    "accuracy", "f1", "macro_f1", "micro_f1", "mse", "precision", "recall", "spearman"
-]
+QualityMetric = Literal["accuracy", "f1", "macro_f1", "micro_f1", "mse", "precision", "recall", "spearman"]
 Perturbation = Literal["typos", "case", "punctuation"]
 STORAGE_PATTERN = r"^(s3://[a-z0-9][a-z0-9.-]+(/[^/?#]+)*/?|file:///.+|[^:]+(:[^/:][^:]*)*)$"
 """A bucket and a prefix in it, or a folder; no other scheme."""
@@ -66,10 +64,10 @@ class GateSettings(Section):
 
     metrics: list[QualityMetric] = []
     """Metrics in which it is compared with the teacher, and with the champion, on the same examples; empty: the one
-    that the task is judged by, accuracy of texts, micro_f1 of texts with several labels, mse of numbers and f1 (of whole
-    entities) of words."""
+    that the task is judged by, accuracy of texts, micro_f1 where they have several labels, mse of numbers and f1 (of
+    whole entities) of words."""
     margin: float = Field(0.02, gt=0, lt=1)
-    """How far below the teacher (and the champion) it may be: 0.02 is 2 points; of mse, 2% of the teacher's above it."""
+    """How far below the teacher (and the champion) it may be: 0.02 is 2 points; of mse, 2% above the teacher's."""
     level: float = Field(0.05, gt=0, lt=0.5)
     """Error rate of the verdict: at most this often is any model accepted on the same test rows that is worse by a
     margin, and at most this often one refused that keeps them all."""
@@ -94,8 +92,8 @@ class GateSettings(Section):
     beat_baseline: bool = Field(
         True, title="Beat the baseline", validation_alias=AliasChoices("beat_baseline", "beat_floor")
     )
-    """It, and the teacher, have to be better than what costs next to nothing, of texts TF-IDF with logistic (of numbers,
-    ridge) regression, of words the tag that each has most often: being as good as a teacher that is no better shows
+    """It, and the teacher, have to be better than what costs next to nothing, of texts TF-IDF with logistic regression
+    (ridge of numbers), of words the tag that each has most often: being as good as a teacher that is no better shows
     nothing. (Recipes of before say beat_floor.)"""
     min_accuracy: float | None = Field(None, ge=0, le=1, title="Least accuracy")
     """Least test accuracy; of words, least f1 of the entities."""

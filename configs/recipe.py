@@ -157,7 +157,10 @@ class Recipe(Section):
                 f"gate.metrics names {', '.join(foreign)}, in which no model is judged whose task is '{self.task}'"
                 f"{self._and_labels()}: take some of {', '.join(known)}"
             )
-        if self.gate.max_calibration_error is not None and self.objective in ("multi-label-classification", "regression"):
+        if self.gate.max_calibration_error is not None and self.objective in (
+            "multi-label-classification",
+            "regression",
+        ):
             problems.append(
                 f"gate.max_calibration_error is {self.gate.max_calibration_error:g} but data.labels is "
                 f"'{self.data.labels}', and only texts with one label have a calibration error: set it to null"

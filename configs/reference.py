@@ -50,6 +50,26 @@ An unknown key, a value out of its bounds and settings that exclude each other a
 the value and what is allowed. Unknown keys and wrong values are all named at once. Unusable rows of the data are
 counted by kind with their line numbers, and above `data.max_bad_fraction` the run stops with that list.
 
+## One label, several, or a number
+
+`data.labels` says what a text, or a pair of texts, has. The chain is the same for all three.
+
+| `data.labels` | a model is judged by | what it has to beat | `hone predict` answers |
+| --- | --- | --- | --- |
+| `one` | accuracy | TF-IDF with logistic regression | `label`, `score`, `probabilities` |
+| `several` | micro F1; macro F1 too | the same, a regression for each label | `labels`, `probabilities` |
+| `number` | mean squared error; Spearman's correlation | TF-IDF with ridge, or the mean | `number` |
+
+Several labels are a list in JSONL and Parquet, and stand with `data.label_separator` between them in CSV and TSV; a
+text may have none. A label is given above one threshold, which the validation split chooses for each model and which
+lies in its `config.json` before a test row is read. Texts count to their rarest label where rows are cut or split off.
+
+A number has a decimal point, and is learned in the unit of the data: its standard deviation has to lie between 0.05
+and 50, and data of another scale are refused with the factor to multiply by. Margins of the mean squared error are
+parts of the teacher's. A decimal comma, `['a', 'b']` as text and an absent value are refused with their lines.
+
+The similarity of pairs is `labels: number` with a `data.pair_column`.
+
 Relative paths of data, models and storage are from the folder that `hone` is called in, or that a deployment's worker
 runs in (`hone deploy --directory`), wherever the recipe lies.
 

@@ -220,8 +220,8 @@ def predict(
     ] = "",
     storage: Storage = ".hone",
 ) -> None:
-    """Answer texts as the model is served: one line of JSON each, with label, score and probabilities, or with the
-    entities of a sentence.
+    """Answer texts as the model is served: one line of JSON each, with its label or labels, its number, or the entities
+    of a sentence.
 
     Exit status: 0 done; 2 there is no such model or file.
     """

@@ -187,7 +187,11 @@ def _roles(settings: DataSettings, guess: Guess, text: str, label: str) -> list[
     why = f"{'as you said: ' if label else ''}{len(guess.labels):,} labels: {shown}{more}"
     found.append(Assumed("data.label_column", settings.label_column, why, _others(guess.other_labels, "--label")))
     if guess.kind == "several":
-        how = f"there are several in a row, with {guess.separator!r} between them" if guess.separator else "they are lists"
+        how = (
+            f"there are several in a row, with {guess.separator!r} between them"
+            if guess.separator
+            else "they are lists"
+        )
         found.append(Assumed("data.labels", "several", how, "delete the line if each value is one label"))
         if guess.separator not in ("", ","):
             found.append(Assumed("data.label_separator", guess.separator, "between the labels of a row"))

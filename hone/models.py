@@ -19,7 +19,8 @@ class Model:
         self._files = files  # what was downloaded lies there for as long as the model does
 
     def predict(self, texts: Sequence[str | Sequence[str]], pairs: Sequence[str] | None = None) -> list[Any]:
-        """Answers texts in their order: of each the `label`, its `score`, and the `probabilities` of all labels.
+        """Answers texts in their order: of each the `label`, its `score`, and the `probabilities` of all labels; the
+        `labels` above the model's threshold and all `probabilities`, where it may have several; or its `number`.
 
         A model that finds entities (`task: token-classification`) answers each text with a list of them, as
         transformers' pipeline does: `start` and `end` (exclusive) are characters, `text` what stands there, `type` the

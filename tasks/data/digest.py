@@ -40,7 +40,9 @@ def in_canonical_order(table: pa.Table, labels: list[str]) -> pa.Table:
                 for text, pair, own, parts in zip(*columns, strict=True)
             ]
         elif numbers:
-            rows = [[text, pair or "", repr(number), *parts] for text, pair, number, parts in zip(*columns, strict=True)]
+            rows = [
+                [text, pair or "", repr(number), *parts] for text, pair, number, parts in zip(*columns, strict=True)
+            ]
         else:
             rows = [
                 [text, pair or "", labels[label], *parts] for text, pair, label, parts in zip(*columns, strict=True)

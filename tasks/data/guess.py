@@ -78,8 +78,7 @@ def guess_columns(columns: Columns, text: str = "", label: str = "") -> Guess:
     absent = [name for name in (text, label) if name and name not in there and name not in lists]
     if absent:
         raise DataError(
-            f"{columns.settings.train}: no column {', '.join(map(repr, absent))}; there are "
-            f"{_named([*there, *lists])}"
+            f"{columns.settings.train}: no column {', '.join(map(repr, absent))}; there are {_named([*there, *lists])}"
         )
     if text and text == label:
         raise DataError(f"--text and --label are both {text!r}: name two columns of {_named(there)}")
@@ -174,8 +173,10 @@ def _repeat(rows: Sequence[Sequence[str]]) -> bool:
     """Whether lists hold labels: of few words, and few enough to come back."""
     counts = Counter(label for row in rows for label in row)
     words = sum(len(label.split()) * times for label, times in counts.items())
-    return 2 <= len(counts) <= MOST_LABELS and counts.total() >= LEAST_ROWS * len(counts) and (
-        words <= MOST_WORDS * counts.total()
+    return (
+        2 <= len(counts) <= MOST_LABELS
+        and counts.total() >= LEAST_ROWS * len(counts)
+        and (words <= MOST_WORDS * counts.total())
     )
 
 

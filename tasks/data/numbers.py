@@ -73,6 +73,6 @@ def check_numbers(train: pa.Table, column: str) -> None:
         factor = 10.0 ** -round(math.log10(spread))
         raise DataError(
             f"the numbers in {column!r} have a standard deviation of {spread:,.4g} in the training split, and between "
-            f"{LEAST_SPREAD:g} and {MOST_SPREAD:g} is what a model learns at the usual rates: give them in another unit, "
-            f"such as {factor:g} times these numbers, or their logarithm"
+            f"{LEAST_SPREAD:g} and {MOST_SPREAD:g} is what a model learns at the usual rates: give them in another "
+            f"unit, such as {factor:g} times these numbers, or their logarithm"
         )

@@ -55,8 +55,8 @@ class SeveralLabels:
             seen = some([f"{text!r} ({count:,})" for text, count in self._as_text.most_common(3)])
             bad.explain(
                 "list_as_text",
-                f"{split} has {seen}: write the labels with {self._separator!r} between them (data.label_separator), or "
-                "give JSONL or Parquet with real lists",
+                f"{split} has {seen}: write the labels with {self._separator!r} between them (data.label_separator), "
+                "or give JSONL or Parquet with real lists",
             )
 
 

@@ -86,7 +86,8 @@ class TokenizedText:
     type_ids: npt.NDArray[np.int8] | None
     """[tokens], where the model takes token types."""
     labels: Labels
-    """Of each row, or [tokens] with `by_token`; -1 where only the teacher knows, `NO_TARGET` at tokens that do not count."""
+    """Of each row, or [tokens] with `by_token`; -1 where only the teacher knows, `NO_TARGET` at tokens that do not
+    count."""
     by_token: bool = False
     """Whether each token has a label of its own."""
     weights: npt.NDArray[np.int64] | None = None

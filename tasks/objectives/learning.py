@@ -121,9 +121,9 @@ def learning(task: Objective) -> Learning:
 
 def learning_of(config: PretrainedConfig) -> Learning:
     """The task of a saved model, by the head that its config names in `architectures`, and of one head by its
-    `problem_type`: whoever exports, measures or serves a checkpoint has its folder and no recipe, and plain transformers
-    goes by the same fields. A config that names none of our heads, such as one of an encoder alone, is a text
-    classifier's."""
+    `problem_type`: whoever exports, measures or serves a checkpoint has its folder and no recipe, and plain
+    transformers goes by the same fields. A config that names none of our heads, such as one of an encoder alone, is a
+    text classifier's."""
     for name in getattr(config, "architectures", None) or []:
         heads = [
             objective

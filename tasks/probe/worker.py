@@ -104,8 +104,8 @@ def judge(found: dict[str, float], expected: list[float], names: list[str], tole
 def judge_several(
     found: dict[str, Any], expected: list[float], names: list[str], tolerance: float, threshold: float
 ) -> dict[str, Any]:
-    """The same of a text that may have several labels: those given have to be the expected ones, but for labels that the
-    expected answer has within the tolerance of the threshold."""
+    """The same of a text that may have several labels: those given have to be the expected ones, but for labels that
+    the expected answer has within the tolerance of the threshold."""
     chances = dict(zip(names, expected, strict=True))
     told = judge(found["probabilities"], expected, names, tolerance)
     settled = {name for name, chance in chances.items() if abs(chance - threshold) > tolerance}

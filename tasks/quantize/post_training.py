@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 from hone.configs.model import QuantizeSettings
 from hone.configs.recipe import Objective
 from hone.tasks.device import driver_device
-from hone.tasks.model.config_file import add_to_config
 from hone.tasks.model.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.config_file import add_to_config
 from hone.tasks.model.fake_quantization import Plan, Scheme, attach, detach, plan_for
 from hone.tasks.model.text import TokenizedText, read_split
 from hone.tasks.objectives.learning import Learning, learning

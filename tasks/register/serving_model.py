@@ -1,4 +1,4 @@
-"""The registered model as MLflow runs it: text in; label, labels or number out, by `runtime.py`, which is logged with it.
+"""The registered model as MLflow runs it: text in; label, labels or number out, by `runtime.py`, logged with it.
 
 MLflow keeps a copy of this file with the model and executes it where the model is served, so it knows nothing of Hone
 and needs no torch. `mlflow.pyfunc.load_model(uri, model_config={"session": {"providers": ["cpu"]}})` makes the session

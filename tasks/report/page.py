@@ -86,7 +86,8 @@ def parts_of(
     selected: dict[str, Any], reference: dict[str, Any], labels: list[str]
 ) -> list[tuple[str, dict[str, float], dict[str, float]]]:
     """Name of each part of the answers, such as a label or a type of entity, with the metrics of both models there; of
-    most texts, or entities, first. Nothing where one of the two has none, or where reports are from before there were parts."""
+    most texts, or entities, first. Nothing where one of the two has none, or where reports are from before there were
+    parts."""
     own, other = selected.get("parts") or {}, reference.get("parts") or {}
     found = [
         (labels[int(label)].removeprefix("B-"), measured, other[label])

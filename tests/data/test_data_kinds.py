@@ -42,7 +42,7 @@ def flags_by_text(splits: dict[str, Rows]) -> dict[str, list[int]]:
 def test_lists_of_json_lists_of_parquet_and_separated_text_are_the_same_labels(tmp_path: Path) -> None:
     rows = rows_of(LABELS)
     table = tmp_path / "a.csv"
-    table.write_text("text,label\n" + "".join(f'{row["text"]},{" | ".join(row["label"])}\n' for row in rows))
+    table.write_text("text,label\n" + "".join(f"{row['text']},{' | '.join(row['label'])}\n" for row in rows))
     parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
     found = [
         prepared(tmp_path / name, file, labels="several", **settings)
@@ -98,7 +98,9 @@ def test_rows_that_come_later_move_no_row_from_training_to_the_test(tmp_path: Pa
 def test_numbers_are_read_as_json_spells_them_and_others_are_refused_with_their_lines(tmp_path: Path) -> None:
     file = tmp_path / "a.tsv"
     good = [f"text {place}\t{number}" for place, number in enumerate(["1", "+2.50", "-.5", "1e1", "007", " 3 "] * 10)]
-    file.write_text("text\tlabel\n" + "\n".join([*good, "comma\t3,5", "thousand\t1,234.5", "word\thigh", "none\t", "x\tnan"]))
+    file.write_text(
+        "text\tlabel\n" + "\n".join([*good, "comma\t3,5", "thousand\t1,234.5", "word\thigh", "none\t", "x\tnan"])
+    )
     with pytest.raises(DataError) as refused:
         prepared(tmp_path, file, labels="number")
     told = str(refused.value)
@@ -157,6 +159,8 @@ def test_the_rarest_label_is_what_a_cut_of_rows_keeps(tmp_path: Path) -> None:
         ({"train": "a", "labels": "several"}, {"gate": {"max_calibration_error": 0.1}}, "set it to null"),
     ],
 )  # fmt: skip
-def test_settings_that_do_not_go_together_are_refused(data: dict[str, Any], settings: dict[str, Any], told: str) -> None:
+def test_settings_that_do_not_go_together_are_refused(
+    data: dict[str, Any], settings: dict[str, Any], told: str
+) -> None:
     with pytest.raises(RecipeError, match=told):
         parse_recipe({"data": data, "model": {"source": "x"}, **settings})

@@ -12,15 +12,16 @@ LENGTH = 16
 LABELS = ["bad", "good", "music"]
 
 
-def write_texts(path: Path, count: int, kind: str) -> Path:
-    """A text has a label for each kind of telling word in it, and none where there is none; its number is the good words
-    less the bad ones, and half of one for music."""
+def write_texts(path: Path, rows: int, kind: str) -> Path:
+    """A text has a label for each kind of telling word in it, and none where there is none; its number is the good
+    words less the bad ones, and half of one for music."""
     draw = random.Random(0)
     with path.open("w") as stream:
-        for _row in range(count):
-            words = draw.choices([word for word in FILLER if word != "music"], k=draw.randint(3, 6))
-            good, bad, music = (draw.randint(0, most) for most in (2, 2, 1))
-            words += [*draw.sample(GOOD, good), *draw.sample(BAD, bad), *["music"] * music]
+        for _row in range(rows):
+            words = draw.choices(FILLER[:4], k=draw.randint(2, 4))
+            most = draw.choice([(2, 0, 0), (0, 2, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1), (0, 1, 1), (0, 0, 0)])
+            good, bad, music = (draw.randint(min(1, count), count) for count in most)
+            words += [*draw.sample(GOOD[:2], good), *draw.sample(BAD[:2], bad), *["music"] * music]
             draw.shuffle(words)
             labels = [name for name, there in zip(LABELS, (bad, good, music), strict=True) if there]
             shown: Any = labels if kind == "several" else good - bad + music / 2
@@ -30,15 +31,15 @@ def write_texts(path: Path, count: int, kind: str) -> Path:
 
 def recipe_of(folder: Path, kind: str, **settings: Any) -> Recipe:
     """A recipe whose data and encoder are written into the folder."""
-    write_texts(folder / "all.jsonl", 240, kind)
+    write_texts(folder / "all.jsonl", 300, kind)
     write_encoder(folder / "encoder", layers=2)
     tree: dict[str, Any] = {
         "data": {"train": str(folder / "all.jsonl"), "labels": kind},
         "model": {"source": str(folder / "encoder"), "weights": "random", "max_length": LENGTH},
-        "train": {"epochs": 8, "learning_rate": 5e-3, "batch_size": 16},
-        "distill": {"augment": 1, "epochs": 4, "layer_count": 1, "learning_rate": 5e-3, "batch_size": 16},
+        "train": {"epochs": 10, "learning_rate": 3e-3, "batch_size": 16},
+        "distill": {"augment": 1, "epochs": 4, "layer_count": 1, "learning_rate": 3e-3, "batch_size": 16},
         "prune": {"head_fraction": 0.5, "neuron_fraction": 0.5, "vocabulary": "seen", "epochs": 3,
-                  "learning_rate": 5e-3},
+                  "learning_rate": 3e-3},
         "quantize": {"epochs": 1, "max_sensitive_layers": 1},
         "evaluate": {"cells": ["1x16"], "threads": 1, "rounds": 2, "samples": 6, "cell_seconds": 0.2,
                      "golden_requests": 8, "quiet_seconds": 0, "torch_compile_seconds": 0},

@@ -1,4 +1,4 @@
-"""Several labels of a text: how they are learned, thresholded and judged, by hand and against scikit-learn and torch."""
+"""Several labels of a text: learned, thresholded and judged, by hand and against scikit-learn and torch."""
 
 from types import SimpleNamespace
 from typing import Any

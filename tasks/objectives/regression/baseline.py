@@ -1,4 +1,4 @@
-"""What a person would try first: TF-IDF with ridge regression, or the mean of the training split where no term helps."""
+"""What a person would try first: TF-IDF with ridge regression, or the mean of training where no term helps."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any

@@ -1,5 +1,6 @@
 """How models that answer texts with a number are judged: answers [rows, 1] against numbers [rows]."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,7 @@ class Regression:
         edges = np.unique(np.quantile(targets, np.arange(1, RANGES) / RANGES, method="inverted_cdf"))
         bounds = [-np.inf, *edges.tolist(), np.inf]
         found = {}
-        for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+        for low, high in itertools.pairwise(bounds):
             inside = (targets > low) & (targets <= high)
             if inside.any():
                 found[f"{labels[0]} = {targets[inside].min():g}–{targets[inside].max():g}"] = inside

@@ -53,7 +53,7 @@ class Regression:
         return (output.logits[:, 0].to(precision) - targets[:, 0].to(precision)).square()
 
     def validation(self, output: Output, batch: Batch) -> Tensor:
-        """Squared error, rows, and the sums of the true numbers, of their squares, of the answers and of theirs: [6]."""
+        """Squared error, rows, and sums of the true numbers, of their squares, of the answers and of theirs: [6]."""
         found, true = output.logits[:, 0].double(), batch["labels"].double()
         rows = torch.ones_like(true)
         return torch.stack([(found - true).square(), rows, true, true.square(), found, found.square()]).sum(dim=1)
