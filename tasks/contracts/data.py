@@ -1,5 +1,7 @@
 """What the data stage returns: three clean splits, and what had to be left out of them."""
 
+from typing import Literal
+
 from hone.tasks.contracts.base import Artifact, Contract, StageResult
 
 
@@ -26,6 +28,8 @@ class PreparedData(StageResult):
     """Digest of the rows themselves: same rows, same digest, wherever and in whatever format they lie."""
     labels: list[str]
     """Names by id of the labels, or of the tags; of numbers, that of their column alone."""
+    target: Literal["label", "flags", "number", "tags"] = "label"
+    """The column with what rows have."""
     rows: dict[str, int]
     """Rows by split."""
     bad_rows: list[BadRows] = []
@@ -34,5 +38,5 @@ class PreparedData(StageResult):
     def headline(self) -> str:
         left_out = ", ".join(f"{bad.count:,} {bad.kind.replace('_', ' ')}" for bad in self.bad_rows)
         splits = ", ".join(f"{count:,} {split}" for split, count in self.rows.items())
-        labels = f"{len(self.labels)} labels" if len(self.labels) > 1 else f"numbers: {self.labels[0]}"
+        labels = f"numbers: {self.labels[0]}" if self.target == "number" else f"{len(self.labels)} labels"
         return f"{splits}; {labels}; left out: {left_out or 'nothing'}"

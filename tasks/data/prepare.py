@@ -36,6 +36,8 @@ WRITTEN_NUMBERS = pa.schema([*WRITTEN, ("number", pa.float64())])
 """Of texts with a number; `label` is -1."""
 WRITTEN_TAGGED = pa.schema([*WRITTEN, ("tokens", pa.list_(pa.string())), ("tags", pa.list_(pa.int32()))])
 """Of sentences: the words and their tags too; `text` is the words with blanks between them, `label` is -1."""
+TARGETS = {"several": "flags", "number": "number"}
+"""Columns with what rows have, by data.labels."""
 ROW_GROUP = 65_536
 
 
@@ -46,6 +48,8 @@ class Prepared:
     content_digest: str
     labels: list[str]
     """Names of the labels, or of the tags, by id; of numbers, that of their column."""
+    target: str
+    """The column with what rows have."""
     rows: dict[str, int]
     bad_rows: list[BadRows]
     has_pairs: bool
@@ -97,6 +101,7 @@ def prepare(
     return Prepared(
         content_digest=content_digest(splits),
         labels=labels,
+        target=TARGETS.get(settings.labels, "label") if not settings.tokens_column else "tags",
         rows={split: len(table) for split, table in splits.items()},
         bad_rows=bad.contracts(),
         has_pairs=bool(settings.pair_column),

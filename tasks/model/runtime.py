@@ -267,9 +267,12 @@ def read_labels(folder: Path) -> list[str]:
 
 
 def read_threshold(folder: Path) -> float | None:
-    """The probability above which a label is given, where a text may have several; None of a model without one."""
-    told = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("threshold")
-    return None if told is None else float(told)
+    """The probability above which a label is given, where a text may have several; None of other models, whatever
+    their config has left of an earlier life."""
+    told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if told.get("problem_type") != "multi_label_classification":
+        return None
+    return float(told.get("threshold", 0.5))
 
 
 def read_text_settings(folder: Path) -> TextSettings:

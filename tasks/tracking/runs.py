@@ -213,6 +213,11 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
-def _columns(data: PreparedData) -> list[dict[str, str]]:
+def _columns(data: PreparedData) -> list[dict[str, Any]]:
     texts = ["text", "pair"] if data.has_pairs else ["text"]
-    return [*({"type": "string", "name": name} for name in texts), {"type": "integer", "name": "label"}]
+    kinds: dict[str, Any] = {
+        "label": {"type": "integer"},
+        "number": {"type": "double"},
+        **dict.fromkeys(("flags", "tags"), {"type": "array", "items": {"type": "integer"}}),
+    }
+    return [*({"type": "string", "name": name} for name in texts), {**kinds[data.target], "name": data.target}]

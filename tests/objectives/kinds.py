@@ -14,7 +14,7 @@ LABELS = ["bad", "good", "music"]
 
 def write_texts(path: Path, rows: int, kind: str) -> Path:
     """A text has a label for each kind of telling word in it, and none where there is none; its number is the good
-    words less the bad ones, and half of one for music."""
+    words less the bad ones, and half of one for music, and belongs to the two halves of the text as a pair."""
     draw = random.Random(0)
     with path.open("w") as stream:
         for _row in range(rows):
@@ -24,8 +24,11 @@ def write_texts(path: Path, rows: int, kind: str) -> Path:
             words += [*draw.sample(GOOD[:2], good), *draw.sample(BAD[:2], bad), *["music"] * music]
             draw.shuffle(words)
             labels = [name for name, there in zip(LABELS, (bad, good, music), strict=True) if there]
-            shown: Any = labels if kind == "several" else good - bad + music / 2
-            stream.write(json.dumps({"text": " ".join(words), "label": shown}) + "\n")
+            row: dict[str, Any] = {"text": " ".join(words), "label": labels}
+            if kind == "number":
+                half = len(words) // 2
+                row = {"text": " ".join(words[:half]), "pair": " ".join(words[half:]), "label": good - bad + music / 2}
+            stream.write(json.dumps(row) + "\n")
     return path
 
 
@@ -34,7 +37,8 @@ def recipe_of(folder: Path, kind: str, **settings: Any) -> Recipe:
     write_texts(folder / "all.jsonl", 300, kind)
     write_encoder(folder / "encoder", layers=2)
     tree: dict[str, Any] = {
-        "data": {"train": str(folder / "all.jsonl"), "labels": kind},
+        "data": {"train": str(folder / "all.jsonl"), "labels": kind,
+                 "pair_column": "pair" if kind == "number" else ""},
         "model": {"source": str(folder / "encoder"), "weights": "random", "max_length": LENGTH},
         "train": {"epochs": 10, "learning_rate": 3e-3, "batch_size": 16},
         "distill": {"augment": 1, "epochs": 4, "layer_count": 1, "learning_rate": 3e-3, "batch_size": 16},

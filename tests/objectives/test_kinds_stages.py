@@ -1,4 +1,4 @@
-"""Texts with several labels, and with a number, through train, distill, prune, quantize and export: nothing but
+"""Texts with several labels, and pairs of texts with a number, through train, distill, prune, quantize and export: nothing but
 data.labels differs."""
 
 import json
@@ -128,7 +128,7 @@ def test_what_was_exported_answers_labels_above_its_threshold_and_the_true_ones_
 
 def test_what_was_exported_answers_a_number_near_the_true_one(number: Made) -> None:
     rows = number.test()
-    answers = np.array([answer["number"] for answer in Classifier(number.exported[-1]).answers(rows.texts)])
+    answers = np.array([answer["number"] for answer in Classifier(number.exported[-1]).answers(rows.texts, rows.pairs)])
     assert rows.labels.dtype == np.float64
     assert np.mean((answers - rows.labels) ** 2) < 0.3 * rows.labels.var()
 

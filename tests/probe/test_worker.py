@@ -64,3 +64,34 @@ def test_an_answer_is_held_against_the_expected_one(
     judged = worker.judge(dict(zip(NAMES, found, strict=False)), expected, NAMES, tolerance=1e-3)
     assert judged["max_abs_difference"] == pytest.approx(difference)
     assert judged["label_expected"] is label
+
+
+@pytest.mark.parametrize(
+    ("given", "chances", "difference", "label"),
+    [
+        (["a", "c"], [0.9, 0.1, 0.6], 0.0, True),
+        (["c", "a"], [0.9, 0.1, 0.6005], 0.0005, True),
+        (["a"], [0.9, 0.1, 0.6], 0.0, False),
+        (["a", "b", "c"], [0.9, 0.1, 0.6], 0.0, False),
+        ([], [0.9, float("nan"), 0.6], 1.0, False),
+    ],
+)
+def test_several_labels_have_to_be_those_expected(
+    given: list[str], chances: list[float], difference: float, label: bool
+) -> None:
+    found = {"labels": [{"label": name} for name in given], "probabilities": dict(zip("abc", chances, strict=True))}
+    judged = worker.judge_several(found, [0.9, 0.1, 0.6], list("abc"), 1e-3, 0.4)
+    assert judged["max_abs_difference"] == pytest.approx(difference)
+    assert judged["label_expected"] is label
+
+
+def test_a_label_at_the_threshold_may_be_given_or_not() -> None:
+    chances = {"a": 0.9, "b": 0.4001}
+    for given in (["a"], ["a", "b"]):
+        found = {"labels": [{"label": name} for name in given], "probabilities": chances}
+        assert worker.judge_several(found, [0.9, 0.3999], ["a", "b"], 1e-3, 0.4)["label_expected"]
+
+
+def test_a_number_is_held_against_the_expected_one() -> None:
+    assert worker.judge_number({"number": 2.5}, 2.0) == {"max_abs_difference": 0.5, "label_expected": True}
+    assert worker.judge_number({"number": float("nan")}, -7.0) == {"max_abs_difference": 7.0, "label_expected": False}
