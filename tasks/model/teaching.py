@@ -220,6 +220,7 @@ def make_learner(job: TrainingJob, device: torch.device) -> TeachingLearner:
             f"{len(layers)} teacher layers {layers} are to be matched by a student of "
             f"{student.config.num_hidden_layers} layers: name one for each"
         )
+    objective.begin(student, train)
     _settle(student, loss)
     trained = read_projections(job.arguments["student"])
     lesson = Lesson(student, teacher, loss, layers, job.seed, trained, objective=objective).to(device)

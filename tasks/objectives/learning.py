@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
-from transformers import PretrainedConfig, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from hone.configs.recipe import Objective
 from hone.tasks.model.text import Batch, Output, Rows, TokenizedText
@@ -45,6 +45,11 @@ class Learning(Protocol):
         Args:
             labels: label names by id.
         """
+        ...
+
+    def begin(self, model: PreTrainedModel, train: TokenizedText) -> None:
+        """What a head that is newly drawn is given of the training split before it learns, such as the mean of the
+        numbers; one that has learned stays as it is."""
         ...
 
     def encode(self, tokenizer: PreTrainedTokenizerBase, rows: Rows, max_length: int) -> TokenizedText:

@@ -97,4 +97,5 @@ def make_learner(job: TrainingJob, device: torch.device) -> ClassificationLearne
         objective.encode(tokenizer, read_split(job.arguments["data"], split), settings.max_length)
         for split in ("train", "validation")
     )
+    objective.begin(model, train)
     return ClassificationLearner(Supervised(model, objective).to(device), tokenizer, train, validation)

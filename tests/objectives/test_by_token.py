@@ -37,9 +37,13 @@ class Telling:
     primary = "token_accuracy"
     by_token = True
     auto_model = AutoModelForTokenClassification
+    problem_type = None
 
     def config_labels(self, labels: list[str]) -> dict[str, Any]:
         return {"num_labels": 2}
+
+    def begin(self, model: Any, train: TokenizedText) -> None:
+        """Nothing."""
 
     def encode(self, tokenizer: Any, rows: Any, max_length: int) -> TokenizedText:
         text = tokenize(tokenizer, rows, max_length)
@@ -68,6 +72,9 @@ class Telling:
 
     def validation_metrics(self, sums: Sequence[float]) -> dict[str, float]:
         return {"token_accuracy": sums[1] / sums[2], "loss": sums[0] / sums[2]}
+
+    def config_chosen(self, sums: Sequence[float]) -> dict[str, Any]:
+        return {}
 
     def row_scores(self, output: Any, batch: Any) -> torch.Tensor:
         return -self.loss(output, batch).double()

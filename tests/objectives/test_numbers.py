@@ -1,5 +1,6 @@
 """A number for each text: how it is learned and judged, by hand and against scipy and scikit-learn."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,9 +9,10 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 from sklearn.metrics import mean_squared_error, r2_score
+from transformers import BertConfig, BertForSequenceClassification
 
 from hone.configs.delivery import EvaluateSettings
-from hone.tasks.model.text import Rows
+from hone.tasks.model.text import Rows, TokenizedText
 from hone.tasks.objectives.judging import judging
 from hone.tasks.objectives.learning import learning
 from hone.tasks.objectives.regression.metrics import spearman_parts
@@ -77,6 +79,17 @@ def test_the_loss_is_the_squared_error_and_a_row_without_a_number_has_none() -> 
         0.0,
         9.0,
     ]
+
+
+def test_a_new_head_begins_at_the_mean_of_training_and_one_that_has_learned_goes_on_where_it_is() -> None:
+    config = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, vocab_size=9,
+                        num_labels=1, problem_type="regression")  # fmt: skip
+    model = BertForSequenceClassification(config)
+    text = TokenizedText(np.zeros(4, np.int32), np.arange(5), None, np.array([2000.0, 2010.0, np.nan, np.nan]))
+    LEARNS.begin(model, text)
+    assert model.classifier.bias.tolist() == [2005.0]
+    LEARNS.begin(model, replace(text, labels=np.array([1.0, 1.0, 1.0, 1.0])))
+    assert model.classifier.bias.tolist() == [2005.0]
 
 
 def test_a_model_that_answers_all_rows_alike_is_told() -> None:

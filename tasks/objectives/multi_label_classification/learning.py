@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from hone.configs.recipe import Objective
 from hone.tasks.model.text import Batch, Output, Rows, TokenizedText, tokenize
@@ -30,6 +30,9 @@ class MultiLabelClassification:
 
     def config_labels(self, labels: list[str]) -> dict[str, Any]:
         return named(labels) | {"problem_type": self.problem_type}
+
+    def begin(self, model: PreTrainedModel, train: TokenizedText) -> None:
+        """Nothing."""
 
     def encode(self, tokenizer: PreTrainedTokenizerBase, rows: Rows, max_length: int) -> TokenizedText:
         return tokenize(tokenizer, rows, max_length)

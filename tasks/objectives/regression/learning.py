@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
-from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from hone.configs.recipe import Objective
 from hone.tasks.model.text import Batch, Output, Rows, TokenizedText, tokenize
@@ -29,6 +30,15 @@ class Regression:
 
     def config_labels(self, labels: list[str]) -> dict[str, Any]:
         return named(labels) | {"problem_type": self.problem_type}
+
+    def begin(self, model: PreTrainedModel, train: TokenizedText) -> None:
+        """A new head answers every row with the mean of the training split. AdamW moves a weight by about the learning
+        rate in a step, so that from 0 it would not come to years, say, in any training."""
+        heads = [part for part in model.modules() if isinstance(part, nn.Linear) and part.out_features == 1]
+        bias = heads[-1].bias if heads else None
+        if bias is not None and not bias.any():
+            with torch.no_grad():
+                bias.fill_(float(np.nanmean(train.labels)))
 
     def encode(self, tokenizer: PreTrainedTokenizerBase, rows: Rows, max_length: int) -> TokenizedText:
         return tokenize(tokenizer, rows, max_length)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import AutoModelForTokenClassification, PreTrainedTokenizerBase
+from transformers import AutoModelForTokenClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from hone.configs.recipe import Objective
 from hone.tasks.model.text import NO_TARGET, Batch, Output, Rows, TokenizedText
@@ -38,6 +38,9 @@ class TokenClassification:
 
     def config_labels(self, labels: list[str]) -> dict[str, Any]:
         return named(labels)
+
+    def begin(self, model: PreTrainedModel, train: TokenizedText) -> None:
+        """Nothing."""
 
     def encode(self, tokenizer: PreTrainedTokenizerBase, rows: Rows, max_length: int) -> TokenizedText:
         """Sentences as windows. A word's tag is the label of its first subword, in the window that shows most around
