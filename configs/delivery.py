@@ -96,9 +96,9 @@ class GateSettings(Section):
     (ridge of numbers), of words the tag that each has most often: being as good as a teacher that is no better shows
     nothing. (Recipes of before say beat_floor.)"""
     min_accuracy: float | None = Field(None, ge=0, le=1, title="Least accuracy")
-    """Least test accuracy; of words, least f1 of the entities."""
+    """Least test accuracy, or whatever the task is judged by, such as f1; of mse, the largest."""
     min_accuracy_kept: float | None = Field(None, ge=0, le=2, title="Least accuracy kept")
-    """Least share of the teacher's test accuracy, or f1, as measured."""
+    """Least share of the teacher's test accuracy, as measured; of mse, of the teacher's as a share of the model's."""
     max_calibration_error: float | None = Field(None, ge=0, le=1, title="Largest calibration error")
     """Largest expected calibration error; of texts alone."""
     min_speedup: float | None = Field(1.5, gt=0, title="Least speed-up")

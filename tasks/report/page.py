@@ -90,7 +90,7 @@ def parts_of(
     parts."""
     own, other = selected.get("parts") or {}, reference.get("parts") or {}
     found = [
-        (labels[int(label)].removeprefix("B-"), measured, other[label])
+        (labels[int(label)].removeprefix("B-" if "entities" in measured else ""), measured, other[label])
         for label, measured in own.items()
         if label in other and int(label) < len(labels)
     ]
