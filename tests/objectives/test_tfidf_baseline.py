@@ -8,6 +8,7 @@ from sklearn.pipeline import make_pipeline
 from hone.configs.delivery import EvaluateSettings
 from hone.tasks.evaluate.from_text import time_baseline
 from hone.tasks.model.text import Rows
+from hone.tasks.objectives import tfidf
 from hone.tasks.objectives.text_classification import baseline
 
 TEXTS = ["a good film", "not good at all", "good, very good", "bad", "not bad", "a bad bad film", "awful !!", "fine :)"]
@@ -20,7 +21,7 @@ def rows(texts, labels=None):
 
 def test_the_baseline_is_scikit_learns_pipeline():
     reference = make_pipeline(
-        TfidfVectorizer(ngram_range=(1, 2), token_pattern=baseline.TERM, sublinear_tf=True),
+        TfidfVectorizer(ngram_range=(1, 2), token_pattern=tfidf.TERM, sublinear_tf=True),
         LogisticRegression(C=baseline.C, max_iter=1000),
     ).fit(TEXTS, LABELS)
     fitted = baseline.fit(rows(TEXTS, LABELS), 2)
@@ -63,7 +64,7 @@ def test_parameters_and_bytes_counted_by_hand():
 
 def test_a_pair_is_read_as_one_text():
     pairs = Rows(["a b", "c"], ["d", "e f"], np.array([0, 1]))
-    assert baseline.one_text(pairs) == ["a b d", "c e f"]
+    assert tfidf.one_text(pairs) == ["a b d", "c e f"]
 
 
 def test_the_baseline_is_timed_over_every_cell():
