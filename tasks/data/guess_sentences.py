@@ -114,7 +114,7 @@ def _looked_at(
     sentences = found.table["tokens"].to_pylist()
     sizes = sorted(sum(map(estimated_tokens, words)) + 2 for words in sentences)
     tokens = sizes[min(len(sizes) - 1, int(COVERED * len(sizes)))]
-    numbers = all(value.isdecimal() for value in found.values)
+    numbers = all(value.removeprefix("-").isdecimal() for value in found.values)
     tags = ([found.values[tag] for tag in several] for several in found.table["tags"].to_pylist())
     return Sentences(
         settings=settings,

@@ -154,11 +154,12 @@ def one_label(logits: Any, labels: Sequence[str], threshold: float | None) -> li
 def several_labels(logits: Any, labels: Sequence[str], threshold: float | None) -> list[dict[str, Any]]:
     """The labels of each row whose probability is above the threshold, each with that as its score, the highest first;
     and the probabilities of all, each for itself."""
-    told = []
+    told, least = [], 0.5 if threshold is None else threshold
     for chances in sigmoid(logits):
         by_label = dict(zip(labels, chances.tolist(), strict=True))
-        given = [{"label": label, "score": chance} for label, chance in by_label.items() if chance > (threshold or 0.5)]
-        told.append({"labels": sorted(given, key=lambda one: -one["score"]), "probabilities": by_label})
+        given = sorted(((score, label) for label, score in by_label.items() if score > least), key=lambda one: -one[0])
+        several = [{"label": label, "score": score} for score, label in given]
+        told.append({"labels": several, "probabilities": by_label})
     return told
 
 

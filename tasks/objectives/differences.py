@@ -25,7 +25,7 @@ def difference_of(
     infinite = float("inf")
     if source.shape != target.shape:
         return FormDifference(infinite, infinite, 0.0, 0.0)
-    sound = np.isfinite(source).all(axis=1) & np.isfinite(target).all(axis=1)
+    sound = np.asarray(np.isfinite(source).all(axis=1) & np.isfinite(target).all(axis=1))
     agreement = float((same(np.nan_to_num(source), np.nan_to_num(target)) & sound[:, None]).mean())
     if not sound.all():
         return FormDifference(infinite, infinite, agreement, gained)

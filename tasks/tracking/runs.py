@@ -218,6 +218,7 @@ def _columns(data: PreparedData) -> list[dict[str, Any]]:
     kinds: dict[str, Any] = {
         "label": {"type": "integer"},
         "number": {"type": "double"},
-        **dict.fromkeys(("flags", "tags"), {"type": "array", "items": {"type": "integer"}}),
+        "flags": {"type": "array", "items": {"type": "integer"}},
+        "tags": {"type": "array", "items": {"type": "integer"}},
     }
     return [*({"type": "string", "name": name} for name in texts), {**kinds[data.target], "name": data.target}]

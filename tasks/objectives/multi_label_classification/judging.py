@@ -71,7 +71,7 @@ class MultiLabelClassification:
     ) -> dict[str, Mask]:
         """The texts of each label, and those without one, where there are any."""
         found = {f"label = {name}": targets[:, place] > 0 for place, name in enumerate(labels)}
-        none = (targets <= 0).all(axis=1)
+        none = np.asarray((targets <= 0).all(axis=1))
         return found | ({"labels = none": none} if none.any() else {})
 
     def compare(self, source: Answers, target: Answers, targets: Targets) -> FormDifference:
@@ -128,4 +128,4 @@ def _broken(answers: Answers) -> Mask:
 
 
 def _told(flags: npt.NDArray[np.bool_], labels: Sequence[str]) -> str:
-    return ", ".join(labels[place] for place in np.flatnonzero(flags)) or "none"
+    return ", ".join(labels[place] for place in np.flatnonzero(flags).tolist()) or "none"
