@@ -179,7 +179,7 @@ def test_lists_of_numbers_are_no_tags_unless_they_are_called_so(init: Callable[.
     assert load_recipe(tmp_path / "recipe.yaml").task == "text-classification"
     done = init(file.name, "--label", "ids", "--force")
     assert done.exit_code == 2
-    assert "train has tags that are numbers without a name, 0, 1, 2: set data.label_names" in done.stderr
+    assert "train has tags that are numbers without a name, 0, 2, 1: set data.label_names" in done.stderr
 
 
 def test_a_sentence_that_cannot_be_used_is_left_out_and_columns_without_names_are_not_named(
