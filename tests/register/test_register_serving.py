@@ -5,7 +5,7 @@ import importlib.metadata
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import onnx
@@ -108,3 +108,23 @@ def test_the_served_files_need_what_their_requirements_name_and_nothing_of_hone(
     pinned = dict(line.split("==") for line in serving.requirements())
     assert foreign == {name.removesuffix("-gpu") for name in pinned}
     assert all(importlib.metadata.version(name) == found for name, found in pinned.items())
+
+
+@pytest.mark.parametrize(
+    ("task", "answered"),
+    [
+        ("multi-label-classification", {"labels", "probabilities"}),
+        ("regression", {"number"}),
+        ("text-classification", {"label", "score", "probabilities"}),
+    ],
+)
+def test_mlflow_reads_the_kind_of_answer_from_the_served_class(task: str, answered: set[str]) -> None:
+    from mlflow.types.type_hints import _infer_schema_from_list_type_hint
+
+    from hone.tasks.register import serving_model
+
+    for make, row in ((serving_model.text_model, str), (serving_model.pair_model, serving_model.Pair)):
+        hints = get_type_hints(make(serving_model.ANSWERS[task]).predict)
+        assert hints["model_input"] == list[row]  # type: ignore[valid-type]
+        (column,) = _infer_schema_from_list_type_hint(hints["return"]).inputs
+        assert {field.name for field in column.type.properties} == answered
