@@ -215,10 +215,7 @@ def _plain(value: Any) -> str:
 
 def _columns(data: PreparedData) -> list[dict[str, Any]]:
     texts = ["text", "pair"] if data.has_pairs else ["text"]
-    kinds: dict[str, Any] = {
-        "label": {"type": "integer"},
-        "number": {"type": "double"},
-        "flags": {"type": "array", "items": {"type": "integer"}},
-        "tags": {"type": "array", "items": {"type": "integer"}},
-    }
+    whole = {"type": "integer"}
+    several = {"type": "array", "items": whole}
+    kinds: dict[str, Any] = {"label": whole, "flags": several, "number": {"type": "double"}, "tags": several}
     return [*({"type": "string", "name": name} for name in texts), {**kinds[data.target], "name": data.target}]

@@ -1,5 +1,5 @@
-"""Texts with several labels, and pairs of texts with a number, through train, distill, prune, quantize and export:
-nothing but data.labels differs."""
+"""Texts with several labels, and pairs of texts with a number, through every stage that makes a model: nothing but
+data.labels differs."""
 
 import json
 from dataclasses import dataclass
