@@ -45,21 +45,21 @@ def hidden(recipe: Recipe, tasks: Mapping[str, tuple[str, ...]] = TASKS) -> Hidd
     Args:
         tasks: as `TASKS`.
     """
-    found: Hidden = {}
+    result: Hidden = {}
     for name, (switch, off) in SWITCHED.items():
         section = getattr(recipe, name)
         if getattr(section, switch) == off:
-            found[name] = set(type(section).model_fields) - {switch}
-    if "distill" in found and (recipe.prune.method != "none" or recipe.quantize.method == "qat"):
-        found["distill"] -= set(recipe.distill.loss_settings())  # they learn from the teacher by the same loss
-    found["data"] = set().union(*READ.values()) - READ[recipe.data.source]
+            result[name] = set(type(section).model_fields) - {switch}
+    if "distill" in result and (recipe.prune.method != "none" or recipe.quantize.method == "qat"):
+        result["distill"] -= set(recipe.distill.loss_settings())  # they learn from the teacher by the same loss
+    result["data"] = set().union(*READ.values()) - READ[recipe.data.source]
     if recipe.data.source == "docstrings":
-        found["data"] |= COLUMNS
+        result["data"] |= COLUMNS
     for key, known in tasks.items():
         name, _, setting = key.partition(".")
         if recipe.objective not in known:
-            found.setdefault(name, set()).add(setting)
-    return found
+            result.setdefault(name, set()).add(setting)
+    return result
 
 
 def with_hidden(given: dict[str, Any], deployed: Recipe) -> dict[str, Any]:

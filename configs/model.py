@@ -150,33 +150,33 @@ class PruneSettings(TrainingSection):
     def _schedule_problems(self) -> list[str]:
         if self.schedule == "one-shot":
             return []
-        found = []
+        result = []
         if self.method != "magnitude":
-            found.append(
+            result.append(
                 f"prune.schedule is 'cubic' but prune.method is '{self.method}', which removes at once: set "
                 "prune.method to magnitude, or prune.schedule to one-shot"
             )
         if self.pattern != "unstructured":
-            found.append(
+            result.append(
                 f"prune.schedule is 'cubic' but prune.pattern is '{self.pattern}', whose groups have one sparsity: set "
                 "prune.pattern to unstructured, or prune.schedule to one-shot"
             )
         if not self.epochs:
-            found.append(
+            result.append(
                 "prune.schedule is 'cubic' but prune.epochs is 0, so there are no steps to zero weights in: set "
                 "prune.epochs to 1 or more, or prune.schedule to one-shot"
             )
         if self.schedule_start >= self.schedule_end:
-            found.append(
+            result.append(
                 f"prune.schedule_start is {self.schedule_start:g}: it has to be less than prune.schedule_end "
                 f"({self.schedule_end:g})"
             )
         if self.initial_sparsity > self.sparsity:
-            found.append(
+            result.append(
                 f"prune.initial_sparsity is {self.initial_sparsity:g}: it has to be at most prune.sparsity "
                 f"({self.sparsity:g})"
             )
-        return found
+        return result
 
 
 class QuantizeSettings(TrainingSection):

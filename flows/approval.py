@@ -47,7 +47,7 @@ class Approval(RunInput):
     reason: str = Field("", description="Why; the history tells it.")
 
 
-class Question(BaseModel):
+class ApprovalRequest(BaseModel):
     """What a suspended run waits to hear, kept with it."""
 
     name: str
@@ -65,7 +65,7 @@ class Question(BaseModel):
     """Id of the run that ends this one at the deadline."""
 
 
-def ask_person(
+def request_approval(
     recipe: Recipe, version: RegisteredVersion, promotion: Promotion, verdict: Verdict, report: dict[str, Any]
 ) -> str:
     """Suspends a deployment's run until a person approves or refuses the version. Does nothing where nobody is to be
@@ -83,7 +83,7 @@ def ask_person(
     if run is None or not served():
         return f"; version {version.version} waits for `hone promote {version.name} {version.version}`"
     deadline = datetime.now(UTC) + timedelta(hours=recipe.register_.approval_hours)
-    question = Question(
+    question = ApprovalRequest(
         name=version.name,
         version=version.version,
         champion=_champion(version.name),
@@ -104,7 +104,7 @@ def ask_person(
     return ""  # not reached: a run that is suspended ends here
 
 
-def resumed() -> State[dict[str, Any]] | None:
+def handle_answer() -> State[dict[str, Any]] | None:
     """The end of a run that was suspended and that a person has answered: does as they say, and what becomes of it
     stands in the history, a refusal too. Of a run that was scheduled to end another, it ends that. None of any other.
 
@@ -157,7 +157,7 @@ def expire(client: SyncPrefectClient, run: UUID) -> str:
     return record.reason
 
 
-def evidence(question: Question, report: dict[str, Any]) -> str:
+def evidence(question: ApprovalRequest, report: dict[str, Any]) -> str:
     """What the person sees above the form."""
     page = pages.run_page(report["mlflow_run_id"])
     head = (
@@ -170,7 +170,7 @@ def evidence(question: Question, report: dict[str, Any]) -> str:
     return "\n\n".join([head, summary_markdown(report), *drift])
 
 
-def _done(question: Question, answer: Approval) -> PromotionRecord:
+def _done(question: ApprovalRequest, answer: Approval) -> PromotionRecord:
     if answer.decision == "refuse":
         return change.refuse(question.name, question.version, answer.who, answer.reason)
     serving = _champion(question.name)
@@ -184,19 +184,19 @@ def _done(question: Question, answer: Approval) -> PromotionRecord:
     return change.promote(question.name, question.version, answer.who, answer.reason)
 
 
-def _made(question: Question, who: str) -> PromotionRecord | None:
+def _made(question: ApprovalRequest, who: str) -> PromotionRecord | None:
     """The entry by which this run has promoted the version already."""
     last = change.records(question.name)[-1:]
     same = [one for one in last if (one.action, one.to_version, one.who) == ("promote", question.version, who)]
     return same[0] if same else None
 
 
-def _end(question: Question, record: PromotionRecord) -> State[dict[str, Any]]:
+def _end(question: ApprovalRequest, record: PromotionRecord) -> State[dict[str, Any]]:
     word = "EXPIRED" if record.who == NOBODY else "REFUSED" if record.action == "refuse" else "APPROVED"
     return ended(question.verdict, _told(question, record), {}, word)
 
 
-def _told(question: Question, record: PromotionRecord) -> str:
+def _told(question: ApprovalRequest, record: PromotionRecord) -> str:
     if record.who == NOBODY:
         told = f"version {record.to_version} was not promoted: {record.reason}"
     else:
@@ -205,7 +205,7 @@ def _told(question: Question, record: PromotionRecord) -> str:
     return f"{question.headline}; {told}"
 
 
-def _expired(question: Question) -> PromotionRecord:
+def _expired(question: ApprovalRequest) -> PromotionRecord:
     """The entry by which the history tells it, written once."""
     reason = f"nobody decided within {question.hours:g} hours (register.approval_hours)"
     for record in change.records(question.name):
@@ -235,7 +235,7 @@ def _decide(client: SyncPrefectClient, run: UUID, who: str) -> str:
     return _input(client, run, DECIDED)
 
 
-def _schedule_expiry(client: SyncPrefectClient, run: FlowRun, question: Question, deadline: datetime) -> str:
+def _schedule_expiry(client: SyncPrefectClient, run: FlowRun, question: ApprovalRequest, deadline: datetime) -> str:
     """A run of the same deployment that ends this one at its deadline; on the page it stands among those to come."""
     due: State[None] = Scheduled(scheduled_time=deadline + timedelta(seconds=GRACE_SECONDS))
     assert run.deployment_id is not None  # `served`
@@ -257,7 +257,7 @@ def _forget(client: SyncPrefectClient, expiry: str) -> None:
         return
 
 
-def _waits(question: Question) -> str:
+def _waits(question: ApprovalRequest) -> str:
     until = datetime.fromisoformat(question.deadline)
     return f"waits for a person until {until:%Y-%m-%d %H:%M} UTC; after that nothing changes"
 
@@ -268,12 +268,12 @@ def _input(client: SyncPrefectClient, run: UUID, key: str) -> str:
     return next((one.value for one in found if one.key == key), "")
 
 
-def _question(client: SyncPrefectClient, run: UUID) -> Question | None:
+def _question(client: SyncPrefectClient, run: UUID) -> ApprovalRequest | None:
     found = _input(client, run, KEY)
-    return Question.model_validate_json(found) if found else None
+    return ApprovalRequest.model_validate_json(found) if found else None
 
 
-def _seconds(question: Question) -> int:
+def _seconds(question: ApprovalRequest) -> int:
     return max(1, round(question.hours * 3600))
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hone.flows.local_server import prefect_api
-from hone.flows.shell import complain, no_heartbeat, quieten
+from hone.flows.shell import no_heartbeat, print_error, silence_engines
 from hone.tasks import tracking
 from hone.tasks.contracts import PromotionRecord
 from hone.tasks.errors import HoneError
@@ -32,7 +32,7 @@ def run_promote(name: str, version: str, override: str, storage: str, console: C
         change.find(name, version)
         made = _embedded(promote, name, version, override, storage=storage)
     except HoneError as error:
-        return complain(error)
+        return print_error(error)
     return _show(console, made)
 
 
@@ -49,7 +49,7 @@ def run_rollback(name: str, reason: str, storage: str, console: Console) -> str:
         change.records(name)
         made = _embedded(rollback, name, reason, storage=storage)
     except HoneError as error:
-        return complain(error)
+        return print_error(error)
     return _show(console, made)
 
 
@@ -63,7 +63,7 @@ def run_history(name: str, storage: str, console: Console) -> str:
         tracking.configure_existing(Path(storage).expanduser())
         found = change.records(name)
     except HoneError as error:
-        return complain(error)
+        return print_error(error)
     if not found:
         console.print(f"{name} never had a champion", markup=False, highlight=False)
         return "DONE"
@@ -94,7 +94,7 @@ def history_table(records: list[PromotionRecord]) -> Table:
 
 
 def _embedded(flow: Any, *arguments: str, storage: str) -> PromotionRecord:
-    quieten()
+    silence_engines()
     with prefect_api(), no_heartbeat():
         made: PromotionRecord = flow(*arguments, storage=storage, return_state=True).result()
     return made

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hone.flows.shell import complain
+from hone.flows.shell import print_error
 from hone.tasks import tracking
 from hone.tasks.errors import HoneError, PreflightError
 from hone.tasks.report import wording
@@ -45,7 +45,7 @@ def run_compare(first: str, second: str, as_json: bool, storage: str, console: C
     try:
         found = compare(*(find_report(run, Path(storage).expanduser()) for run in (first, second)))
     except HoneError as error:
-        return complain(error)
+        return print_error(error)
     if as_json:
         out.write(json.dumps(dataclasses.asdict(found), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
         return "DONE"

@@ -16,8 +16,8 @@ from hone.configs.recipe import Recipe, RecipeError, load_recipe
 from hone.flows.form import form
 from hone.flows.services.plan import POOL
 from hone.flows.services.state import address_of
-from hone.flows.shell import complain
-from hone.flows.triggers import TAG, heartbeat_seconds, set_death_watch, set_notifications, set_retrain_triggers
+from hone.flows.shell import print_error
+from hone.flows.triggers import TAG, heartbeat_seconds, set_crash_detection, set_notifications, set_retrain_triggers
 from hone.tasks import version
 from hone.tasks.errors import PreflightError
 
@@ -106,7 +106,7 @@ def deploy(api: str, recipes: list[Recipe], directory: str = "", notify: list[st
         for name, path in MODEL_FLOWS.items():
             _deployment(client, path, name, ABOUT[name], {}, place, _limit(client, "champion"), [])
             made.append(f"{name}/{name}")
-        set_death_watch(client)
+        set_crash_detection(client)
         _remove_gone(client)
     return made
 
@@ -132,7 +132,7 @@ def run_deploy(
         for made in deploy(api, recipes, directory, notify):
             console.print(f"deployed {made}", markup=False, highlight=False)
     except (PreflightError, RecipeError) as error:
-        return complain(error)
+        return print_error(error)
     return "DONE"
 
 

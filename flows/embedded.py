@@ -8,7 +8,7 @@ from rich.text import Text
 from hone.configs.recipe import Recipe, RecipeError
 from hone.flows.local_server import prefect_api
 from hone.flows.preflight import preflight
-from hone.flows.shell import complain, no_heartbeat, quieten
+from hone.flows.shell import no_heartbeat, print_error, silence_engines
 from hone.flows.terminal import Terminal
 from hone.tasks import progress
 from hone.tasks.drift.table import drift_table
@@ -39,14 +39,14 @@ def run_retrain(recipe: Recipe, output: str, force: bool, console: Console) -> s
 
 
 def _run(flow: Any, recipe: Recipe, output: str, anew: bool, console: Console) -> str:
-    quieten()
+    silence_engines()
     try:
         preflight(recipe, output)
         with prefect_api(), Terminal(console) as terminal, progress.listening(terminal), no_heartbeat():
             state = flow(recipe, output, anew, return_state=True)
         report = _report(state)
     except (HoneError, RecipeError) as error:
-        return complain(error)
+        return print_error(error)
     if not report:
         outcome, _, message = str(state.message).partition(": ")
         console.print(Text(outcome, "bold") + Text(f"  {message}"), soft_wrap=True)

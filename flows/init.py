@@ -11,7 +11,7 @@ from rich.console import Console
 
 from hone.configs.data import DataSettings
 from hone.configs.recipe import RecipeError, parse_recipe
-from hone.flows.shell import complain
+from hone.flows.shell import print_error
 from hone.tasks import store
 from hone.tasks.data.columns import read_columns
 from hone.tasks.data.files import PACKED_ENDINGS
@@ -62,7 +62,7 @@ def run_init(file: str, output: str, model: str, text: str, label: str, force: b
         seen = preview(recipe.data, seed=recipe.seed)  # as `hone check` does
         store.write_text(place, written)
     except (HoneError, RecipeError) as error:
-        return complain(error)
+        return print_error(error)
     what = "rows" if seen.tokens is None else "sentences"
     rows = f"{sum(seen.rows.values()):,} {what}" if seen.complete else f"its first {what}, and there are more"
     console.print(f"{file}: {rows}", markup=False, highlight=False, soft_wrap=True)
@@ -152,32 +152,32 @@ def _encoder(model: str) -> Assumed:
 
 def _reading(settings: DataSettings) -> list[Assumed]:
     """How the file is read, where that is not by its ending and first line."""
-    found = []
+    result = []
     if settings.format != "auto":
         why = "fields are separated by tabs" if settings.format == "tsv" else "a word a line, with its tag at the end"
-        found.append(Assumed("data.format", settings.format, f"{why}, whatever the ending says"))
+        result.append(Assumed("data.format", settings.format, f"{why}, whatever the ending says"))
     if settings.encoding != "auto":
-        found.append(Assumed("data.encoding", settings.encoding, "some rows are not UTF-8, and look like this",
+        result.append(Assumed("data.encoding", settings.encoding, "some rows are not UTF-8, and look like this",
                              "if letters come out wrong, name another by its name in Python"))  # fmt: skip
     if not settings.header:
-        found += [
+        result += [
             Assumed("data.header", False, "the first line looks like a row",
                     "if it names the columns, delete this line and the next, and name them in the two below"),
             Assumed("data.columns", settings.columns, "in their order; the names are made up"),
         ]  # fmt: skip
-    return found
+    return result
 
 
 def _roles(settings: DataSettings, guess: Guess, text: str, label: str) -> list[Assumed]:
     why = "as you said" if text else f"text of about {guess.median_tokens} tokens in the median"
-    found = [Assumed("data.text_column", settings.text_column, why, _others(guess.other_texts, "--text"))]
+    result = [Assumed("data.text_column", settings.text_column, why, _others(guess.other_texts, "--text"))]
     if guess.pair:
-        found.append(Assumed("data.pair_column", guess.pair, "by their names, the two are judged together",
+        result.append(Assumed("data.pair_column", guess.pair, "by their names, the two are judged together",
                              "delete the line if the label is about the first alone"))  # fmt: skip
     if guess.range is not None:
         why = f"{'as you said: ' if label else ''}numbers from {guess.range[0]:g} to {guess.range[1]:g}"
         return [
-            *found,
+            *result,
             Assumed("data.label_column", settings.label_column, why, _others(guess.other_labels, "--label")),
             Assumed("data.labels", "number", "a number is to be predicted",
                     "if they stand for classes, put them into classes (low, high) beforehand"),
@@ -185,17 +185,17 @@ def _roles(settings: DataSettings, guess: Guess, text: str, label: str) -> list[
     shown = ", ".join(f"{value} ({rows:,})" for value, rows in list(guess.labels.items())[:MOST_SHOWN])
     more = f" and {len(guess.labels) - MOST_SHOWN:,} more" if len(guess.labels) > MOST_SHOWN else ""
     why = f"{'as you said: ' if label else ''}{len(guess.labels):,} labels: {shown}{more}"
-    found.append(Assumed("data.label_column", settings.label_column, why, _others(guess.other_labels, "--label")))
+    result.append(Assumed("data.label_column", settings.label_column, why, _others(guess.other_labels, "--label")))
     if guess.kind == "several":
         how = (
             f"there are several in a row, with {guess.separator!r} between them"
             if guess.separator
             else "they are lists"
         )
-        found.append(Assumed("data.labels", "several", how, "delete the line if each value is one label"))
+        result.append(Assumed("data.labels", "several", how, "delete the line if each value is one label"))
         if guess.separator not in ("", ","):
-            found.append(Assumed("data.label_separator", guess.separator, "between the labels of a row"))
-    return found
+            result.append(Assumed("data.label_separator", guess.separator, "between the labels of a row"))
+    return result
 
 
 def _names(seen: Preview, guess: Guess) -> list[Assumed]:

@@ -8,11 +8,11 @@ from prefect.states import State
 
 from hone.configs.plan import Plan
 from hone.configs.recipe import Recipe
-from hone.flows.approval import ask_person, resumed
+from hone.flows.approval import handle_answer, request_approval
 from hone.flows.outcome import ended, recipe_name, told
 from hone.flows.run import checked, pipeline
 from hone.tasks.cache_room import clear_outputs
-from hone.tasks.champion.task import ask_champion
+from hone.tasks.champion.task import evaluate_champion
 from hone.tasks.contracts import (
     DistilledModel,
     DriftReport,
@@ -79,14 +79,14 @@ def optimize(recipe: Recipe, output: str = "", fresh: bool = False) -> State[dic
         output: Folder of the report and the selected model; empty: a new one, which runs/NAME/latest leads to.
         fresh: Ignore the finished stages of earlier runs.
     """
-    if said := resumed():
+    if said := handle_answer():
         return said
     checked(recipe, output)
     with pipeline(recipe, output, fresh) as context:
         reconcile_champion(recipe)
         data = prepare_data(context)
         outcome = chain(context, data)
-    decided = ask_person(recipe, outcome.version, outcome.promotion, outcome.verdict, outcome.report)
+    decided = request_approval(recipe, outcome.version, outcome.promotion, outcome.verdict, outcome.report)
     return ended(outcome.verdict.verdict, f"{outcome.verdict.headline()}{decided}", outcome.report)
 
 
@@ -98,7 +98,7 @@ def chain(context: RunContext, data: PreparedData, drift: DriftReport | None = N
     student = compress(context, data, teacher, Plan.of(context.recipe))
     clear_outputs(Path(context.storage))
     evaluation = evaluate_models(context, data, teacher, student.exported)
-    champion = ask_champion(context, data, student.exported)
+    champion = evaluate_champion(context, data, student.exported)
     verdict = decide(context, data, evaluation, champion)
     version, promotion, failure = release(context, data, student.exported, evaluation, verdict)
     report = publish_report(

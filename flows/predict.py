@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, TextIO
 
-from hone.flows.shell import complain
+from hone.flows.shell import print_error
 from hone.tasks import tracking
 from hone.tasks.data.conll import DOCUMENT
 from hone.tasks.errors import HoneError, PreflightError
@@ -56,7 +56,7 @@ def run_predict(model: str, file: str, format_: str, storage: str, out: TextIO) 
                     for answer in classifier.answers([text for text, _pair in several], pairs):
                         out.write(json.dumps(answer, ensure_ascii=False) + "\n")
     except HoneError as error:
-        return complain(error)
+        return print_error(error)
     return "DONE"
 
 

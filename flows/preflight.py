@@ -90,9 +90,9 @@ def check_precision(recipe: Recipe) -> str:
 
 def check_providers(recipe: Recipe) -> str:
     """What a session on this machine really gets of the providers that the recipe prefers."""
-    from hone.tasks.model import sessions
+    from hone.tasks.model.runtime import sessions
 
-    got = sessions.obtainable(recipe.export.providers)
+    got = sessions.available_providers(recipe.export.providers)
     absent = [name for name in recipe.export.providers if name not in got]
     if not got:
         raise PreflightError(

@@ -8,7 +8,7 @@ from prefect.logging import get_run_logger
 from prefect.states import State
 
 from hone.configs.recipe import Recipe
-from hone.flows.approval import ask_person, resumed
+from hone.flows.approval import handle_answer, request_approval
 from hone.flows.drift_event import tell_of_drift
 from hone.flows.optimize import chain
 from hone.flows.outcome import ended, recipe_name, told
@@ -17,7 +17,7 @@ from hone.tasks import lineage, storage, tracking
 from hone.tasks.data.source import source_digests
 from hone.tasks.data.task import prepare_data
 from hone.tasks.drift.task import report_drift
-from hone.tasks.model.source import content_digest, resolve_source
+from hone.tasks.model.checkpoints.source import content_digest, resolve_source
 from hone.tasks.promote.task import reconcile_champion
 
 UNCHANGED, COOLING_DOWN = "UNCHANGED", "COOLING DOWN"
@@ -60,7 +60,7 @@ def retrain(recipe: Recipe, output: str = "", force: bool = False) -> State[dict
         output: Folder of the report and the selected model; empty: a new one, which runs/NAME/latest leads to.
         force: Go through the chain even where nothing has changed or the last run is recent.
     """
-    if said := resumed():
+    if said := handle_answer():
         return said
     checked(recipe, output)
     tracking.configure(storage.folder_of(recipe.compute.storage))
@@ -74,7 +74,7 @@ def retrain(recipe: Recipe, output: str = "", force: bool = False) -> State[dict
         drift = report_drift(context, data)
         tell_of_drift(recipe, drift)
         outcome = chain(context, data, drift)
-    decided = ask_person(recipe, outcome.version, outcome.promotion, outcome.verdict, outcome.report)
+    decided = request_approval(recipe, outcome.version, outcome.promotion, outcome.verdict, outcome.report)
     return ended(outcome.verdict.verdict, f"{outcome.verdict.headline()}{decided}", outcome.report)
 
 

@@ -22,7 +22,7 @@ def no_heartbeat() -> Iterator[None]:
         yield
 
 
-def quieten() -> None:
+def silence_engines() -> None:
     """Keeps to themselves what the engines say to their own developers."""
     for name in ("torchao", "torch.utils._pytree", "torch.distributed.elastic", "ray", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -31,7 +31,7 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", category=DeprecationWarning)
 
 
-def complain(error: Exception) -> str:
+def print_error(error: Exception) -> str:
     """Prints an error to stderr, as it is: what stands in brackets is the person's and no markup of ours.
 
     Returns:

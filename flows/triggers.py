@@ -80,7 +80,7 @@ def set_retrain_triggers(client: Any, recipe: Recipe, deployment: str) -> None:
         _set(client, wanted, event in recipe.retrain.on_events)
 
 
-def set_death_watch(client: Any) -> None:
+def set_crash_detection(client: Any) -> None:
     """Makes the automation by which a run of Hone that has fallen silent becomes Crashed: Prefect itself leaves a run
     whose worker was killed Running for ever, and with it the next one waiting."""
     from prefect.client.schemas.objects import StateType

@@ -29,15 +29,15 @@ def gather(settings: dict[str, Any], inputs: dict[str, str], module: str, librar
         module: whose code makes it, with all that it imports (see `code.digests`).
         libraries: distribution names; those absent on this platform are left out.
     """
-    found = {f"setting {key}": json.dumps(value, sort_keys=True) for key, value in settings.items()}
-    found |= {f"input {name}": digest for name, digest in inputs.items()}
-    found |= {f"code {file}": digest for file, digest in code.digests(module).items()}
+    result = {f"setting {key}": json.dumps(value, sort_keys=True) for key, value in settings.items()}
+    result |= {f"input {name}": digest for name, digest in inputs.items()}
+    result |= {f"code {file}": digest for file, digest in code.digests(module).items()}
     for name in libraries:
         try:
-            found[f"library {name}"] = importlib.metadata.version(name)
+            result[f"library {name}"] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return result
 
 
 def key_of(ingredients: Ingredients) -> str:
@@ -66,7 +66,7 @@ def explain(before: Ingredients | None, now: Ingredients) -> str:
     return "; ".join(shown) if changes else "its result is no longer there"
 
 
-class Shelf:
+class StageCache:
     """The finished results of one stage.
 
         <key>/<digest>/      a result's files, named by their content: one that is made again comes to lie beside it
@@ -87,7 +87,7 @@ class Shelf:
         """Where the results of a key lie once they are finished."""
         return self._folder / key
 
-    def workshop(self, key: str) -> Path:
+    def workspace(self, key: str) -> Path:
         """Where it is made. It outlives a killed run, so that training resumes from its last checkpoint."""
         return self._folder / f"{key}{PARTIAL}"
 
@@ -143,7 +143,7 @@ class Shelf:
         """Ingredients of the owner's result before this one; None where there is none that can be read."""
         return disk.read_json(self._latest)[0] if storage.fetch(self._latest) else None
 
-    def remember(self, ingredients: Ingredients) -> None:
+    def record(self, ingredients: Ingredients) -> None:
         """Records what the owner's newest result was made of."""
         disk.write_text(self._latest, json.dumps(ingredients, indent=1, sort_keys=True))
         storage.send(self._latest)

@@ -75,7 +75,7 @@ def left_over(place: Path) -> list[Path]:
     """What runs that died left behind: half-made results that nobody has gone on with for an hour, files on their way,
     results that another took the place of, and the locks of nobody."""
     before = min(time.time() - LEFT_SECONDS, _held_since(place))
-    found = []
+    result = []
     for stage in [
         *(path for path in (place / cache.STAGES).glob("*") if path.is_dir()),
         place / cache.OUTPUTS,
@@ -85,18 +85,18 @@ def left_over(place: Path) -> list[Path]:
             lock = path.with_name(path.name.removesuffix(cache.PARTIAL) + cache.LOCK)
             unused = _touched(path) < before
             if disk.LEFT_OVER.search(path.name):
-                found += [path] if unused else []
+                result += [path] if unused else []
             elif path.suffix == ".since":
-                found += [path] if unused and lease.is_free(path.with_suffix(cache.LOCK)) else []
+                result += [path] if unused and lease.is_free(path.with_suffix(cache.LOCK)) else []
             elif not KEY.match(path.name):
                 continue
             elif path.name.endswith(cache.LOCK):
-                found += [path] if unused and lease.is_free(path) else []
+                result += [path] if unused and lease.is_free(path) else []
             elif path.name.endswith(cache.PARTIAL):
-                found += [path] if _newest_touch(path) < before and lease.is_free(lock) else []
+                result += [path] if _newest_touch(path) < before and lease.is_free(lock) else []
             elif KEY.fullmatch(path.name) and path.is_dir() and stage.parent.name == cache.STAGES:
-                found += [old for old in _superseded(path) if _touched(old) < before]
-    return found
+                result += [old for old in _superseded(path) if _touched(old) < before]
+    return result
 
 
 def prune(place: Path, max_bytes: int | None, dry: bool = False) -> list[tuple[str, Path, int]]:
@@ -186,13 +186,13 @@ def _entry(stage: str, pointer: Path, owners: list[str], since: float) -> Entry:
 
 def _newest(stage: Path) -> dict[str, list[str]]:
     """Key to the recipes whose newest result it is."""
-    found: dict[str, list[str]] = {}
+    result: dict[str, list[str]] = {}
     for latest in sorted(stage.glob(f"{cache.LATEST}*.json")):
         ingredients, _reason = disk.read_json(latest)
         if ingredients:
             owner = latest.name.removeprefix(cache.LATEST).removesuffix(".json")
-            found.setdefault(cache.key_of(ingredients), []).append(owner)
-    return found
+            result.setdefault(cache.key_of(ingredients), []).append(owner)
+    return result
 
 
 def _held_since(place: Path) -> float:

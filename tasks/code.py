@@ -22,7 +22,7 @@ MACHINERY = (
     "tasks.progress", "tasks.tracking", "tasks.version", "tasks.errors", "tasks.contracts", "configs.recipe",
 )  # fmt: skip
 """Modules, and packages, that carry results about and tell of them, and shape none. What was written under other
-contracts is not read, whatever its key (see `cache.Shelf.find`), and settings count by their values."""
+contracts is not read, whatever its key (see `cache.StageCache.find`), and settings count by their values."""
 DISTURBED_AT_MOST = 20
 """Another thread has to begin and end within one parsing to disturb it."""
 
@@ -165,19 +165,19 @@ def _statements(module: _Module, wanted: str) -> tuple[list[ast.stmt], list[tupl
 def _references(statement: ast.stmt, module: _Module, root: Path) -> set[tuple[str, str]]:
     if statement.lineno in module.references:
         return module.references[statement.lineno]
-    found: set[tuple[str, str]] = set()
+    result: set[tuple[str, str]] = set()
     for node in ast.walk(statement):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            found |= set(_bindings(node, module).values())
+            result |= set(_bindings(node, module).values())
         elif isinstance(node, ast.Name):
             if node.id in module.imported:
-                found.add(module.imported[node.id])
+                result.add(module.imported[node.id])
             elif node.id in module.defined:
-                found.add((module.name, node.id))
+                result.add((module.name, node.id))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found |= _started(node.value, module, root)
-    module.references[statement.lineno] = found
-    return found
+            result |= _started(node.value, module, root)
+    module.references[statement.lineno] = result
+    return result
 
 
 def _started(text: str, module: _Module, root: Path) -> set[tuple[str, str]]:

@@ -17,12 +17,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from hone.configs.recipe import Recipe
 from hone.tasks.distill.student import check_tokens, layers_kept, other_student
 from hone.tasks.errors import HoneError, ModelError
-from hone.tasks.model.abilities import check_abilities
-from hone.tasks.model.check import LIBRARY_ERRORS, check_fit, in_one_line
-from hone.tasks.model.checkpoint import load_pretrained
-from hone.tasks.model.fake_quantization import attach, detach, plan_for
-from hone.tasks.model.source import resolve_source
+from hone.tasks.model.architectures.abilities import check_abilities
+from hone.tasks.model.checkpoints.checkpoint import load_pretrained
+from hone.tasks.model.checkpoints.safety import LIBRARY_ERRORS, check_fit, in_one_line
+from hone.tasks.model.checkpoints.source import resolve_source
 from hone.tasks.model.text import Batch, Rows, TokenizedText, make_batch, model_inputs, texts_of
+from hone.tasks.model.training.fake_quantization import attach, detach, plan_for
 from hone.tasks.objectives.learning import learning_of
 from hone.tasks.prune.patterns import check_widths
 from hone.tasks.rehearsal import rehearse

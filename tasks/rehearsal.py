@@ -15,11 +15,11 @@ from hone.configs.recipe import Recipe
 from hone.tasks.errors import ModelError
 from hone.tasks.export.export import export_checkpoint
 from hone.tasks.export.task import text_settings
-from hone.tasks.model.checkpoint import drawn, save_model
-from hone.tasks.model.delivered import default_session, deliver, open_tagger
-from hone.tasks.model.fake_quantization import bake, plan_for
-from hone.tasks.model.runtime import Classifier, TextSettings
+from hone.tasks.model.checkpoints.checkpoint import drawn, save_model
+from hone.tasks.model.runtime.delivered import default_session, deliver, open_tagger
+from hone.tasks.model.runtime.runtime import Classifier, TextSettings
 from hone.tasks.model.text import Rows
+from hone.tasks.model.training.fake_quantization import plan_for, snap_to_grid
 
 SCALE = 0.03
 """In place of the static ranges that calibration would find."""
@@ -45,8 +45,8 @@ def rehearse(
         if recipe.quantize.method != "none":
             plan = plan_for(small, recipe.quantization_scheme, tables=True)
             if plan.scheme == "static":
-                plan = plan.scaled(dict.fromkeys(plan.linears, SCALE))
-            small = bake(small, plan)
+                plan = plan.with_scales(dict.fromkeys(plan.linears, SCALE))
+            small = snap_to_grid(small, plan)
         save_model(small, tokenizer, room / "checkpoint")
         if recipe.quantize.method != "none":
             plan.write(room / "checkpoint")

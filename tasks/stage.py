@@ -19,7 +19,7 @@ from hone.tasks.errors import DamagedArtifactError
 from hone.tasks.redact import without_credentials
 
 if TYPE_CHECKING:  # it needs torch, and most stages do not
-    from hone.tasks.model.learner import TrainingEvent
+    from hone.tasks.model.training.trainable import TrainingEvent
 
 Result = TypeVar("Result", bound=StageResult)
 
@@ -47,7 +47,7 @@ class RunContext(Contract):
 
 
 @dataclass
-class Workshop:
+class StageWorkspace:
     """What a stage's body works with."""
 
     folder: Path
@@ -90,7 +90,7 @@ def run_stage(
     context: RunContext,
     name: str,
     result_type: type[Result],
-    body: Callable[[Workshop], dict[str, Any]],
+    body: Callable[[StageWorkspace], dict[str, Any]],
     *,
     settings: dict[str, Any],
     inputs: dict[str, str],
@@ -101,9 +101,9 @@ def run_stage(
     """Reuses the stage's result, or makes it.
 
     Args:
-        body: makes the result in `Workshop.folder` and returns the fields of `result_type` other than `record`. A field
-            `artifact`, or the artifact of a field `checkpoint`, names what the stage made. The module it stands in and
-            all that this imports is the code that counts.
+        body: makes the result in `StageWorkspace.folder` and returns the fields of `result_type` other than `record`. A
+            field `artifact`, or the artifact of a field `checkpoint`, names what the stage made. The module it stands
+            in and all that this imports is the code that counts.
         settings: all settings that the body reads, by dotted key; sections are flattened.
         inputs: digests of all that the body reads, by name.
         libraries: the distributions whose version shapes it.
@@ -114,10 +114,10 @@ def run_stage(
     seed = {"seed": context.recipe.seed} if draws else {}
     ingredients = cache.gather(seed | flatten(settings), inputs, body.__module__, libraries)
     key = cache.key_of(ingredients)
-    shelf = cache.Shelf(Path(context.storage), name, context.recipe.name)
+    stage_cache = cache.StageCache(Path(context.storage), name, context.recipe.name)
     progress.started(name)
-    with shelf.lock(key):
-        reason, result = _reuse(context, shelf, key, ingredients, result_type, unusable)
+    with stage_cache.lock(key):
+        reason, result = _reuse(context, stage_cache, key, ingredients, result_type, unusable)
         if result is not None:
             with tracking.stage_run(context.mlflow_run_id, name) as log:
                 log.cached(result.record.mlflow_run_id)
@@ -133,11 +133,11 @@ def run_stage(
         else:
             with tracking.stage_run(context.mlflow_run_id, name) as log:
                 log.params(flatten(settings))
-                workshop = _open_workshop(context, shelf, key, name, log)
-                workshop.previous = lambda: _previous(context, shelf, ingredients, result_type)
-                made = body(workshop)
-                place = shelf.settle(key, workshop.folder)
-                fields = {name: _moved(value, workshop.folder, place) for name, value in made.items()}
+                workspace = _open_workspace(context, stage_cache, key, name, log)
+                workspace.previous = lambda: _previous(context, stage_cache, ingredients, result_type)
+                made = body(workspace)
+                place = stage_cache.settle(key, workspace.folder)
+                fields = {name: _moved(value, workspace.folder, place) for name, value in made.items()}
                 record = StageRecord(
                     name=name,
                     status="ran",
@@ -148,9 +148,9 @@ def run_stage(
                 )
                 result = result_type(record=record, **fields)
                 log.result(result)
-            shelf.file(key, place, result.model_dump(mode="json"))
-            storage.remove(shelf.workshop(key))
-        shelf.remember(ingredients)
+            stage_cache.file(key, place, result.model_dump(mode="json"))
+            storage.remove(stage_cache.workspace(key))
+        stage_cache.record(ingredients)
     progress.finished(record, result.headline())
     return result.model_copy(update={"record": record})
 
@@ -176,7 +176,7 @@ def flatten(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _reuse(
     context: RunContext,
-    shelf: cache.Shelf,
+    stage_cache: cache.StageCache,
     key: str,
     ingredients: cache.Ingredients,
     result_type: type[Result],
@@ -184,15 +184,15 @@ def _reuse(
 ) -> tuple[str, Result | None]:
     if context.fresh:
         return "--fresh", None
-    found, unreadable = shelf.find(key)
+    found, unreadable = stage_cache.find(key)
     if found is None:
-        return unreadable or shelf.why(ingredients), None
+        return unreadable or stage_cache.why(ingredients), None
     try:
         result = result_type.model_validate(found)
     except ValidationError as error:
         wrong = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in wrong["loc"])
-        return f"unreadable: {shelf.place(key)}: {place}: {wrong['msg']}; made again", None
+        return f"unreadable: {stage_cache.place(key)}: {place}: {wrong['msg']}; made again", None
     if reason := unusable(result):
         return reason, None
     try:
@@ -204,20 +204,22 @@ def _reuse(
 
 
 def _previous(
-    context: RunContext, shelf: cache.Shelf, ingredients: cache.Ingredients, result_type: type[Result]
+    context: RunContext, stage_cache: cache.StageCache, ingredients: cache.Ingredients, result_type: type[Result]
 ) -> Result | None:
-    before = None if context.fresh else shelf.previous()
+    before = None if context.fresh else stage_cache.previous()
     if before is None or _without_inputs(before) != _without_inputs(ingredients):
         return None
-    return _reuse(context, shelf, cache.key_of(before), before, result_type, lambda _result: "")[1]
+    return _reuse(context, stage_cache, cache.key_of(before), before, result_type, lambda _result: "")[1]
 
 
 def _without_inputs(ingredients: cache.Ingredients) -> cache.Ingredients:
     return {name: value for name, value in ingredients.items() if not name.startswith("input ")}
 
 
-def _open_workshop(context: RunContext, shelf: cache.Shelf, key: str, name: str, log: tracking.StageLog) -> Workshop:
-    room = shelf.workshop(key)
+def _open_workspace(
+    context: RunContext, stage_cache: cache.StageCache, key: str, name: str, log: tracking.StageLog
+) -> StageWorkspace:
+    room = stage_cache.workspace(key)
     if context.fresh:
         storage.remove(room)
     for left in room.glob("result*"):  # of a run that died, or whose lease another took over
@@ -225,7 +227,7 @@ def _open_workshop(context: RunContext, shelf: cache.Shelf, key: str, name: str,
     folder, scratch = room / f"result-{uuid.uuid4().hex}", room / "scratch"
     folder.mkdir(parents=True)
     scratch.mkdir(exist_ok=True)
-    return Workshop(folder, scratch, log, name, context.recipe.seed, previous=lambda: None)
+    return StageWorkspace(folder, scratch, log, name, context.recipe.seed, previous=lambda: None)
 
 
 def _moved(value: Any, old: Path, new: Path) -> Any:

@@ -84,7 +84,7 @@ def fetch(path: Path, unless: Callable[[Path], bool] = lambda _path: False) -> b
     if not is_mirror(path):
         return path.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(path):
+    with _exclusive_lock(path):
         return unless(path) or get(uri_of(path), path)
 
 
@@ -236,7 +236,7 @@ def _copy(path: Path, key: str, *, to: Any = None, out_of: Any = None) -> None:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _exclusive_lock(path: Path) -> Iterator[None]:
     """The only process that fetches this path into this mirror."""
     with lease.held(_mirrors() / LOCKS / hashlib.sha256(str(path).encode()).hexdigest()[:24]):
         yield

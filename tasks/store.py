@@ -67,8 +67,10 @@ def open_artifact(artifact: Artifact) -> Path:
 
 
 def refuse_pickles(folder: Path) -> None:
-    """Raises:
-    UnsafeFileError: naming each file that could hold a pickle; only safetensors and ONNX are ever loaded.
+    """Refuses a folder with files that could hold a pickle.
+
+    Raises:
+        UnsafeFileError: naming each file that could hold a pickle; only safetensors and ONNX are ever loaded.
     """
     pickles = [str(path.relative_to(folder)) for path in _files(folder) if path.suffix.lower() in PICKLE_ENDINGS]
     if pickles:

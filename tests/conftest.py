@@ -93,7 +93,7 @@ def trains_here(_records_of_its_own: None) -> Iterator[None]:
     """Training in this process, by the function that each of Ray's workers calls: for what is about other things than
     the workers, whose start takes longer than the training. (On Ray, `tests/flows/test_chain.py` trains.)"""
     from hone.tasks import cluster
-    from hone.tasks.model import loop
+    from hone.tasks.model.training import loop
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cluster, "start", lambda *_: None)

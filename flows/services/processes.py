@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from hone.flows.services.plan import SUPERVISOR, Service, Site
-from hone.flows.services.records import Record, forget, left_behind, process_of, read_records
+from hone.flows.services.records import Record, forget, orphans, process_of, read_records
 
 GRACE_SECONDS = 10.0
 """For a flow run to tell Prefect and MLflow that it ends; then it is killed."""
@@ -46,8 +46,8 @@ def stop(services: Path) -> list[str]:
     first = [record for record in running if record.name in ("worker", SUPERVISOR)]
     _end(_with_descendants(first, services), GRACE_SECONDS)
     rest = [record for record in running if record not in first]
-    _end([*_with_descendants(rest, services), *left_behind(services)], GRACE_SECONDS)
-    _end(left_behind(services), 0.0)
+    _end([*_with_descendants(rest, services), *orphans(services)], GRACE_SECONDS)
+    _end(orphans(services), 0.0)
     return [record.name for record in running if record.name != SUPERVISOR]
 
 
@@ -60,13 +60,13 @@ def last_lines(path: Path, count: int = 12) -> str:
 
 
 def _with_descendants(records: list[Record], services: Path) -> list[psutil.Process]:
-    found: list[psutil.Process] = []
+    result: list[psutil.Process] = []
     for record in records:
         process = process_of(record, services)
         if process is not None:
             with contextlib.suppress(psutil.Error):
-                found += [process, *process.children(recursive=True)]
-    return found
+                result += [process, *process.children(recursive=True)]
+    return result
 
 
 def _end(processes: list[psutil.Process], grace: float) -> None:

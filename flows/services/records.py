@@ -32,14 +32,14 @@ class Record:
 
 def read_records(services: Path) -> dict[str, Record]:
     """The process files by name. One that a crash or a person made unreadable counts as absent."""
-    found = {}
+    result = {}
     for path in sorted(services.glob("*.pid")):
         try:
             record = Record(**json.loads(path.read_text(encoding="utf-8")))
-            found[record.name] = Record(record.name, int(record.pid), float(record.created), record.port)
+            result[record.name] = Record(record.name, int(record.pid), float(record.created), record.port)
         except (ValueError, TypeError, OSError):
             continue
-    return found
+    return result
 
 
 def process_of(record: Record, services: Path) -> psutil.Process | None:
@@ -55,7 +55,7 @@ def process_of(record: Record, services: Path) -> psutil.Process | None:
         return None
 
 
-def left_behind(services: Path) -> list[psutil.Process]:
+def orphans(services: Path) -> list[psutil.Process]:
     """Every process, other than this one and those above it, that was started from `services`, or by one that was.
     Another user's do not count."""
     mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}

@@ -9,7 +9,7 @@ from rich.console import Console
 from hone.flows.services import processes
 from hone.flows.services.health import healthy
 from hone.flows.services.plan import Ports, Service, Site, plan
-from hone.flows.services.records import Record, left_behind, process_of, read_records
+from hone.flows.services.records import Record, orphans, process_of, read_records
 
 LEADS = {"PREFECT_API_URL": "prefect", "MLFLOW_TRACKING_URI": "mlflow", "RAY_ADDRESS": "ray"}
 """Variables that lead to a server, and to which; the others of a site belong to Ray."""
@@ -48,7 +48,7 @@ def run_down(folder: str, console: Console) -> str:
     """
     services = Site(Path(folder).expanduser().absolute()).services
     stopped = processes.stop(services)
-    remaining = left_behind(services)
+    remaining = orphans(services)
     if remaining:
         numbers = ", ".join(str(process.pid) for process in remaining)
         console.print(f"these do not end, although they were killed: {numbers}", markup=False, highlight=False)

@@ -17,7 +17,7 @@ from hone.flows.services import processes
 from hone.flows.services.health import free, healthy, holder
 from hone.flows.services.keep import Keeper
 from hone.flows.services.plan import Ports, Service, Site, plan, supervisor
-from hone.flows.services.records import left_behind, read_records
+from hone.flows.services.records import orphans, read_records
 from hone.flows.services.state import runs, site_of, state_of
 from hone.tasks.errors import HoneError, PreflightError
 
@@ -36,21 +36,21 @@ def run_up(folder: str, ports: Ports, detach: bool, recipes: list[Recipe], conso
         DONE, FAILED where something did not come up or did not stay, INVALID where it cannot start here.
     """
     site = Site(Path(folder).expanduser().absolute(), ports)
-    _heed_signals()
+    _install_signal_handlers()
     ours = False
     try:
         _prepare(site)
-        with _alone(site):
+        with _exclusive_lock(site):
             if _runs_already(site):
                 console.print("all of it runs already", markup=False, highlight=False)
-                _tell(site, console)
+                _print_summary(site, console)
                 return "DONE"
             _clear(site, console)
             ours = True
             _start(site, recipes, console)
             if detach:
                 processes.start(supervisor(site), site)
-        _tell(site, console)
+        _print_summary(site, console)
         if detach:
             console.print(
                 f"stop them with: hone down{_folder_option(folder)}", markup=False, highlight=False, soft_wrap=True
@@ -63,9 +63,9 @@ def run_up(folder: str, ports: Ports, detach: bool, recipes: list[Recipe], conso
         console.print(f"stopped {', '.join(stopped)}" if stopped else "interrupted", markup=False, highlight=False)
         return "DONE" if stopped else "FAILED"
     except HoneError as error:
-        from hone.flows.shell import complain
+        from hone.flows.shell import print_error
 
-        return complain(error)
+        return print_error(error)
 
 
 def _prepare(site: Site) -> None:
@@ -83,7 +83,7 @@ def _prepare(site: Site) -> None:
 
 
 @contextlib.contextmanager
-def _alone(site: Site) -> Iterator[None]:
+def _exclusive_lock(site: Site) -> Iterator[None]:
     """Keeps a second `hone up` of the folder out while this one starts."""
     with (site.services / "lock").open("w") as handle:
         try:
@@ -99,7 +99,7 @@ def _clear(site: Site, console: Console) -> None:
     Raises:
         PreflightError: naming the port, who has it and the option.
     """
-    if read_records(site.services) or left_behind(site.services):
+    if read_records(site.services) or orphans(site.services):
         console.print("an earlier start left something behind: stopping it first", markup=False, highlight=False)
         processes.stop(site.services)
     wanted: dict[int, Service] = {}
@@ -203,7 +203,7 @@ def _runs_already(site: Site) -> bool:
     return True
 
 
-def _tell(site: Site, console: Console) -> None:
+def _print_summary(site: Site, console: Console) -> None:
     lines = [
         f"Prefect  {site.prefect_url}   runs, forms, schedules",
         f"MLflow   {site.mlflow_url}   records, registry",
@@ -216,7 +216,7 @@ def _tell(site: Site, console: Console) -> None:
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
-def _heed_signals() -> None:
+def _install_signal_handlers() -> None:
     """Ctrl-C counts also where a shell started this in the background, with it switched off; SIGTERM and a closed
     terminal count as Ctrl-C. What is started here gets none of that: a handler does not outlive exec."""
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from hone.tasks.errors import HoneError, RegistryError
-from hone.tasks.model.predict import predict
-from hone.tasks.model.runtime import SERVING
-from hone.tasks.model.subject import registered
+from hone.tasks.model.runtime.model_under_test import registered
+from hone.tasks.model.runtime.predict import predict
+from hone.tasks.model.runtime.runtime import SERVING
 from hone.tasks.model.text import Rows
 from hone.tasks.objectives.judging import Answers, Judging
 

@@ -11,7 +11,7 @@ from hone.tasks import evidence, lineage, store, tracking
 from hone.tasks.contracts import Artifact, ChampionAnswers, ExportedModels, PreparedData
 from hone.tasks.errors import HoneError
 from hone.tasks.redact import without_credentials
-from hone.tasks.stage import RunContext, Workshop, run_stage, skip_stage
+from hone.tasks.stage import RunContext, StageWorkspace, run_stage, skip_stage
 
 if TYPE_CHECKING:  # it needs torch, and a run that has no champion to ask does not
     from hone.tasks.model.text import Rows
@@ -21,7 +21,7 @@ STAGE = "champion"
 
 
 @task(name=STAGE, retries=0)
-def ask_champion(context: RunContext, data: PreparedData, exported: ExportedModels) -> ChampionAnswers:
+def evaluate_champion(context: RunContext, data: PreparedData, exported: ExportedModels) -> ChampionAnswers:
     """The champion's answers to the rows that it was neither trained nor selected on; and where it learned from other
     data, its own and the new model's on its own test split.
 
@@ -52,26 +52,28 @@ def _asked(context: RunContext, data: PreparedData, exported: ExportedModels, na
         learned = lineage.OldData()  # from this run's training rows: its test rows are fair to both
     old = lineage.OldData() if recipe.gate.old_data == "ignore" else learned
 
-    def body(workshop: Workshop) -> dict[str, Any]:
+    def body(workspace: StageWorkspace) -> dict[str, Any]:
         from hone.tasks.champion.answers import asked_as
         from hone.tasks.model.text import read_split
 
         now = store.open_artifact(data.artifact)
-        files = tracking.download(version, workshop.scratch / "champion")
+        files = tracking.download(version, workspace.scratch / "champion")
         folder, served = asked_as(f"{version.name} version {version.version}", files, _own(recipe))
         rows = read_split(now, "test")
         fair, note = _fair(rows, learned)
         if fair:
-            answers = workshop.folder / "answers"
+            answers = workspace.folder / "answers"
             evidence.save_logits(answers, {STAGE: _ask(recipe, folder, rows.pick(fair), data.labels, served)})
             evidence.save_rows(answers, fair)
         models = {STAGE: (folder, served), "candidate": (store.open_artifact(candidate), _own(recipe))}
-        old_artifact, old_note = _on_old_data(recipe, old.data, now, models, workshop) if old.data else (None, old.note)
+        old_artifact, old_note = (
+            _on_old_data(recipe, old.data, now, models, workspace) if old.data else (None, old.note)
+        )
         return {
             "name": name,
             "version": version.version,
             "digest": digest,
-            "artifact": workshop.artifact("answers", [data.artifact.digest]) if fair else None,
+            "artifact": workspace.artifact("answers", [data.artifact.digest]) if fair else None,
             "note": note,
             "old_artifact": old_artifact,
             "old_note": old_note,
@@ -110,14 +112,14 @@ def _fair(rows: "Rows", learned: lineage.OldData) -> tuple[list[int], str]:
     Args:
         learned: what it learned from; neither data nor note where that is this run's own training split.
     """
-    from hone.tasks.model.text import read_split, unlearned
+    from hone.tasks.model.text import exclude_training_rows, read_split
 
     if learned.data is None:
         return list(
             range(len(rows))
         ), f"it may have learned from some of these rows: {learned.note}" if learned.note else ""
     folder = store.open_artifact(learned.data.artifact)
-    fair = unlearned(rows, [read_split(folder, split) for split in ("train", "validation")])
+    fair = exclude_training_rows(rows, [read_split(folder, split) for split in ("train", "validation")])
     left_out = f"{len(rows) - len(fair):,} of {len(rows):,} test rows left out, as the champion has learned from them"
     return fair, left_out if len(fair) < len(rows) else ""
 
@@ -127,7 +129,7 @@ def _on_old_data(
     old: PreparedData,
     now: Path,
     models: dict[str, tuple[Path, dict[str, Any]]],
-    workshop: Workshop,
+    workspace: StageWorkspace,
 ) -> tuple[Artifact | None, str]:
     """What the models, by name, answer on the test split of `old`, and how many of its rows were left out.
 
@@ -135,19 +137,19 @@ def _on_old_data(
         now: this run's data.
         models: the folder of each and how it is served.
     """
-    from hone.tasks.model.text import read_split, unlearned
+    from hone.tasks.model.text import exclude_training_rows, read_split
     from hone.tasks.objectives.judging import judging
 
     test = read_split(store.open_artifact(old.artifact), "test")
-    kept = unlearned(test, [read_split(now, split) for split in ("train", "validation")])
+    kept = exclude_training_rows(test, [read_split(now, split) for split in ("train", "validation")])
     if not kept:
         return None, f"the new model has learned from all {len(test):,} rows of the champion's own test split"
-    rows, folder = test.pick(kept), workshop.folder / "old"
+    rows, folder = test.pick(kept), workspace.folder / "old"
     answered = {name: _ask(recipe, model, rows, old.labels, served) for name, (model, served) in models.items()}
     evidence.save(folder, judging(recipe.objective).targets(rows), answered, {})
     left_out = len(test) - len(kept)
     note = f"{left_out:,} of {len(test):,} rows left out, as the new model has learned from them" if left_out else ""
-    return workshop.artifact("old", [old.artifact.digest]), note
+    return workspace.artifact("old", [old.artifact.digest]), note
 
 
 def _own(recipe: Recipe) -> dict[str, Any]:

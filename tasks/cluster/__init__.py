@@ -10,7 +10,7 @@ Each run has workers of its own, inside a `session`. Two runs in one process sha
 connection a process, and no actor of it: what ends with one run is its own workers, and Ray with the last run.
 
 Files go through a disk that all of them see or, where compute.storage is a bucket, through that
-(`hone.tasks.model.parcel`).
+(`hone.tasks.model.training.job_payload`).
 """
 
 from hone.tasks.cluster.driver import cluster_resources, session, shutdown, start, train

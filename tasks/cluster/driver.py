@@ -14,7 +14,7 @@ from hone.tasks.cluster.resources import described
 from hone.tasks.errors import TrainingError
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a run that finds everything finished does not need it
-    from hone.tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
+    from hone.tasks.model.training.trainable import TrainingEvent, TrainingJob, TrainingResult
 
 
 class Workers:
@@ -80,35 +80,35 @@ def train(
     """Trains a job on Ray workers and returns what came of it; at once, if its folder already holds the result.
 
     Args:
-        job: `make_learner` has to be importable by the workers; `workdir` has to be a folder that all of them see, or
+        job: `make_trainable` has to be importable by the workers; `workdir` has to be a folder that all of them see, or
             in the mirror of a bucket that all of them reach.
         on_event: called here, in this thread, for what rank 0 tells while it trains.
 
     Raises:
         PreflightError: when the cluster cannot be reached, or lacks what compute asks for.
         TrainingError: when workers died more often than `compute.max_failures`, or the loss is not finite.
-        HoneError: whatever else the learner raises on purpose, such as a ModelError.
+        HoneError: whatever else the trainable raises on purpose, such as a ModelError.
     """
-    from hone.tasks.model.events import EVENTS, Follower
-    from hone.tasks.model.loop import job_digest, read_result
-    from hone.tasks.model.parcel import Inbox, pack
-    from hone.tasks.model.resume import has_point
+    from hone.tasks.model.training.events import EVENTS, EventTail
+    from hone.tasks.model.training.job_payload import JobMirror, upload_inputs
+    from hone.tasks.model.training.loop import job_digest, read_result
+    from hone.tasks.model.training.resume import has_point
 
-    parcel, inbox = pack(job), Inbox(job.workdir)
-    job = dataclasses.replace(job, identity=parcel.job.identity)
-    follower = Follower(job.workdir / EVENTS, on_event)
+    payload, mirror = upload_inputs(job), JobMirror(job.workdir)
+    job = dataclasses.replace(job, identity=payload.job.identity)
+    follower = EventTail(job.workdir / EVENTS, on_event)
 
-    def look() -> None:
-        inbox.events()
-        follower.look()
+    def poll() -> None:
+        mirror.events()
+        follower.poll()
 
-    inbox.state()
+    mirror.state()
     if read_result(job) is None:
         if not has_point(job.workdir, job_digest(job)):  # another job's events are not this one's
             storage.remove(job.workdir / EVENTS)
-        start(compute).run(parcel, look)
-    inbox.result()
-    follower.look()
+        start(compute).run(payload, poll)
+    mirror.result()
+    follower.poll()
     result = read_result(job)
     if result is None:
         raise TrainingError(f"{job.workdir}: the workers finished and left no result; do all of them see this folder?")

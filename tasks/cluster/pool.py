@@ -19,7 +19,7 @@ from hone.tasks.cluster.resources import allocate_cpus, shared_resources, worker
 from hone.tasks.errors import HoneError, StorageError, TrainingError
 
 if TYPE_CHECKING:
-    from hone.tasks.model.parcel import Parcel
+    from hone.tasks.model.training.job_payload import JobPayload
 
 LOOK_SECONDS = 0.5
 SHUTDOWN_TIMEOUT = 10.0
@@ -45,7 +45,7 @@ class WorkerPool:
         same = compute.model_copy(update={"storage": self._compute.storage}) == self._compute
         return same and not self._ended()
 
-    def run(self, parcel: "Parcel", look: Callable[[], None]) -> None:
+    def run(self, payload: "JobPayload", look: Callable[[], None]) -> None:
         """Has a job done, calling `look` meanwhile."""
         actor, fit = self._opened.result()
         import ray
@@ -53,7 +53,7 @@ class WorkerPool:
 
         ready: list[Any] = []
         try:
-            index = ray.get(actor.submit.remote(cloudpickle.dumps(parcel)))
+            index = ray.get(actor.submit.remote(cloudpickle.dumps(payload)))
             outcome = actor.result.remote(index)
             while not ready:
                 ready, _ = ray.wait([outcome, fit], timeout=LOOK_SECONDS)

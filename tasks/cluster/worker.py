@@ -21,9 +21,11 @@ def serve(config: dict[str, Any]) -> None:
     from ray.train import get_context
     from ray.train.torch import get_device
 
-    from hone.tasks.model import checkpoint, loop  # before the first job is there: importing transformers takes a while
-    from hone.tasks.model.failures import explained
-    from hone.tasks.model.parcel import unpacked
+    # before the first job is there: importing transformers takes a while
+    from hone.tasks.model.checkpoints import checkpoint
+    from hone.tasks.model.training import loop
+    from hone.tasks.model.training.failures import explained
+    from hone.tasks.model.training.job_payload import materialize
 
     threads, queue = config["threads"], config["queue"]
     torch.set_num_threads(threads)
@@ -42,9 +44,9 @@ def serve(config: dict[str, Any]) -> None:
                 taken = ray.get(queue.get.remote(index))
                 if not taken:
                     return
-                loop.raise_together(mismatch, world_size)
-                parcel = cloudpickle.loads(taken)
-                with unpacked(parcel, rank, world_size) as (job, keep):
+                loop.raise_on_all_ranks(mismatch, world_size)
+                payload = cloudpickle.loads(taken)
+                with materialize(payload, rank, world_size) as (job, keep):
                     loop.run(job, rank, world_size, get_device(), keep)
             except HoneError as error:  # raised by all workers alike
                 outcome = type(error).__name__, str(error)

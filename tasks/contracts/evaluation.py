@@ -49,7 +49,7 @@ class Placement(Contract):
     """Names of the nodes that ran elsewhere than on the first provider asked for."""
 
 
-class Handoff(Contract):
+class ConversionCheck(Contract):
     """One step of a model from one form to the next, held against each other on the rows of the test split."""
 
     model: str
@@ -174,7 +174,7 @@ class EvaluationReport(StageResult):
     """Those in which models are compared, the primary one first."""
     machine: dict[str, Any]
     """CPU, cores, versions: what the latencies hold for."""
-    handoffs: list[Handoff] = []
+    handoffs: list[ConversionCheck] = []
     """Every step from one form of a model to the next."""
     session: SessionSettings | None = None
     """The setting that suits the selected model best over all cells."""

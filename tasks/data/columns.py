@@ -137,7 +137,7 @@ def _is_row(first: list[str], rest: list[list[str]]) -> bool:
     """Whether the first line is a row like the others, and no header: one of its fields is a number, or stands again
     below in its column."""
     others = [fields for fields in rest if len(fields) == len(first) and fields != first]
-    again = any(value and any(fields[place] == value for fields in others) for place, value in enumerate(first))
+    again = any(value and any(fields[index] == value for fields in others) for index, value in enumerate(first))
     return again or any(NUMBER.fullmatch(value.strip()) for value in first)
 
 

@@ -28,8 +28,10 @@ class DocstringSource:
     splits = ("train",)
 
     def __init__(self, settings: DataSettings, preview: bool = False) -> None:
-        """Raises:
-        DataError: naming every library that is not installed or has no Python source.
+        """Finds the source files of the libraries.
+
+        Raises:
+            DataError: naming every library that is not installed or has no Python source.
         """
         found = {name: _source_files(name) for name in dict.fromkeys(settings.libraries)}
         absent = [name for name, files in found.items() if not files]

@@ -38,8 +38,10 @@ class FileSource:
     """CSV, TSV, JSONL, Parquet or CoNLL for each split that is given: a file, a folder or a pattern of names."""
 
     def __init__(self, settings: DataSettings) -> None:
-        """Raises:
-        DataError: naming every file that is absent, or whose format cannot be told.
+        """Finds the files of each split, and their formats.
+
+        Raises:
+            DataError: naming every file that is absent, or whose format cannot be told.
         """
         self._settings = settings
         named = {split: str(getattr(settings, split)) for split in SPLITS}

@@ -104,9 +104,9 @@ def rows_of_batches(
         labels = _values(batch, label_column(settings))
         pairs = _values(batch, settings.pair_column) if settings.pair_column else [None] * len(texts)
         slices = [_values(batch, name) for name in settings.slice_columns]
-        for place, (text, pair, label) in enumerate(zip(texts, pairs, labels, strict=True)):
+        for index, (text, pair, label) in enumerate(zip(texts, pairs, labels, strict=True)):
             line += 1
-            yield RawRow(line, text, pair, label, tuple(values[place] for values in slices))
+            yield RawRow(line, text, pair, label, tuple(values[index] for values in slices))
 
 
 def class_names(path: Path, column: str) -> dict[str, str]:

@@ -147,8 +147,10 @@ def label_column(settings: DataSettings) -> str:
 
 
 def check_columns(where: str, seen: list[str], settings: DataSettings, advice: str = "") -> None:
-    """Raises:
-    DataError: when a column that is used is absent from, or twice among, those seen.
+    """Refuses data in which a column that is used is not to be had.
+
+    Raises:
+        DataError: when a column that is used is absent from, or twice among, those seen.
     """
     shown = ", ".join(repr(name if len(name) <= 40 else f"{name[:37]}...") for name in seen) or "none"
     used = "data.tokens_column, data.tags_column" if settings.tokens_column else (

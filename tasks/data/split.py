@@ -123,8 +123,10 @@ def split_off(
 
 
 def check_counts(fractions: Mapping[str, float], label: NDArray[np.int32], labels: list[str], most: int = 0) -> None:
-    """Raises:
-    DataError: when a label has fewer rows than there are splits.
+    """Refuses labels that are too rare to be split.
+
+    Raises:
+        DataError: when a label has fewer rows than there are splits.
     """
     needed = len(fractions) + 1
     counts = np.bincount(label, minlength=len(labels))

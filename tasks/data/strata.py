@@ -34,7 +34,7 @@ def stratified(table: pa.Table, labels: list[str]) -> tuple[pa.Table, list[str]]
     without = counts.most_common(1)[0][0] if few else NOTHING[kind]
     rarest = [min(names, key=lambda name: (counts[name], name), default=without) for names in rows]
     strata = sorted(set(rarest))
-    places = {stratum: place for place, stratum in enumerate(strata)}
+    places = {stratum: index for index, stratum in enumerate(strata)}
     return _with_label(table, np.array([places[stratum] for stratum in rarest], np.int32)), strata
 
 
@@ -45,7 +45,7 @@ def unseen(train: pa.Table, labels: list[str]) -> list[str]:
     several = _several(train, labels)
     if several is None:
         there = set(train["label"].unique().to_pylist())
-        return [name for place, name in enumerate(labels) if place not in there]
+        return [name for index, name in enumerate(labels) if index not in there]
     kind, rows = several
     return sorted(set(type_names(labels) if kind == "tags" else labels) - set().union(*rows))
 

@@ -65,13 +65,13 @@ def _in_iob2(
     sentences: list[list[str]] = []
     lines = table["line"].to_pylist()
     wrong: Counter[str] = Counter()
-    for place, values in enumerate(table["tags"].to_pylist()):
+    for index, values in enumerate(table["tags"].to_pylist()):
         tags = [names[value] for value in values]
         try:
             sentences.append(to_iob2(tags, scheme))
-            kept.append(place)
+            kept.append(index)
         except TagError as error:
-            bad.add(error.kind, split, lines[place])
+            bad.add(error.kind, split, lines[index])
             if error.kind == "unknown_prefix":
                 wrong[tags[error.word]] += 1
     if wrong:
@@ -82,18 +82,18 @@ def _in_iob2(
 
 def _numbered(table: pa.Table, sentences: list[list[str]], names: list[str], split: str, bad: BadRowLog) -> pa.Table:
     """The split with its tags as numbers, less sentences with a type that training lacks."""
-    ids = {name: place for place, name in enumerate(names)}
+    ids = {name: index for index, name in enumerate(names)}
     kept: list[int] = []
     tags: list[list[int]] = []
     unknown: Counter[str] = Counter()
     lines = table["line"].to_pylist()
-    for place, sentence in enumerate(sentences):
+    for index, sentence in enumerate(sentences):
         others = set(type_names(sentence)) - set(type_names(names)) if not ids.keys() >= set(sentence) else set()
         if others:
-            bad.add("unknown_label", split, lines[place])
+            bad.add("unknown_label", split, lines[index])
             unknown.update(others)
         else:
-            kept.append(place)
+            kept.append(index)
             tags.append([ids[tag] for tag in sentence])
     if unknown:
         seen = some([f"{kind!r} ({count:,})" for kind, count in unknown.most_common()])
@@ -105,7 +105,7 @@ def _numbered(table: pa.Table, sentences: list[list[str]], names: list[str], spl
 def _named(values: Sequence[str], names: Sequence[str], known: Mapping[str, str], split: str) -> list[str]:
     """Tags by the places of their values: numbers by the names that the recipe or the source has for them."""
     numbers = [value for value in values if value.removeprefix("-").isdecimal()]
-    known = {str(place): name for place, name in enumerate(names)} or known
+    known = {str(index): name for index, name in enumerate(names)} or known
     without = [value for value in numbers if value not in known and not value.startswith("-")]  # -100: no tag
     if without:
         raise DataError(

@@ -10,7 +10,7 @@ from hone.tasks.data.prepare import prepare
 from hone.tasks.data.rows import SPLITS
 from hone.tasks.data.source import deciding_settings, open_source
 from hone.tasks.errors import DataError
-from hone.tasks.stage import RunContext, Workshop, run_stage
+from hone.tasks.stage import RunContext, StageWorkspace, run_stage
 
 
 @task(name="data", retries=0)
@@ -25,10 +25,10 @@ def prepare_data(context: RunContext) -> PreparedData:
     source = open_source(settings)
     digests = source.digests()
 
-    def body(workshop: Workshop) -> dict[str, Any]:
-        prepared = prepare(source, settings, workshop.seed, workshop.folder / "splits", workshop.advanced)
+    def body(workspace: StageWorkspace) -> dict[str, Any]:
+        prepared = prepare(source, settings, workspace.seed, workspace.folder / "splits", workspace.advanced)
         check_unchanged(digests, source.read_digests())
-        return {"artifact": workshop.artifact("splits", made_from=sorted(digests.values())), **asdict(prepared)}
+        return {"artifact": workspace.artifact("splits", made_from=sorted(digests.values())), **asdict(prepared)}
 
     return run_stage(
         context,
@@ -43,8 +43,10 @@ def prepare_data(context: RunContext) -> PreparedData:
 
 
 def check_unchanged(looked_at: dict[str, str], read: dict[str, str]) -> None:
-    """Raises:
-    DataError: when what was read is not what was looked at first, so that it would be filed as something else.
+    """Refuses files that changed while they were read.
+
+    Raises:
+        DataError: when what was read is not what was looked at first, so that it would be filed as something else.
     """
     changed = [name for name, digest in read.items() if digest != looked_at[name]]
     if changed:

@@ -1,4 +1,4 @@
-"""The student before its first lesson: some of the teacher's layers, or another encoder."""
+"""The student before its first step: some of the teacher's layers, or another encoder."""
 
 import copy
 from pathlib import Path
@@ -8,8 +8,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from hone.configs.model import DistillSettings, ModelSettings
 from hone.configs.recipe import Objective
 from hone.tasks.errors import ModelError
-from hone.tasks.model.anatomy import encoder_layers, set_encoder_layers
-from hone.tasks.model.checkpoint import load_model, load_pretrained, load_tokenizer, save_model
+from hone.tasks.model.architectures.encoders import encoder_layers, set_encoder_layers
+from hone.tasks.model.checkpoints.checkpoint import load_model, load_pretrained, load_tokenizer, save_model
 from hone.tasks.model.text import read_split, token_names
 from hone.tasks.objectives.learning import learning
 
@@ -28,7 +28,7 @@ def write_student(
     task: Objective,
     other: Path | None = None,
 ) -> list[int]:
-    """Saves the student that the settings ask for, before its first lesson.
+    """Saves the student that the settings ask for, before its first step.
 
     Args:
         teacher: folder of the teacher's checkpoint.
@@ -88,8 +88,10 @@ def layers_kept(settings: DistillSettings, count: int) -> list[int]:
 
 
 def check_layers(layers: list[int], count: int) -> None:
-    """Raises:
-    ModelError: when the layers cannot be taken from a teacher of `count` layers.
+    """Refuses layers that the teacher does not have.
+
+    Raises:
+        ModelError: when the layers cannot be taken from a teacher of `count` layers.
     """
     absent = [layer for layer in layers if not 0 <= layer < count]
     if absent:
@@ -131,9 +133,11 @@ def check_tokens(
     texts: list[str],
     task: Objective,
 ) -> None:
-    """Raises:
-    ModelError: when answers, hidden states or relations are to be matched token by token, and the two tokenizers cut
-        some of the texts into different tokens.
+    """Refuses a student whose tokens are not the teacher's, where tokens are compared.
+
+    Raises:
+        ModelError: when answers, hidden states or relations are to be matched token by token, and the two tokenizers
+            cut some of the texts into different tokens.
     """
     by_token = learning(task).by_token
     if not (settings.hidden_weight or settings.relation_weight or by_token):

@@ -7,8 +7,8 @@ from prefect import task
 from hone.tasks import cluster, store
 from hone.tasks.contracts import DistilledModel, PreparedData, TrainedModel
 from hone.tasks.device import driver_device
-from hone.tasks.model.source import content_digest, hub_commit, resolve_source
-from hone.tasks.stage import RunContext, Workshop, run_stage, skip_stage
+from hone.tasks.model.checkpoints.source import content_digest, hub_commit, resolve_source
+from hone.tasks.stage import RunContext, StageWorkspace, run_stage, skip_stage
 
 
 @task(name="distill")
@@ -22,14 +22,14 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
     other = resolve_source(settings.student, settings.student_revision, "distill.student") if settings.student else None
     commit = hub_commit(other) if other else ""
 
-    def body(workshop: Workshop) -> dict[str, Any]:
+    def body(workspace: StageWorkspace) -> dict[str, Any]:
         cluster.start(recipe.compute)
         # Imported while the workers start; a run that finds this stage finished needs none of it.
         from hone.tasks.distill.student import write_student
-        from hone.tasks.model.recovery import hand_on, outputs_of, recover
-        from hone.tasks.model.teaching import make_learner
+        from hone.tasks.model.training.distillation import make_trainable
+        from hone.tasks.model.training.recovery import hand_on, outputs_of, recover
 
-        student = workshop.scratch / "student"
+        student = workspace.scratch / "student"
         layers = write_student(
             store.open_artifact(teacher.checkpoint.artifact),
             store.open_artifact(data.artifact),
@@ -37,15 +37,15 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
             settings=settings,
             model=recipe.model,
             labels=data.labels,
-            seed=workshop.seed,
+            seed=workspace.seed,
             other=other,
             task=recipe.objective,
         )
-        outputs = outputs_of(context, workshop, teacher=teacher.checkpoint.artifact, data=data, layers=layers)
+        outputs = outputs_of(context, workspace, teacher=teacher.checkpoint.artifact, data=data, layers=layers)
         result = recover(
             context,
-            workshop,
-            make_learner=make_learner,
+            workspace,
+            make_trainable=make_trainable,
             settings=settings,
             student=student,
             data=data,
@@ -54,7 +54,7 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
         )
         checkpoint = hand_on(
             context,
-            workshop,
+            workspace,
             result,
             who="the student",
             data=data,

@@ -85,10 +85,10 @@ def compare_words(before: Counts, now: Counts, seed: int) -> Difference:
     first = np.arange(len(counts)) < len(before)
     total = counts.sum(axis=0)
     observed = stability_index(before.sum(axis=0), now.sum(axis=0))
-    chance, tried, reached = np.random.default_rng(seed), 0, 0
+    rng, tried, reached = np.random.default_rng(seed), 0, 0
     while tried < RESAMPLES:
         several = min(AT_ONCE, RESAMPLES - tried)
-        drawn = chance.permuted(np.tile(first, (several, 1)), axis=1)
+        drawn = rng.permuted(np.tile(first, (several, 1)), axis=1)
         old = drawn.astype(np.float32) @ counts
         far = np.flatnonzero(_indices(old, total - old) >= observed * (1 - 1e-6))  # sums in another order differ
         if reached + len(far) >= ENOUGH:
@@ -102,8 +102,8 @@ def _indices(before: npt.NDArray[Any], now: npt.NDArray[Any]) -> npt.NDArray[np.
     """Stability index of counts [..., cells] that are not 0 in both."""
     old, new = before + 0.5, now + 0.5
     p, q = (side / side.sum(axis=-1, keepdims=True) for side in (old, new))
-    found: npt.NDArray[np.float64] = ((q - p) * np.log(q / p)).sum(axis=-1)
-    return found
+    result: npt.NDArray[np.float64] = ((q - p) * np.log(q / p)).sum(axis=-1)
+    return result
 
 
 def _in_cells(before: Numbers, now: Numbers) -> tuple[Counts, Counts]:

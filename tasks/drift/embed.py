@@ -25,9 +25,9 @@ def write_embedder(model: Path, into: Path) -> Path:
     graph, output = found.graph, found.graph.output[0].name
     source = classified(graph, output)
     for node in graph.node:
-        for place, name in enumerate(node.output):
+        for index, name in enumerate(node.output):
             if name == output:
-                node.output[place] = f"{output}_classified"
+                node.output[index] = f"{output}_classified"
     graph.node.append(helper.make_node("Identity", [source], [output]))
     shape = [size.dim_param or size.dim_value for size in graph.output[0].type.tensor_type.shape.dim]
     del graph.output[:]

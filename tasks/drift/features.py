@@ -22,10 +22,10 @@ _WORD = re.compile(r"\w+")
 
 def words(text: str) -> list[str]:
     """The words of a text, in small letters and without punctuation."""
-    found: list[str] = []
+    result: list[str] = []
     for word in words_of(text.lower()):
-        found += [word] if is_unspaced(word) else _WORD.findall(word)
-    return found
+        result += [word] if is_unspaced(word) else _WORD.findall(word)
+    return result
 
 
 def kinds(rows: "Rows", labels: Sequence[str]) -> list[str]:

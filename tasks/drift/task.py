@@ -12,7 +12,7 @@ from hone.tasks import lineage, store, tracking
 from hone.tasks.contracts import DriftReport, PreparedData
 from hone.tasks.drift.table import drift_markdown
 from hone.tasks.errors import HoneError
-from hone.tasks.stage import RunContext, Workshop, run_stage, skip_stage
+from hone.tasks.stage import RunContext, StageWorkspace, run_stage, skip_stage
 
 if TYPE_CHECKING:  # they need torch, and a run that has nothing to compare does not
     from hone.tasks.drift.measure import Sample
@@ -54,21 +54,21 @@ def _measured(context: RunContext, data: PreparedData) -> DriftReport:
     if before.artifact.digest == data.artifact.digest:
         return DriftReport(record=skip_stage(STAGE, f"version {version.version} learned from these very data", ""))
 
-    def body(workshop: Workshop) -> dict[str, Any]:
+    def body(workspace: StageWorkspace) -> dict[str, Any]:
         from hone.tasks.drift.embed import write_embedder
         from hone.tasks.drift.features import words
         from hone.tasks.drift.measure import measure
         from hone.tasks.model.text import read_split, texts_of
 
-        model = tracking.download(version, workshop.scratch / "champion")["model"]
-        embedder = write_embedder(model, workshop.scratch / "embedder")
+        model = tracking.download(version, workspace.scratch / "champion")["model"]
+        embedder = write_embedder(model, workspace.scratch / "embedder")
         folders = [store.open_artifact(side.artifact) for side in (before, data)]
         seen = [read_split(folders[0], split) for split in ("train", "validation")]
         learned = _sample(context, before, folders[0], [], model, embedder)
         now = _sample(context, data, folders[1], seen, model, embedder)
         known = {word for text in texts_of(seen[0]) for word in words(text)}
         how = (recipe.report.texts, recipe.objective)
-        parts = measure(learned, now, known, recipe.retrain.drift_index, workshop.seed, *how)
+        parts = measure(learned, now, known, recipe.retrain.drift_index, workspace.seed, *how)
         return {
             "name": name,
             "version": version.version,
@@ -116,17 +116,17 @@ def _sample(
     """
     from hone.tasks.drift.features import kinds
     from hone.tasks.drift.measure import Sample
-    from hone.tasks.model.predict import predict
-    from hone.tasks.model.subject import registered
-    from hone.tasks.model.text import read_split, texts_of, unlearned
+    from hone.tasks.model.runtime.model_under_test import registered
+    from hone.tasks.model.runtime.predict import predict
+    from hone.tasks.model.text import exclude_training_rows, read_split, texts_of
     from hone.tasks.objectives.ragged import row_means
 
     recipe = context.recipe
     train, test = (read_split(folder, split) for split in ("train", "test"))
-    fair = test.pick(unlearned(test, seen)[:ROWS])
+    fair = test.pick(exclude_training_rows(test, seen)[:ROWS])
     held_out = texts_of(fair)
     if seen:  # of the new data, new training rows tell of new words too
-        held_out = [*held_out, *texts_of(train.pick(unlearned(train, seen)[: ROWS - len(held_out)]))]
+        held_out = [*held_out, *texts_of(train.pick(exclude_training_rows(train, seen)[: ROWS - len(held_out)]))]
     answers, embeddings = (
         row_means(
             predict(

@@ -8,7 +8,7 @@ from hone.configs.delivery import EvaluateSettings
 from hone.tasks.contracts import Candidate, Latency, Placement
 from hone.tasks.evaluate import latency
 from hone.tasks.evaluate.contenders import Timed
-from hone.tasks.model.subject import Subject
+from hone.tasks.model.runtime.model_under_test import ModelUnderTest
 from hone.tasks.objectives.judging import Answers, Baseline, Judging, Targets
 
 
@@ -22,7 +22,7 @@ class Speed:
 
 
 def describe_all(
-    subjects: Sequence[Subject],
+    subjects: Sequence[ModelUnderTest],
     fitted: Baseline,
     *,
     judging: Judging,
@@ -74,11 +74,11 @@ def describe_all(
             "parameters": fitted.parameters,
         }
     )
-    found = []
+    result = []
     for fields in known:
         name = str(fields["name"])
         score = judging.score(answers[name], targets, settings)
-        found.append(
+        result.append(
             Candidate.model_validate(
                 {
                     **fields,
@@ -90,7 +90,7 @@ def describe_all(
                 }
             )
         )
-    return found
+    return result
 
 
 def _speed(timed: Timed, measured: Speed, baseline: Speed, *, from_text: bool) -> dict[str, object]:

@@ -8,14 +8,14 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hone.tasks.model.subject import Subject
+from hone.tasks.model.runtime.model_under_test import ModelUnderTest
 
 
 @dataclass(frozen=True)
 class Configuration:
     """One way to run a model."""
 
-    subject: Subject
+    subject: ModelUnderTest
     threads: int
 
     @property
@@ -34,7 +34,9 @@ def thread_counts(most: int) -> list[int]:
     return sorted({1, most, *(2**power for power in range(1, most.bit_length()) if 2**power < most)})
 
 
-def configurations(subject: Subject, provider: str, most: int, halved: Path | None = None) -> list[Configuration]:
+def configurations(
+    subject: ModelUnderTest, provider: str, most: int, halved: Path | None = None
+) -> list[Configuration]:
     """Every configuration of an exported model that is worth trying on the provider that sessions get here; on a GPU
     the processor's threads matter little, and only one and all are tried.
 
@@ -49,7 +51,7 @@ def configurations(subject: Subject, provider: str, most: int, halved: Path | No
     return [Configuration(form, count) for form in forms for count in sorted({1, most})]
 
 
-def _halved(teacher: Subject, folder: Path) -> Subject:
+def _halved(teacher: ModelUnderTest, folder: Path) -> ModelUnderTest:
     """The teacher in fp16, with fp32 inputs and outputs; what overflows in fp16 stays in fp32."""
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16

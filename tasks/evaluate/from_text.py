@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from hone.configs.delivery import EvaluateSettings, parse_cell
 from hone.tasks.evaluate.latency import Timing
-from hone.tasks.evaluate.stopwatch import call_repeatedly
+from hone.tasks.evaluate.timing_loop import time_calls
 from hone.tasks.model.text import Rows
 from hone.tasks.objectives.judging import Baseline
 
@@ -47,7 +47,7 @@ class Texts:
             found = []
             for texts, length in zip(self.cells, self._lengths, strict=True):
                 tokenizer.enable_truncation(max_length=length)
-                found.append(median(call_repeatedly(partial(tokenizer.encode_batch, texts), SAMPLES, SECONDS)))
+                found.append(median(time_calls(partial(tokenizer.encode_batch, texts), SAMPLES, SECONDS)))
             self._known[content] = found
         return self._known[content]
 
@@ -60,6 +60,6 @@ def time_baseline(fitted: Baseline, cells: Sequence[list[str]], settings: Evalua
     """
     rows = [Rows(texts, None, np.zeros(len(texts), np.int64)) for texts in cells]
     milliseconds = [
-        call_repeatedly(partial(fitted.answers, texts), settings.samples, settings.cell_seconds) for texts in rows
+        time_calls(partial(fitted.answers, texts), settings.samples, settings.cell_seconds) for texts in rows
     ]
     return Timing(providers=["cpu"], load_seconds=0.0, peak_memory_bytes=0, milliseconds=milliseconds)

@@ -23,7 +23,7 @@ from hone.configs.delivery import parse_cell
 from hone.tasks.contracts import Latency
 from hone.tasks.cores import usable_cores
 from hone.tasks.errors import MeasurementError
-from hone.tasks.model.subject import Runtime, Subject
+from hone.tasks.model.runtime.model_under_test import ModelUnderTest, Runtime
 from hone.tasks.version import import_folder
 
 ROOT = import_folder()
@@ -32,7 +32,7 @@ OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert"}
 
 
 @dataclass(frozen=True)
-class Order:
+class BenchmarkRequest:
     """What a measuring process is asked to do; travels as JSON."""
 
     runtime: Runtime
@@ -72,11 +72,11 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Turn:
+class BenchmarkCase:
     """What one process measures in each round."""
 
     name: str
-    subject: Subject
+    subject: ModelUnderTest
     threads: int
     """0 takes one for each core."""
     cells: tuple[str, ...]
@@ -90,7 +90,7 @@ class Turn:
 
 
 def time_models(
-    turns: Sequence[Turn],
+    turns: Sequence[BenchmarkCase],
     rounds: int,
     providers: Sequence[str],
     seed: int,
@@ -119,8 +119,8 @@ def time_models(
     return timings
 
 
-def _order(turn: Turn, providers: Sequence[str], seed: int) -> Order:
-    return Order(
+def _order(turn: BenchmarkCase, providers: Sequence[str], seed: int) -> BenchmarkRequest:
+    return BenchmarkRequest(
         runtime=turn.subject.runtime,
         folder=str(turn.subject.folder),
         providers=list(providers),
@@ -135,7 +135,7 @@ def _order(turn: Turn, providers: Sequence[str], seed: int) -> Order:
     )
 
 
-def measure(name: str, order: Order, limit_seconds: float | None = None) -> Timing:
+def measure(name: str, order: BenchmarkRequest, limit_seconds: float | None = None) -> Timing:
     """Has a new process carry out an order, and waits for it.
 
     Args:
@@ -173,9 +173,11 @@ def measure(name: str, order: Order, limit_seconds: float | None = None) -> Timi
         return Timing(**json.loads(answer.read_text(encoding="utf-8")))
 
 
-def check_cells(subjects: Sequence[Subject], cells: Sequence[str]) -> None:
-    """Raises:
-    MeasurementError: naming the cells longer than a model reads.
+def check_cells(subjects: Sequence[ModelUnderTest], cells: Sequence[str]) -> None:
+    """Refuses shapes that a model cannot read.
+
+    Raises:
+        MeasurementError: naming the cells longer than a model reads.
     """
     for subject in subjects:
         config = model_config(subject.folder)
@@ -210,13 +212,13 @@ def latencies(
         configurations: in words, what ran each cell; empty where it was the same in all.
         tokenizing_ms: what the tokenizer takes before each cell; empty of what is timed from the text on.
     """
-    found = []
-    for place, cell in enumerate(cells):
+    result = []
+    for index, cell in enumerate(cells):
         batch, length = parse_cell(cell)
-        rounds = [timing.milliseconds[place] for timing in timings]
+        rounds = [timing.milliseconds[index] for timing in timings]
         pooled = np.concatenate(rounds)
         p50, p95, p99 = np.percentile(pooled, [50, 95, 99])
-        found.append(
+        result.append(
             Latency(
                 batch=batch,
                 length=length,
@@ -225,11 +227,11 @@ def latencies(
                 p99_ms=round(float(p99), 4),
                 samples=len(pooled),
                 round_p50_ms=[round(float(np.median(one)), 4) for one in rounds],
-                configuration=configurations[place] if configurations else "",
-                from_text_ms=round(float(p50) + (tokenizing_ms[place] if tokenizing_ms else 0.0), 4),
+                configuration=configurations[index] if configurations else "",
+                from_text_ms=round(float(p50) + (tokenizing_ms[index] if tokenizing_ms else 0.0), 4),
             )
         )
-    return found
+    return result
 
 
 def speedup(candidate: Sequence[Latency], baseline: Sequence[Latency], *, from_text: bool = False) -> float:
@@ -250,7 +252,7 @@ def throughput(measured: Sequence[Latency]) -> float:
     return max(1000 * cell.batch / cell.p50_ms for cell in measured)
 
 
-def _environment(order: Order) -> dict[str, str]:
+def _environment(order: BenchmarkRequest) -> dict[str, str]:
     """The child's environment: its own number of threads, whatever the parent was started with; no hub, no chatter."""
     count = str(order.threads or usable_cores())
     pools = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), count)

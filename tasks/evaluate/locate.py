@@ -19,8 +19,8 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from hone.tasks.model.predict import session_inputs
-from hone.tasks.model.sessions import create_session
+from hone.tasks.model.runtime.predict import session_inputs
+from hone.tasks.model.runtime.sessions import create_session
 from hone.tasks.model.text import Batch, model_inputs
 
 NEAR: dict[str, float] = {"exact": 1e-4, "integer": 0.03}
@@ -49,7 +49,7 @@ def first_divergence(model: nn.Module, onnx_file: Path, batch: Batch, kind: Lite
     # The sum that a norm reads holds all that came before it. Where that is right beyond doubt, a layer that was not
     # found had no part in it, or the exporter wrote it another way.
     norms = [isinstance(model.get_submodule(name), nn.LayerNorm) for name, _output in layers]
-    sure = [place + 1 for place, norm in enumerate(norms) if norm and apart[place] <= NEAR[kind] / 10]
+    sure = [index + 1 for index, norm in enumerate(norms) if norm and apart[index] <= NEAR[kind] / 10]
     begin = max(sure, default=0)
     return next((name for (name, _), far in zip(layers[begin:], apart[begin:], strict=True) if far > NEAR[kind]), "")
 
@@ -99,10 +99,10 @@ def graph_values(onnx_file: Path, batch: Batch) -> list[np.ndarray]:
 
 
 def _by_size(values: list[np.ndarray]) -> dict[int, list[np.ndarray]]:
-    found: dict[int, list[np.ndarray]] = defaultdict(list)
+    result: dict[int, list[np.ndarray]] = defaultdict(list)
     for value in values:
-        found[value.size].append(value.reshape(-1))
-    return found
+        result[value.size].append(value.reshape(-1))
+    return result
 
 
 def _distance(output: np.ndarray, values: dict[int, list[np.ndarray]]) -> float:
@@ -119,8 +119,9 @@ def _distance(output: np.ndarray, values: dict[int, list[np.ndarray]]) -> float:
 
 
 def _forms(output: np.ndarray) -> Iterator[np.ndarray]:
-    """An output [batch, length, width] as it is; its first token, which is all that a lean graph computes in the last
-    layer; and once, where it is the same for all rows or for all tokens, as embeddings of positions and types are."""
+    """An output [batch, length, width] as it is; its first token, which is all that an optimized graph computes in the
+    last layer; and once, where it is the same for all rows or for all tokens, as embeddings of positions and types
+    are."""
     yield output
     if output.ndim == 3:
         yield output[:, 0]

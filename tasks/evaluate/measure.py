@@ -11,8 +11,8 @@ import numpy as np
 from hone.configs.recipe import Recipe
 from hone.tasks import evidence, store
 from hone.tasks.contracts import (
+    ConversionCheck,
     ExportedModels,
-    Handoff,
     Placement,
     PreparedData,
     Serving,
@@ -22,22 +22,22 @@ from hone.tasks.contracts import (
 from hone.tasks.evaluate import candidates, from_text, machine
 from hone.tasks.evaluate.contenders import Timed, best_threads
 from hone.tasks.evaluate.latency import check_cells
-from hone.tasks.evaluate.parity import hand_over
+from hone.tasks.evaluate.parity import check_conversions
 from hone.tasks.evaluate.perturb import perturb
 from hone.tasks.evaluate.placement import place
 from hone.tasks.evaluate.public import public_rows
 from hone.tasks.evaluate.steps import Steps
 from hone.tasks.evaluate.timing import time_all
-from hone.tasks.model.delivered import deliver
-from hone.tasks.model.predict import predict, read
-from hone.tasks.model.runtime import read_text_settings, read_threshold
-from hone.tasks.model.subject import Subject, subjects_of
+from hone.tasks.model.runtime.delivered import deliver
+from hone.tasks.model.runtime.model_under_test import ModelUnderTest, subjects_of
+from hone.tasks.model.runtime.predict import predict, read
+from hone.tasks.model.runtime.runtime import read_text_settings, read_threshold
 from hone.tasks.model.text import Rows, read_split
 from hone.tasks.objectives.judging import Answers, Judging, judging
 from hone.tasks.objectives.ragged import numbers
 from hone.tasks.probe.golden import choose_rows, write_golden
 from hone.tasks.probe.probe import probe
-from hone.tasks.stage import Workshop
+from hone.tasks.stage import StageWorkspace
 
 MEMORY_ARENA = True
 """ONNX Runtime's own choice. Without it every call asks the system for its memory anew, which costs time that grows
@@ -45,9 +45,9 @@ with the shape; with it a server holds what its largest call has needed."""
 
 
 def measure(
-    workshop: Workshop, recipe: Recipe, data: PreparedData, teacher: TrainedModel, exported: ExportedModels
+    workspace: StageWorkspace, recipe: Recipe, data: PreparedData, teacher: TrainedModel, exported: ExportedModels
 ) -> dict[str, Any]:
-    """The fields of `EvaluationReport` other than its record; the evidence is written into the workshop."""
+    """The fields of `EvaluationReport` other than its record; the evidence is written into the workspace."""
     settings, providers = recipe.evaluate, [str(provider) for provider in recipe.export.providers]
     baseline, selected = exported.models[0].name, exported.models[-1].name
     subjects = subjects_of(teacher, exported)
@@ -55,12 +55,12 @@ def measure(
     expected = (
         len(subjects) + (len(subjects) + 1) * settings.rounds + len(exported.models) + 2 * len(settings.robustness) + 3
     )
-    steps = Steps(workshop, expected)
+    steps = Steps(workspace, expected)
     data_folder = store.open_artifact(data.artifact)
     objective = judging(recipe.objective)
     test, train = read_split(data_folder, "test"), read_split(data_folder, "train")
 
-    def answers(subject: Subject, rows: Rows, batch_size: int = settings.batch_size) -> Answers:
+    def answers(subject: ModelUnderTest, rows: Rows, batch_size: int = settings.batch_size) -> Answers:
         return predict(
             subject,
             rows,
@@ -73,21 +73,21 @@ def measure(
     logits: dict[str, Answers] = {}
     for subject in subjects:
         logits[subject.name] = answers(subject, test)
-        steps.behind(f"{subject.name} on the test split")
+        steps.advance(f"{subject.name} on the test split")
     by_name = {subject.name: subject for subject in subjects}
     alone = answers(by_name[selected], test, batch_size=1)
     otherwise = {f"{selected}+{evidence.ALONE}": alone}
-    steps.behind(f"{selected}, one text at a time")
+    steps.advance(f"{selected}, one text at a time")
     for how in settings.robustness:
         rows = perturb(test, how, recipe.seed)
         for name in dict.fromkeys((selected, baseline)):
             otherwise[f"{name}+{how}"] = answers(by_name[name], rows)
-            steps.behind(f"{name} on {how}")
+            steps.advance(f"{name} on {how}")
     targets = objective.targets(test)
     baseline_model = objective.baseline(train, data.labels)
     logits["floor"] = baseline_model.answers(test)
-    steps.behind("the baseline on the test split")
-    handoffs = hand_over(
+    steps.advance("the baseline on the test split")
+    handoffs = check_conversions(
         exported,
         test,
         data.labels,
@@ -97,18 +97,18 @@ def measure(
         batch_size=settings.batch_size,
         providers=providers,
         threads=settings.threads,
-        on_step=steps.behind,
+        on_step=steps.advance,
         show_tokens=recipe.report.texts == "shown",
     )
     placements = {s.name: place(s, providers, settings.threads) for s in subjects if s.runtime == "onnxruntime"}
-    folder = workshop.folder / "evidence"
+    folder = workspace.folder / "evidence"
     quiet = machine.QuietRounds(recipe.gate.max_background_load, settings.quiet_seconds, steps.tell)
     timed = time_all(
         recipe,
         subjects,
         baseline=baseline,
         selected=selected,
-        room=workshop.scratch,
+        room=workspace.scratch,
         steps=steps,
         quiet=quiet,
     )
@@ -131,7 +131,7 @@ def measure(
     session = SessionSettings(
         providers=providers, threads=best_threads(timed[selected].table), memory_arena=MEMORY_ARENA
     )
-    delivered = deliver(by_name[selected].folder, workshop.scratch / "delivered", session)
+    delivered = deliver(by_name[selected].folder, workspace.scratch / "delivered", session)
     golden = folder / evidence.GOLDEN
     if recipe.report.texts == "shown":
         places = _golden_places(delivered, test, settings.golden_requests)
@@ -145,10 +145,10 @@ def measure(
             words=test.tokens is not None,
         )
         serving = _serve(delivered, public, answers(by_name[selected], public, batch_size=1), data.labels, golden)
-    steps.behind("golden requests in a process of their own")
+    steps.advance("golden requests in a process of their own")
     _save_forms(folder, handoffs, serving, placements)
     return {
-        "artifact": workshop.artifact("evidence", [data.artifact.digest, *(s.digest for s in subjects)]),
+        "artifact": workspace.artifact("evidence", [data.artifact.digest, *(s.digest for s in subjects)]),
         "candidates": described,
         "selected": selected,
         "baseline": baseline,
@@ -206,7 +206,7 @@ def _serve(delivered: Path, asked: Rows, answered: Answers, labels: Sequence[str
 
 
 def _save_forms(
-    folder: Path, handoffs: Sequence[Handoff], serving: Serving | None, placements: Mapping[str, Placement]
+    folder: Path, handoffs: Sequence[ConversionCheck], serving: Serving | None, placements: Mapping[str, Placement]
 ) -> None:
     """Beside the rest of the evidence, so that its digest covers all that the gate decides on."""
     plain: Mapping[str, Any] = {

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hone.tasks.model.predict import Reading
+from hone.tasks.model.runtime.predict import EncodedSplit
 
 
-def reading_difference(name: str, one: Reading, other_name: str, other: Reading, show_tokens: bool = True) -> str:
+def reading_difference(
+    name: str, one: EncodedSplit, other_name: str, other: EncodedSplit, show_tokens: bool = True
+) -> str:
     """The first row that the two tokenizers read differently, in words; empty where they read all alike."""
     if not show_tokens:
         one, other = (replace(reading, token=lambda _id: "…") for reading in (one, other))
@@ -52,10 +54,10 @@ def _type_difference(name: str, types: np.ndarray | None, other_name: str, other
     return f"{name} and {other_name} give the same tokens other types"
 
 
-def _ids(reading: Reading, row: int) -> np.ndarray:
+def _ids(reading: EncodedSplit, row: int) -> np.ndarray:
     return reading.text.ids[reading.text.offsets[row] : reading.text.offsets[row + 1]]
 
 
-def _token(reading: Reading, *ids: int) -> str:
+def _token(reading: EncodedSplit, *ids: int) -> str:
     """A token and its id; `nothing` where the row has ended."""
     return f"'{reading.token(int(ids[0]))}' ({ids[0]})" if ids else "nothing"

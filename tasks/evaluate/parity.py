@@ -13,13 +13,13 @@ from typing import Literal
 import numpy as np
 
 from hone.tasks import store
-from hone.tasks.contracts import ExportedModels, Handoff
+from hone.tasks.contracts import ConversionCheck, ExportedModels
 from hone.tasks.evaluate.locate import first_divergence
 from hone.tasks.evaluate.mismatch import naming_difference, reading_difference
-from hone.tasks.model.fake_quantization import FILE
-from hone.tasks.model.predict import Form, Reading, answer, load_as, read
-from hone.tasks.model.sessions import create_session, provider_names
+from hone.tasks.model.runtime.predict import Backend, EncodedSplit, answer, load_as, read
+from hone.tasks.model.runtime.sessions import create_session, provider_names
 from hone.tasks.model.text import Rows
+from hone.tasks.model.training.fake_quantization import FILE
 from hone.tasks.objectives.judging import Answers, FormDifference, Judging, Targets
 from hone.tasks.objectives.ragged import distances
 
@@ -35,13 +35,13 @@ INCOMPARABLE = FormDifference(float("inf"), float("inf"), agreement=0.0, accurac
 
 
 @dataclass(frozen=True)
-class Side:
+class ModelVariant:
     """One form of a model, on one provider."""
 
     name: str
     folder: Path
-    reading: Reading
-    form: Form
+    reading: EncodedSplit
+    form: Backend
     providers: Sequence[str]
     batch_size: int
     threads: int
@@ -63,7 +63,7 @@ class Side:
         )
 
 
-def hand_over(
+def check_conversions(
     exported: ExportedModels,
     test: Rows,
     labels: Sequence[str],
@@ -76,7 +76,7 @@ def hand_over(
     threads: int,
     on_step: Callable[[str], None],
     show_tokens: bool = True,
-) -> list[Handoff]:
+) -> list[ConversionCheck]:
     """Every hand-off of every exported model, in the order in which they happen.
 
     Args:
@@ -91,8 +91,8 @@ def hand_over(
         DamagedArtifactError: when a file of a model is absent or differs.
     """
     targets = judging.targets(test)
-    any_side = partial(Side, batch_size=batch_size, threads=threads)
-    found = []
+    any_side = partial(ModelVariant, batch_size=batch_size, threads=threads)
+    result = []
     for model in exported.models:
         checkpoint, folder = store.open_artifact(model.source), store.open_artifact(model.artifact)
         before = partial(any_side, folder=checkpoint, reading=read(checkpoint, test, max_length), providers=providers)
@@ -101,29 +101,31 @@ def hand_over(
         if (checkpoint / FILE).exists():
             in_pytorch.append(before(name="fake-quantised", form="fake-quantised"))
         in_sessions = [
-            after(name=f"onnx ({word})", providers=wanted, known=None if place else answers.get(model.name))
-            for place, (word, wanted) in enumerate(obtained(folder / "model.onnx", providers).items())
+            after(name=f"onnx ({word})", providers=wanted, known=None if index else answers.get(model.name))
+            for index, (word, wanted) in enumerate(first_providers(folder / "model.onnx", providers).items())
         ]
         for source, target, kind in steps(in_pytorch, in_sessions):
-            found.append(compare(model.name, source, target, kind, targets, labels, judging, show_tokens))
+            result.append(compare(model.name, source, target, kind, targets, labels, judging, show_tokens))
         on_step(f"{model.name}: held against what it was made from")
-    return found
+    return result
 
 
-def obtained(onnx_file: Path, providers: Sequence[str]) -> dict[str, list[str]]:
+def first_providers(onnx_file: Path, providers: Sequence[str]) -> dict[str, list[str]]:
     """Providers that come first in a session of this model when these are asked for, each with what to ask for to get
     it: the recipe's own session first, the CPU last."""
     found: dict[str, list[str]] = {}
-    for place, word in enumerate(providers):
+    for index, word in enumerate(providers):
         if word == "cpu":
             break
-        first = provider_names(create_session(onnx_file, providers[place:]))[0]
+        first = provider_names(create_session(onnx_file, providers[index:]))[0]
         if first != "cpu":
-            found.setdefault(first, list(providers[place:]))
+            found.setdefault(first, list(providers[index:]))
     return {**found, "cpu": ["cpu"]}
 
 
-def steps(in_pytorch: Sequence[Side], in_sessions: Sequence[Side]) -> list[tuple[Side, Side, Kind]]:
+def steps(
+    in_pytorch: Sequence[ModelVariant], in_sessions: Sequence[ModelVariant]
+) -> list[tuple[ModelVariant, ModelVariant, Kind]]:
     """Source, target and kind of each hand-off of a model.
 
     Args:
@@ -132,20 +134,22 @@ def steps(in_pytorch: Sequence[Side], in_sessions: Sequence[Side]) -> list[tuple
     """
     *elsewhere, on_cpu = in_sessions
     kind: Kind = "exact" if len(in_pytorch) == 1 else "integer"
-    rounded: list[tuple[Side, Side, Kind]] = [(in_pytorch[0], side, "rounded") for side in in_pytorch[1:]]
+    rounded: list[tuple[ModelVariant, ModelVariant, Kind]] = [
+        (in_pytorch[0], side, "rounded") for side in in_pytorch[1:]
+    ]
     return [*rounded, (in_pytorch[-1], on_cpu, kind), *((on_cpu, side, kind) for side in elsewhere)]
 
 
 def compare(
     name: str,
-    source: Side,
-    target: Side,
+    source: ModelVariant,
+    target: ModelVariant,
     kind: Kind,
     targets: Targets,
     labels: Sequence[str],
     judging: Judging,
     show_tokens: bool = True,
-) -> Handoff:
+) -> ConversionCheck:
     """One hand-off, with the layer that is to blame where the graph differs from PyTorch by more than rounding.
 
     Args:
@@ -164,11 +168,11 @@ def compare(
     }
     located = ""
     if kind != "rounded" and target.name == ON_CPU and not misread and not explained[kind]:
-        rows = telling_rows(source, target)
+        rows = most_different_rows(source, target)
         model = load_as(source.folder, source.form)
         batch = source.reading.batch(source.reading.places_of(rows))
         located = first_divergence(model, target.folder / "model.onnx", batch, kind)
-    return Handoff(
+    return ConversionCheck(
         model=name,
         source=source.name,
         target=target.name,
@@ -180,7 +184,7 @@ def compare(
     )
 
 
-def telling_rows(source: Side, target: Side, worst: int = 4) -> np.ndarray:
+def most_different_rows(source: ModelVariant, target: ModelVariant, worst: int = 4) -> np.ndarray:
     """A few rows [int64] in which a layer is to be found: those that differ most, the shortest and the longest."""
     lengths = source.reading.row_lengths
     rows = [int(lengths.argmin()), int(lengths.argmax())]

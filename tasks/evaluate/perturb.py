@@ -18,53 +18,53 @@ _GO = re.compile(rf"(\s*)([{UNSPACED}]{{1,4}}|[^\s{UNSPACED}]+)")
 
 def perturb(rows: Rows, how: Perturbation, seed: int) -> Rows:
     """The same rows with every text perturbed, the same way on every run."""
-    chance = random.Random(f"{seed} {how}")
+    rng = random.Random(f"{seed} {how}")
     if rows.tokens is not None:
-        tokens = [_perturbed_words(words, how, chance) for words in rows.tokens]
+        tokens = [_perturbed_words(words, how, rng) for words in rows.tokens]
         return replace(rows, tokens=tokens, texts=[" ".join(words) for words in tokens])
     change = PERTURBATIONS[how]
     return replace(
         rows,
-        texts=[change(text, chance) for text in rows.texts],
-        pairs=None if rows.pairs is None else [change(text, chance) for text in rows.pairs],
+        texts=[change(text, rng) for text in rows.texts],
+        pairs=None if rows.pairs is None else [change(text, rng) for text in rows.pairs],
     )
 
 
-def typos(text: str, chance: random.Random) -> str:
+def typos(text: str, rng: random.Random) -> str:
     """Two letters swapped, one left out, doubled or hit beside, in a tenth of the words of four letters and more; where
     a script has no blanks, of the runs of four characters.
 
     Source: the error types of Damerau 1964.
     """
     return "".join(
-        blanks + (_mistyped(word, chance) if len(word) > 3 and chance.random() < TYPOS else word)
+        blanks + (_mistyped(word, rng) if len(word) > 3 and rng.random() < TYPOS else word)
         for blanks, word in _typed(text)
     ).strip()
 
 
-def case(text: str, chance: random.Random) -> str:
+def case(text: str, rng: random.Random) -> str:
     """All of it in capitals, none of it, or each word with a capital."""
-    changed: str = chance.choice([str.upper, str.lower, str.title])(text)
+    changed: str = rng.choice([str.upper, str.lower, str.title])(text)
     return changed
 
 
-def punctuation(text: str, chance: random.Random) -> str:
+def punctuation(text: str, rng: random.Random) -> str:
     """Without any, or with an exclamation too many."""
-    if chance.random() < 0.5:
+    if rng.random() < 0.5:
         bare = " ".join("".join(" " if _is_punctuation(sign) else sign for sign in text).split())
         return bare or text
     return f"{text.rstrip('.!?。！？')}!!"
 
 
-def _perturbed_words(words: Sequence[str], how: Perturbation, chance: random.Random) -> list[str]:
+def _perturbed_words(words: Sequence[str], how: Perturbation, rng: random.Random) -> list[str]:
     """As many words, since each keeps its tag: so punctuation goes from the ends of words and is nowhere added, and a
     word that is nothing but signs stays."""
     if how == "case":
-        change = chance.choice([str.upper, str.lower, str.title])
+        change = rng.choice([str.upper, str.lower, str.title])
         return [change(word) for word in words]
     if how == "punctuation":
         return [word.strip(string.punctuation) or word for word in words]
-    return [typos(word, chance) or word for word in words]
+    return [typos(word, rng) or word for word in words]
 
 
 def _is_punctuation(sign: str) -> bool:
@@ -76,16 +76,16 @@ def _typed(text: str) -> list[tuple[str, str]]:
     return _GO.findall(text)
 
 
-def _mistyped(word: str, chance: random.Random) -> str:
-    place = chance.randrange(len(word) - 1)
+def _mistyped(word: str, rng: random.Random) -> str:
+    place = rng.randrange(len(word) - 1)
     beside = word if is_unspaced(word) else string.ascii_lowercase
     kinds: Sequence[Callable[[], str]] = (
         lambda: word[:place] + word[place + 1] + word[place] + word[place + 2 :],
         lambda: word[:place] + word[place + 1 :],
         lambda: word[:place] + word[place] + word[place:],
-        lambda: word[:place] + chance.choice(beside) + word[place + 1 :],
+        lambda: word[:place] + rng.choice(beside) + word[place + 1 :],
     )
-    return chance.choice(kinds)()
+    return rng.choice(kinds)()
 
 
 PERTURBATIONS: dict[Perturbation, Callable[[str, random.Random], str]] = {

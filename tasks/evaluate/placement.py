@@ -12,14 +12,14 @@ import onnxruntime
 from hone.tasks.contracts import Placement
 from hone.tasks.cores import usable_cores
 from hone.tasks.evaluate.timing_worker import random_tokens
-from hone.tasks.model.sessions import PROVIDERS, create_session, provider_names
-from hone.tasks.model.subject import Subject
+from hone.tasks.model.runtime.model_under_test import ModelUnderTest
+from hone.tasks.model.runtime.sessions import PROVIDERS, create_session, provider_names
 
 BATCH, LENGTH = 2, 8
 _KERNEL = "_kernel_time"
 
 
-def place(subject: Subject, providers: Sequence[str], threads: int = 0) -> Placement:
+def place(subject: ModelUnderTest, providers: Sequence[str], threads: int = 0) -> Placement:
     """Runs one small batch of an exported model under onnxruntime's profiler.
 
     Args:

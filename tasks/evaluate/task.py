@@ -7,7 +7,7 @@ from prefect import task
 from hone.tasks import cluster
 from hone.tasks.contracts import EvaluationReport, ExportedModels, PreparedData, TrainedModel
 from hone.tasks.evaluate import machine
-from hone.tasks.stage import RunContext, Workshop, run_stage
+from hone.tasks.stage import RunContext, StageWorkspace, run_stage
 
 LIBRARIES = (*machine.LIBRARIES, "scipy")
 
@@ -25,12 +25,12 @@ def evaluate_models(
     providers = [str(provider) for provider in recipe.export.providers]
     hardware = machine.hardware()
 
-    def body(workshop: Workshop) -> dict[str, Any]:
+    def body(workspace: StageWorkspace) -> dict[str, Any]:
         cluster.shutdown()  # idle training workers would share the cores with what is timed
         # Imported here: a run that finds this stage finished needs none of torch, transformers and scikit-learn.
         from hone.tasks.evaluate.measure import measure
 
-        return measure(workshop, recipe, data, teacher, exported)
+        return measure(workspace, recipe, data, teacher, exported)
 
     return run_stage(
         context,

@@ -17,12 +17,12 @@ from hone.tasks.device import computes_bf16, driver_device
 from hone.tasks.evaluate import configurations
 from hone.tasks.evaluate.configurations import Configuration, configuration_name
 from hone.tasks.evaluate.contenders import Medians, Rounds, Timed, go_on
-from hone.tasks.evaluate.latency import Timing, Turn, time_models
+from hone.tasks.evaluate.latency import BenchmarkCase, Timing, time_models
 from hone.tasks.evaluate.machine import QuietRounds
 from hone.tasks.evaluate.steps import Steps
 from hone.tasks.evaluate.timing_worker import COMPILED
-from hone.tasks.model import sessions
-from hone.tasks.model.subject import Subject
+from hone.tasks.model.runtime import sessions
+from hone.tasks.model.runtime.model_under_test import ModelUnderTest
 
 NO_LIMIT = 1e9
 TRIAL_SAMPLES, TRIAL_SECONDS = 10, 0.3
@@ -39,12 +39,12 @@ class Contender:
     baseline: bool
     decides: bool
 
-    def trial(self, settings: EvaluateSettings) -> list[Turn]:
+    def trial(self, settings: EvaluateSettings) -> list[BenchmarkCase]:
         """All ways at every cell, once and shortly; nothing where there are two at most, as all of them go on."""
         cells = dict.fromkeys(self.ways, settings.cells) if len(self.ways) > 2 else {}
         return self._turns(cells, TRIAL_SAMPLES, TRIAL_SECONDS)
 
-    def turns(self, settings: EvaluateSettings, kept: dict[str, list[str]]) -> list[Turn]:
+    def turns(self, settings: EvaluateSettings, kept: dict[str, list[str]]) -> list[BenchmarkCase]:
         """What is timed in each round.
 
         Args:
@@ -53,9 +53,9 @@ class Contender:
         seconds = NO_LIMIT if self.decides else settings.cell_seconds / len(kept)
         return self._turns(kept, math.ceil(settings.samples / settings.rounds), seconds)
 
-    def _turns(self, cells: dict[str, list[str]], samples: int, seconds: float) -> list[Turn]:
+    def _turns(self, cells: dict[str, list[str]], samples: int, seconds: float) -> list[BenchmarkCase]:
         return [
-            Turn(
+            BenchmarkCase(
                 f"{self.name}: {name}", self.ways[name].subject, self.ways[name].threads, tuple(found), samples, seconds
             )
             for name, found in cells.items()
@@ -76,14 +76,14 @@ class Contender:
         rounds = Rounds(cells, {name: way.threads for name, way in self.ways.items()})
         for name, timed_at in kept.items():
             found = timings[f"{self.name}: {name}"]
-            by_cell = {cell: [one.milliseconds[place] for one in found] for place, cell in enumerate(timed_at)}
+            by_cell = {cell: [one.milliseconds[index] for one in found] for index, cell in enumerate(timed_at)}
             rounds.add(name, by_cell, found)
         return rounds.settle(baseline=self.baseline, trial=seen)
 
 
 def time_all(
     recipe: Recipe,
-    subjects: Sequence[Subject],
+    subjects: Sequence[ModelUnderTest],
     *,
     baseline: str,
     selected: str,
@@ -99,7 +99,7 @@ def time_all(
         room: for models and compiled code that are made here.
     """
     settings, providers = recipe.evaluate, [str(provider) for provider in recipe.export.providers]
-    provider, most = sessions.obtainable([*providers, "cpu"])[0], settings.threads or usable_cores()
+    provider, most = sessions.available_providers([*providers, "cpu"])[0], settings.threads or usable_cores()
     contenders = []
     for subject in subjects:
         if subject.runtime == "onnxruntime":
@@ -113,8 +113,8 @@ def time_all(
     ]
     many = in_pytorch if settings.torch_compile_seconds else []  # else two precisions, which both go on
     tried = [*(turn for one in contenders for turn in one.trial(settings)), *many]
-    steps.expect(len(tried) + 1)  # and whatever rounds the trial leaves
-    trial = time_models(tried, 1, providers, recipe.seed, steps.behind, quiet.round) if tried else {}
+    steps.set_remaining(len(tried) + 1)  # and whatever rounds the trial leaves
+    trial = time_models(tried, 1, providers, recipe.seed, steps.advance, quiet.round) if tried else {}
     seen = {one.name: one.medians(trial, settings.cells) for one in contenders}
     kept = {
         one.name: go_on({name: way.threads for name, way in one.ways.items()}, seen[one.name], settings.cells)
@@ -123,18 +123,18 @@ def time_all(
     turns = [turn for one in contenders for turn in one.turns(settings, kept[one.name])]
     torch_trials = {turn.name: trial[turn.name][0] for turn in many}
     turns += [_torch_turn(turn, torch_trials.get(turn.name), settings) for turn in in_pytorch]
-    steps.expect(len(turns) * settings.rounds + 1)  # and the golden requests
-    timings = time_models(turns, settings.rounds, providers, recipe.seed, steps.behind, quiet.round)
+    steps.set_remaining(len(turns) * settings.rounds + 1)  # and the golden requests
+    timings = time_models(turns, settings.rounds, providers, recipe.seed, steps.advance, quiet.round)
     return {
         **{turn.name: _settle_pytorch(turn, torch_trials.get(turn.name), timings[turn.name]) for turn in in_pytorch},
         **{one.name: one.settle(timings, kept[one.name], seen[one.name], settings.cells) for one in contenders},
     }
 
 
-def _torch_trial(subject: Subject, settings: EvaluateSettings, threads: int, folder: Path) -> Turn:
+def _torch_trial(subject: ModelUnderTest, settings: EvaluateSettings, threads: int, folder: Path) -> BenchmarkCase:
     """Both precisions, unless the hardware would only imitate bf16, and the better of them compiled where the recipe
     gives time for it."""
-    return Turn(
+    return BenchmarkCase(
         name=subject.name,
         subject=subject,
         threads=threads,
@@ -147,7 +147,7 @@ def _torch_trial(subject: Subject, settings: EvaluateSettings, threads: int, fol
     )
 
 
-def _torch_turn(tried: Turn, trial: Timing | None, settings: EvaluateSettings) -> Turn:
+def _torch_turn(tried: BenchmarkCase, trial: Timing | None, settings: EvaluateSettings) -> BenchmarkCase:
     """The variants that were fastest at some cell of the trial; without one, both precisions."""
     full = replace(tried, samples=math.ceil(settings.samples / settings.rounds), seconds=settings.cell_seconds)
     if trial is None:
@@ -162,7 +162,7 @@ def _torch_turn(tried: Turn, trial: Timing | None, settings: EvaluateSettings) -
     )
 
 
-def _settle_pytorch(tried: Turn, trial: Timing | None, timings: Sequence[Timing]) -> Timed:
+def _settle_pytorch(tried: BenchmarkCase, trial: Timing | None, timings: Sequence[Timing]) -> Timed:
     """What the full rounds saw of PyTorch's variants, each cell in the one that was fastest over the other rounds."""
     tried_first = trial or timings[0]
     names = {name: configuration_name(name, tried.threads) for name in tried_first.variants}
@@ -171,16 +171,16 @@ def _settle_pytorch(tried: Turn, trial: Timing | None, timings: Sequence[Timing]
         if all(variant in timing.variants for timing in timings):
             found = [timing.variants[variant] for timing in timings]
             by_cell = {
-                cell: [one[place] for one in found]
-                for place, cell in enumerate(tried.cells)
-                if all(one[place] for one in found)
+                cell: [one[index] for one in found]
+                for index, cell in enumerate(tried.cells)
+                if all(one[index] for one in found)
             }
             rounds.add(name, by_cell, timings)
     seen = {
         name: {
-            cell: median(tried_first.variants[variant][place])
-            for place, cell in enumerate(tried.cells)
-            if tried_first.variants[variant][place]
+            cell: median(tried_first.variants[variant][index])
+            for index, cell in enumerate(tried.cells)
+            if tried_first.variants[variant][index]
         }
         for variant, name in names.items()
     }

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from hone.tasks.evaluate.stopwatch import call_repeatedly
+from hone.tasks.evaluate.timing_loop import time_calls
 
 Call = Callable[[dict[str, np.ndarray]], np.ndarray]
 COMPILED = ", compiled"
@@ -37,8 +37,8 @@ class Loaded:
     note: str = ""
 
 
-def carry_out(order: dict[str, Any]) -> dict[str, Any]:
-    """The fields of `latency.Timing` for the fields of a `latency.Order`."""
+def run_benchmark(order: dict[str, Any]) -> dict[str, Any]:
+    """The fields of `latency.Timing` for the fields of a `latency.BenchmarkRequest`."""
     folder = Path(order["folder"])
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     cells = [random_tokens(batch, length, config["vocab_size"], order["seed"]) for batch, length in order["cells"]]
@@ -48,7 +48,7 @@ def carry_out(order: dict[str, Any]) -> dict[str, Any]:
         worth = _worth_timing(model.calls, tokens)
         for name, call in model.calls.items():
             taken = (
-                call_repeatedly(partial(call, tokens), order["samples"], order["seconds"] / len(worth))
+                time_calls(partial(call, tokens), order["samples"], order["seconds"] / len(worth))
                 if name in worth
                 else []
             )
@@ -106,7 +106,7 @@ def peak_memory_bytes() -> int:
 
 
 def _load_onnx(folder: Path, order: dict[str, Any], _cells: list[dict[str, np.ndarray]]) -> Loaded:
-    from hone.tasks.model.sessions import create_session
+    from hone.tasks.model.runtime.sessions import create_session
 
     begun = time.perf_counter()
     session = create_session(folder / "model.onnx", order["providers"], order["threads"])
@@ -125,7 +125,7 @@ def _load_pytorch(folder: Path, order: dict[str, Any], cells: list[dict[str, np.
     of the order's precisions, and compiled where that is asked for and can be done in time."""
     import torch
 
-    from hone.tasks.model.checkpoint import load_model
+    from hone.tasks.model.checkpoints.checkpoint import load_model
 
     if order["threads"]:
         torch.set_num_threads(order["threads"])
@@ -195,4 +195,6 @@ def _failure_to_compile(call: Call, cells: list[dict[str, np.ndarray]], seconds:
 
 if __name__ == "__main__":
     order_file, timing_file = Path(sys.argv[1]), Path(sys.argv[2])
-    timing_file.write_text(json.dumps(carry_out(json.loads(order_file.read_text(encoding="utf-8")))), encoding="utf-8")
+    timing_file.write_text(
+        json.dumps(run_benchmark(json.loads(order_file.read_text(encoding="utf-8")))), encoding="utf-8"
+    )

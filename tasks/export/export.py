@@ -6,11 +6,11 @@ from pathlib import Path
 from hone.tasks.errors import ExportError
 from hone.tasks.export.folder import write_folder
 from hone.tasks.export.graph import export_onnx
+from hone.tasks.export.graph_passes import optimize_graph
 from hone.tasks.export.integer import quantize_graph
-from hone.tasks.export.lean import lean
-from hone.tasks.model.checkpoint import count_parameters, load_model, load_tokenizer
-from hone.tasks.model.fake_quantization import FILE, read_plan
-from hone.tasks.model.runtime import TextSettings
+from hone.tasks.model.checkpoints.checkpoint import count_parameters, load_model, load_tokenizer
+from hone.tasks.model.runtime.runtime import TextSettings
+from hone.tasks.model.training.fake_quantization import FILE, read_plan
 
 _DEFAULT_TEXTS = TextSettings()
 
@@ -45,7 +45,7 @@ def export_checkpoint(
     plan = read_plan(checkpoint) if (checkpoint / FILE).exists() else None
     parameters, _nonzero = count_parameters(model)
     graph = export_onnx(model, tokenizer, opset)
-    narrowed = lean(graph, only=None if plan is None else plan.first_token, for_cpu=for_cpu)
+    narrowed = optimize_graph(graph, only=None if plan is None else plan.first_token, for_cpu=for_cpu)
     if plan is not None:
         if sorted(narrowed) != sorted(plan.first_token):
             raise ExportError(

@@ -1,5 +1,5 @@
-"""The folder that leaves Hone: `model.onnx`, `config.json`, tokenizer, `serving.json`. `tasks/model/runtime.py`,
-Optimum's ORTModelForSequenceClassification and plain onnxruntime with tokenizers read it as it is."""
+"""The folder that leaves Hone: `model.onnx`, `config.json`, tokenizer, `serving.json`. Hone's `runtime.py`, Optimum's
+ORTModelForSequenceClassification and plain onnxruntime with tokenizers read it as it is."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hone.tasks.export.graph import write_onnx
 from hone.tasks.export.tokenization import write_tokenization
-from hone.tasks.model.runtime import TextSettings
+from hone.tasks.model.runtime.runtime import TextSettings
 
 
 def write_folder(

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hone.tasks.errors import ExportError
-from hone.tasks.model.anatomy import architecture
+from hone.tasks.model.architectures.encoders import architecture
 from hone.tasks.model.text import MODEL_INPUTS
 
 SINGLE_FILE_BYTES = 2**31 - 1
@@ -195,8 +195,8 @@ def _name_parts(graph: onnx.ModelProto) -> None:
     for tensor in graph.graph.initializer:
         tensor.name = names[tensor.name]
     for node in graph.graph.node:
-        for place, name in enumerate(node.input):
-            node.input[place] = names.get(name, name)
+        for index, name in enumerate(node.input):
+            node.input[index] = names.get(name, name)
     once = list(initializers(graph).values())
     if len(once) < len(graph.graph.initializer):
         once = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in once]

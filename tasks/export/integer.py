@@ -15,10 +15,10 @@ from transformers import PreTrainedModel
 
 from hone.tasks.errors import ExportError
 from hone.tasks.export.graph import initializers, layer_of, set_nodes
-from hone.tasks.model.fake_quantization import Plan, weight_grid, weight_of
+from hone.tasks.model.training.fake_quantization import QuantizationConfig, weight_grid, weight_of
 
 
-def quantize_graph(graph: onnx.ModelProto, model: PreTrainedModel, plan: Plan) -> None:
+def quantize_graph(graph: onnx.ModelProto, model: PreTrainedModel, plan: QuantizationConfig) -> None:
     """Makes an fp32 graph of `export_onnx` the integer graph that a plan describes, in place.
 
     Args:

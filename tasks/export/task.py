@@ -15,7 +15,7 @@ from hone.tasks.contracts import (
     QuantizedModel,
     TrainedModel,
 )
-from hone.tasks.stage import RunContext, Workshop, run_stage
+from hone.tasks.stage import RunContext, StageWorkspace, run_stage
 
 
 @task(name="export")
@@ -39,11 +39,11 @@ def export_models(
         }
     )
 
-    def body(workshop: Workshop) -> dict[str, Any]:
+    def body(workspace: StageWorkspace) -> dict[str, Any]:
         from hone.tasks.export.export import export_checkpoint
-        from hone.tasks.model.runtime import TextSettings
+        from hone.tasks.model.runtime.runtime import TextSettings
 
-        previous = workshop.previous()
+        previous = workspace.previous()
         exported = (
             {model.source.digest: model for model in previous.models} if isinstance(previous, ExportedModels) else {}
         )
@@ -51,19 +51,19 @@ def export_models(
         for done, ((name, stage), checkpoint) in enumerate(chain.items()):
             same = exported.get(checkpoint.artifact.digest)
             if same is not None:
-                store.copy_folder(store.open_artifact(same.artifact), workshop.folder / name)
-                artifact = workshop.artifact(name, [checkpoint.artifact.digest])
+                store.copy_folder(store.open_artifact(same.artifact), workspace.folder / name)
+                artifact = workspace.artifact(name, [checkpoint.artifact.digest])
                 models.append(
                     same.model_copy(
                         update={"name": name, "stage": stage, "artifact": artifact, "source": checkpoint.artifact}
                     )
                 )
                 continue
-            workshop.advanced(done, len(chain), f"exporting {name}")
+            workspace.advanced(done, len(chain), f"exporting {name}")
             made = export_checkpoint(
                 name,
                 store.open_artifact(checkpoint.artifact),
-                workshop.folder / name,
+                workspace.folder / name,
                 opset=settings.opset,
                 for_cpu=settings.providers[0] == "cpu",
                 texts=TextSettings(**texts),
@@ -72,7 +72,7 @@ def export_models(
                 OnnxModel(
                     name=name,
                     stage=stage,
-                    artifact=workshop.artifact(name, [checkpoint.artifact.digest]),
+                    artifact=workspace.artifact(name, [checkpoint.artifact.digest]),
                     precision=made.precision,
                     parameters=made.parameters,
                     graph_bytes=made.graph_bytes,
@@ -113,8 +113,8 @@ def text_settings(recipe: Recipe) -> dict[str, Any]:
 
 def distinct(chain: dict[tuple[str, str], Checkpoint]) -> dict[tuple[str, str], Checkpoint]:
     """The chain without those that only passed on what came in."""
-    found: dict[tuple[str, str], Checkpoint] = {}
+    result: dict[tuple[str, str], Checkpoint] = {}
     for key, checkpoint in chain.items():
-        if checkpoint.artifact.digest not in {earlier.artifact.digest for earlier in found.values()}:
-            found[key] = checkpoint
-    return found
+        if checkpoint.artifact.digest not in {earlier.artifact.digest for earlier in result.values()}:
+            result[key] = checkpoint
+    return result

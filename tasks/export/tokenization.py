@@ -13,8 +13,8 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerFast
 
 from hone.tasks.errors import ExportError
-from hone.tasks.model import runtime
-from hone.tasks.model.runtime import SERVING, TextReader, TextSettings
+from hone.tasks.model.runtime import runtime
+from hone.tasks.model.runtime.runtime import SERVING, TextReader, TextSettings
 from hone.tasks.objectives.token_classification import windows
 from hone.tasks.objectives.token_classification.spans import SentenceReader
 
@@ -93,11 +93,11 @@ def _check(tokenizer: PreTrainedTokenizerFast, folder: Path, told: TextSettings)
         texts, pairs, truncation=True, max_length=told.max_length, return_token_type_ids=told.token_types
     )
     types: Sequence[Sequence[int]] = expected["token_type_ids"] if told.token_types else []
-    for place, row in enumerate(reader.read(texts, pairs)):
-        wanted = list(expected["input_ids"][place])
-        same_types = not told.token_types or list(row.type_ids) == list(types[place])
+    for index, row in enumerate(reader.read(texts, pairs)):
+        wanted = list(expected["input_ids"][index])
+        same_types = not told.token_types or list(row.type_ids) == list(types[index])
         if list(row.ids) != wanted or not same_types:
-            raise ExportError(_differs(tokenizer, folder, texts[place], row.ids, wanted))
+            raise ExportError(_differs(tokenizer, folder, texts[index], row.ids, wanted))
 
 
 def _differs(

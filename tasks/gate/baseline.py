@@ -32,17 +32,17 @@ def baseline_checks(
         metric: the primary one.
         title: the baseline's.
     """
-    name, found = f"{metric.name}_above_baseline", list[Check | Claim]()
+    name, result = f"{metric.name}_above_baseline", list[Check | Claim]()
     for subject, answered in (("", candidate), (TEACHER, teacher)):
         difference = difference_of(answered, baseline, metric, settings, seed)
         if difference is None or answered is None or baseline is None:
-            found.append(not_answered(name, subject, 0.0, metric.margin_unit))
+            result.append(not_answered(name, subject, 0.0, metric.margin_unit))
             continue
         claim = margin_claim(name, subject, difference, 0.0, _about(difference, title, rows))
         useless = subject == TEACHER and difference.value <= 0
         values = [metric.shown(metric.of(one)) for one in (answered, baseline)]
-        found.append(_useless(claim.check, metric, title, *values) if useless else claim)
-    return found
+        result.append(_useless(claim.check, metric, title, *values) if useless else claim)
+    return result
 
 
 def _useless(check: Check, metric: Metric, title: str, teacher: str, baseline: str) -> Check:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from hone.configs.delivery import GateSettings, parse_cell
-from hone.tasks.contracts import Candidate, Check, EvaluationReport, Handoff, VerdictName
+from hone.tasks.contracts import Candidate, Check, ConversionCheck, EvaluationReport, VerdictName
 from hone.tasks.gate.decision import Claim
 from hone.tasks.gate.speed import MOST_ROUNDS, Measured, Rounds, percentile, speedup
 from hone.tasks.objectives.metric import Metric
@@ -88,20 +88,20 @@ def speed_checks(
         ratio = speedup(fast, slow, resamples=settings.resamples, seed=seed)
         return speed_claim(name, "", ratio, threshold, "at_least", "x", load, settings)
 
-    found = [faster("speedup", settings.min_speedup or 1.0, candidate, baseline)]
+    result = [faster("speedup", settings.min_speedup or 1.0, candidate, baseline)]
     if settings.min_speedup_per_core is not None:
-        found.append(faster("speedup_per_core", settings.min_speedup_per_core, *one_thread))
+        result.append(faster("speedup_per_core", settings.min_speedup_per_core, *one_thread))
     elif all(one_thread) and not itself:
-        found.append(_told_per_core(speedup(*one_thread, resamples=settings.resamples, seed=seed), settings.level))
+        result.append(_told_per_core(speedup(*one_thread, resamples=settings.resamples, seed=seed), settings.level))
     if settings.max_p95_ms is not None:
         subject = "{}×{}".format(*parse_cell(settings.p95_cell))
         if candidate:
             calls = candidate[list(cells).index(settings.p95_cell)]
             p95 = percentile(calls, 0.95, resamples=settings.resamples, seed=seed)
-            found.append(speed_claim("p95", subject, p95, settings.max_p95_ms, "at_most", "ms", load, settings))
+            result.append(speed_claim("p95", subject, p95, settings.max_p95_ms, "at_most", "ms", load, settings))
         else:
-            found.append(_require("p95", None, settings.max_p95_ms, "at_most", "ms", subject))
-    return found
+            result.append(_require("p95", None, settings.max_p95_ms, "at_most", "ms", subject))
+    return result
 
 
 def _told_per_core(measured: Measured, level: float) -> Check:
@@ -209,7 +209,7 @@ def placement_checks(settings: GateSettings, report: EvaluationReport) -> list[C
     return checks
 
 
-def parity_checks(settings: GateSettings, handoffs: Sequence[Handoff]) -> list[Check]:
+def parity_checks(settings: GateSettings, handoffs: Sequence[ConversionCheck]) -> list[Check]:
     """One check for each hand-off, with the bound that fits what changes hands; none at all is a failure too."""
     if not handoffs:
         return [_require("parity", None, settings.parity_exact, "at_most", "", "no hand-off was compared")]
@@ -225,7 +225,7 @@ def serving_check(report: EvaluationReport) -> Check:
     return check.model_copy(update={"detail": detail, "rows": serving.requests if serving else None})
 
 
-def _parity(settings: GateSettings, handoff: Handoff) -> Check:
+def _parity(settings: GateSettings, handoff: ConversionCheck) -> Check:
     bounds = {
         "exact": _require("parity", handoff.max_abs_difference, settings.parity_exact, "at_most", ""),
         "rounded": _require("parity", handoff.agreement, settings.parity_rounded, "at_least", "share"),

@@ -86,8 +86,8 @@ def _at_least(least: Counts, trials: Counts, chance: npt.NDArray[np.float64]) ->
     answer."""
     inside = (least > 0) & (least <= trials)
     first, second = np.where(inside, least, 1), np.where(inside, trials - least + 1, 1)
-    found: npt.NDArray[np.float64] = np.where(inside, betainc(first, second, chance), least <= 0)
-    return found
+    result: npt.NDArray[np.float64] = np.where(inside, betainc(first, second, chance), least <= 0)
+    return result
 
 
 def _score(won: Counts, lost: Counts, rows: int, margin: float) -> npt.NDArray[np.float64]:

@@ -37,16 +37,16 @@ def quality_checks(
         metrics: those of `gate.metrics`.
         rows: where more rows could come from; None where they could not.
     """
-    found: list[Check | Claim] = []
+    result: list[Check | Claim] = []
     for subject, other in others.items():
         for metric in metrics:
             difference = difference_of(candidate, other, metric, settings, seed)
             if difference is None:
-                found.append(not_answered(f"{metric.name}_difference", subject, -settings.margin, metric.margin_unit))
+                result.append(not_answered(f"{metric.name}_difference", subject, -settings.margin, metric.margin_unit))
             else:
                 told = about_margin(difference, "gate.margin", settings.margin, rows)
-                found.append(margin_claim(f"{metric.name}_difference", subject, difference, settings.margin, told))
-    return found
+                result.append(margin_claim(f"{metric.name}_difference", subject, difference, settings.margin, told))
+    return result
 
 
 def not_compared(metrics: Sequence[Metric], settings: GateSettings, subject: str, why: str) -> list[Check]:

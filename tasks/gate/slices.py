@@ -31,16 +31,16 @@ def slices_of(
         words: [rows] words of each text, both texts of a pair together.
         columns: values [rows] of each of data.slice_columns.
     """
-    found: dict[str, Mask] = {}
+    result: dict[str, Mask] = {}
     if settings.slice_margin is None:
-        return found
+        return result
     if settings.slice_labels:
-        found |= by_target
-    found |= _by_length(words, settings.slice_lengths)
+        result |= by_target
+    result |= _by_length(words, settings.slice_lengths)
     for column, values in columns.items():
         several = np.array(values, dtype=object)
-        found |= {f"{column} = {value or '(empty)'}": several == value for value in sorted(set(values))}
-    return found
+        result |= {f"{column} = {value or '(empty)'}": several == value for value in sorted(set(values))}
+    return result
 
 
 def slice_checks(
@@ -65,12 +65,12 @@ def slice_checks(
     margin = settings.slice_margin
     if margin is None:
         return []
-    found: list[Check | Claim] = []
+    result: list[Check | Claim] = []
     for name, inside in slices.items():
         if not inside.any():
             detail = "no row of the test split belongs to it"
             check = not_answered("slice", name, -margin, metric.margin_unit)
-            found.append(check.model_copy(update={"detail": detail, "rows": 0}))
+            result.append(check.model_copy(update={"detail": detail, "rows": 0}))
             continue
         difference = paired_difference(
             candidate[inside], reference[inside], metric, resamples=settings.resamples, seed=seed
@@ -78,8 +78,8 @@ def slice_checks(
         told = about_margin(difference, "gate.slice_margin", margin, rows, difference.rows / len(candidate))
         claim = margin_claim("slice", name, difference, margin, told)
         few = difference.rows < settings.min_slice_rows
-        found.append(_told(claim, difference, settings) if few else claim)
-    return found
+        result.append(_told(claim, difference, settings) if few else claim)
+    return result
 
 
 def _told(claim: Claim, difference: Difference, settings: GateSettings) -> Check:
@@ -103,9 +103,9 @@ def _by_length(words: Ids, count: int) -> dict[str, Mask]:
         return {}
     edges = np.unique(np.quantile(words, np.linspace(0, 1, count + 1)[1:-1], method="inverted_cdf"))
     bounds = [int(words.min()) - 1, *edges.astype(int).tolist(), int(words.max())]
-    found = {}
+    result = {}
     for low, high in itertools.pairwise(bounds):
         if high > low:
             shown = f"{low + 1}" if high == low + 1 else f"{low + 1}–{high}"
-            found[f"length = {shown} words"] = (words > low) & (words <= high)
-    return found
+            result[f"length = {shown} words"] = (words > low) & (words <= high)
+    return result

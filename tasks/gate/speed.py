@@ -94,36 +94,36 @@ def speedup(candidate: Sequence[Rounds], baseline: Sequence[Rounds], *, resample
     rounds = {len(cell) for cell in [*candidate, *baseline]}
     if len(rounds) != 1:
         raise ValueError(f"the cells were timed in {sorted(rounds)} rounds: each has to be in every round")
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     count = rounds.pop()
-    taken = chance.integers(0, count, (resamples, count))
+    taken = rng.integers(0, count, (resamples, count))
     logs = np.zeros(resamples)
     value = 0.0
     for fast, slow in zip(candidate, baseline, strict=True):
-        logs += np.log(_quantiles(slow, 0.5, taken, chance)) - np.log(_quantiles(fast, 0.5, taken, chance))
+        logs += np.log(_quantiles(slow, 0.5, taken, rng)) - np.log(_quantiles(fast, 0.5, taken, rng))
         value += float(np.log(np.median(np.concatenate(slow))) - np.log(np.median(np.concatenate(fast))))
     return Measured(float(np.exp(value / len(candidate))), np.sort(np.exp(logs / len(candidate))), count)
 
 
 def percentile(cell: Rounds, share: float, *, resamples: int, seed: int) -> Measured:
     """A percentile of a cell's calls in milliseconds, such as the p95 for share = 0.95."""
-    chance = np.random.default_rng(seed)
-    taken = chance.integers(0, len(cell), (resamples, len(cell)))
+    rng = np.random.default_rng(seed)
+    taken = rng.integers(0, len(cell), (resamples, len(cell)))
     value = float(np.quantile(np.concatenate(cell), share))
-    return Measured(value, np.sort(_quantiles(cell, share, taken, chance)), len(cell))
+    return Measured(value, np.sort(_quantiles(cell, share, taken, rng)), len(cell))
 
 
-def _quantiles(cell: Rounds, share: float, taken: npt.NDArray[np.int64], chance: np.random.Generator) -> Numbers:
+def _quantiles(cell: Rounds, share: float, taken: npt.NDArray[np.int64], rng: np.random.Generator) -> Numbers:
     """[resamples]: the quantile of the calls drawn from the taken rounds [resamples, rounds]. Of each round as many
     calls are drawn as the shortest one has, so that a round that was slow does not weigh less."""
     calls = min(len(one) for one in cell)
     flat = np.concatenate([np.asarray(one, dtype=np.float64) for one in cell])
     lengths = np.array([len(one) for one in cell])
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    found = np.empty(len(taken))
+    result = np.empty(len(taken))
     at_once = max(1, DRAWN_AT_ONCE // (calls * taken.shape[1]))
     for first in range(0, len(taken), at_once):
         rounds = taken[first : first + at_once, :, None]
-        places = starts[rounds] + (chance.random((*rounds.shape[:2], calls)) * lengths[rounds]).astype(np.int64)
-        found[first : first + at_once] = np.quantile(flat[places].reshape(len(rounds), -1), share, axis=1)
-    return found
+        places = starts[rounds] + (rng.random((*rounds.shape[:2], calls)) * lengths[rounds]).astype(np.int64)
+        result[first : first + at_once] = np.quantile(flat[places].reshape(len(rounds), -1), share, axis=1)
+    return result

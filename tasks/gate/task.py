@@ -9,7 +9,7 @@ from hone.tasks.contracts import ChampionAnswers, Check, EvaluationReport, Prepa
 from hone.tasks.errors import RegistryError
 from hone.tasks.gate.advice import row_source
 from hone.tasks.gate.looks import Look, next_look, not_counted, rows_digest
-from hone.tasks.stage import RunContext, Workshop, run_stage
+from hone.tasks.stage import RunContext, StageWorkspace, run_stage
 
 if TYPE_CHECKING:  # a run that finds this stage finished does without what they need
     from hone.tasks.objectives.judging import Judging, Mask, Targets
@@ -26,7 +26,7 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
     candidate, rows = report.candidate(report.selected).digest, rows_digest(store.open_artifact(data.artifact))
     look = _look(context, model, rows, candidate)
 
-    def body(workshop: Workshop) -> dict[str, Any]:
+    def body(workspace: StageWorkspace) -> dict[str, Any]:
         # Imported here: a run that finds this stage finished does without scipy and torch.
         from hone.tasks.gate import checks as demands
         from hone.tasks.gate.baseline import baseline_checks
@@ -39,7 +39,7 @@ def decide(context: RunContext, data: PreparedData, report: EvaluationReport, ch
         from hone.tasks.objectives.judging import compared, judging
         from hone.tasks.objectives.metric import Statistics
 
-        folder, seed = store.open_artifact(report.artifact), workshop.seed
+        folder, seed = store.open_artifact(report.artifact), workspace.seed
         targets, objective = evidence.read_labels(folder), judging(recipe.objective)
         metrics, primary = compared(objective, settings.metrics), objective.metrics[objective.primary]
 

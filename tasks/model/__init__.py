@@ -1,1 +1,1 @@
-"""What the stages that train share: checkpoints, text as batches, the one training loop, teaching by a teacher."""
+"""What the stages that train share: checkpoints, text as batches, the one training loop, learning from a teacher."""

@@ -104,8 +104,8 @@ class TokenizedText:
         """Which rows have labels, [rows]; the others only the teacher knows."""
         if not self.by_token or not len(self):
             return known(self.labels)
-        found: npt.NDArray[np.bool_] = np.maximum.reduceat(self.labels, self.offsets[:-1]) >= 0
-        return found
+        result: npt.NDArray[np.bool_] = np.maximum.reduceat(self.labels, self.offsets[:-1]) >= 0
+        return result
 
     def weight_of(self, rows: npt.NDArray[np.int64]) -> int:
         """What these rows weigh together: the sum of their losses is divided by it.
@@ -147,7 +147,7 @@ def read_split(data_folder: Path, split: str, slice_columns: Sequence[str] = ())
         texts=table["text"].to_pylist(),
         pairs=None if pairs.null_count == len(pairs) else pairs.to_pylist(),
         labels=_labels(table),
-        slices={name: [row[place] for row in parts] for place, name in enumerate(slice_columns)},
+        slices={name: [row[index] for row in parts] for index, name in enumerate(slice_columns)},
         tokens=table["tokens"].to_pylist() if "tokens" in table.column_names else None,
         tags=_ragged(table["tags"]) if "tags" in table.column_names else None,
     )
@@ -158,11 +158,11 @@ def texts_of(rows: Rows) -> list[str]:
     return rows.texts if rows.pairs is None else [f"{a} {b}" for a, b in zip(rows.texts, rows.pairs, strict=True)]
 
 
-def unlearned(rows: Rows, learned: Sequence[Rows]) -> list[int]:
+def exclude_training_rows(rows: Rows, learned: Sequence[Rows]) -> list[int]:
     """Places of the rows whose text, or pair of texts, is in none of the splits that a model was trained or selected
     on: new data often hold the old. Another case, punctuation or other blanks make no other text."""
     known = {key for several in learned for key in _keys(several)}
-    return [place for place, key in enumerate(_keys(rows)) if key not in known]
+    return [index for index, key in enumerate(_keys(rows)) if key not in known]
 
 
 def word_counts(rows: Rows) -> npt.NDArray[np.int64]:
@@ -253,15 +253,15 @@ def bucketed_batches(
     They depend on seed and epoch alone, so that any number of workers shares the same ones. Rows in a batch are sorted
     by length; workers take every n-th.
     """
-    chance = np.random.default_rng([seed, epoch])
-    order = chance.permutation(len(lengths))
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(lengths))
     size = batch_size * BATCHES_IN_A_BUCKET
     batches: list[npt.NDArray[np.int64]] = []
     for start in range(0, len(order), size):
         bucket = order[start : start + size]
         bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
         batches.extend(bucket[first : first + batch_size] for first in range(0, len(bucket), batch_size))
-    return [batches[place] for place in chance.permutation(len(batches))]
+    return [batches[place] for place in rng.permutation(len(batches))]
 
 
 def sequential_batches(lengths: npt.NDArray[np.int64], batch_size: int) -> list[npt.NDArray[np.int64]]:

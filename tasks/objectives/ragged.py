@@ -43,11 +43,11 @@ class Ragged:
 
     def largest(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Of numbers of the items [items], the largest of each row [rows]; 0 of a row without any."""
-        found = np.zeros(len(self), values.dtype)
+        result = np.zeros(len(self), values.dtype)
         some = self.lengths > 0
         if some.any():
-            found[some] = np.maximum.reduceat(values, self.offsets[:-1][some])
-        return found
+            result[some] = np.maximum.reduceat(values, self.offsets[:-1][some])
+        return result
 
     def means(self) -> npt.NDArray[np.float64]:
         """Of numbers of the items [items, ...], the mean of each row [rows, ...]; 0 of a row without any."""

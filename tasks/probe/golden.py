@@ -11,7 +11,7 @@ import numpy as np
 
 from hone.tasks.contracts import Contract
 from hone.tasks.errors import MeasurementError
-from hone.tasks.model.runtime import sigmoid, softmax
+from hone.tasks.model.runtime.runtime import sigmoid, softmax
 from hone.tasks.objectives.multi_label_classification.threshold import logit
 from hone.tasks.objectives.ragged import Ragged
 from hone.tasks.objectives.token_classification.spans import find_spans, join_words, split_words

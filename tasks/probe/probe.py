@@ -10,7 +10,7 @@ from typing import Any
 
 from hone.tasks import words
 from hone.tasks.contracts import Serving
-from hone.tasks.model import runtime
+from hone.tasks.model.runtime import runtime
 from hone.tasks.objectives.token_classification import spans, windows
 from hone.tasks.probe.golden import Golden, read_golden
 from hone.tasks.probe.worker import MLFLOW
@@ -71,7 +71,7 @@ def probe(folder: Path, golden: Path, limit_seconds: float = 300, logged: bool =
     return _failed(len(asked.requests), _last_words(ended)) if told is None else _judged(asked, told)
 
 
-def complaint(serving: Serving) -> str:
+def failure_reason(serving: Serving) -> str:
     """What is wrong with the answers, in a few words; empty where each came as expected."""
     if serving.error:
         return f"it does not load or answer in a fresh process: {serving.error}"

@@ -1,7 +1,7 @@
 """The process that answers golden requests as a server does: `python -I worker.py HOW FOLDER GOLDEN ANSWER`.
 
-HOW is the file that serves an exported FOLDER (`tasks/model/runtime.py`), or, where that tags words, the files that
-do (`probe.SENTENCES`) as NAME=PATH with the path separator between them, or `mlflow`, for a FOLDER that MLflow logged
+HOW is the file that serves an exported FOLDER (`runtime.py`), or, where that tags words, the files that do
+(`probe.SENTENCES`) as NAME=PATH with the path separator between them, or `mlflow`, for a FOLDER that MLflow logged
 and that `mlflow.pyfunc` loads, as its own server does. Nothing of Hone or of what trained the model can be imported:
 that it answers proves that none of it is needed.
 """
@@ -80,8 +80,8 @@ def open_logged(folder: Path) -> Answer:
 
     def one(request: dict[str, Any]) -> Any:
         row = request if "text_pair" in request else request["text"] if "text" in request else request["tokens"]
-        (found,) = model.predict([row])
-        return found
+        (result,) = model.predict([row])
+        return result
 
     return one
 
@@ -175,7 +175,7 @@ def answer(how: str, folder: Path, golden: dict[str, Any]) -> dict[str, Any]:
         ask = open_folder(Path(how), folder)
     load_seconds = time.perf_counter() - begun
     judged = judge_of(golden)
-    answers = [judged(ask(request), place) for place, request in enumerate(golden["requests"])]
+    answers = [judged(ask(request), index) for index, request in enumerate(golden["requests"])]
     return {"load_seconds": load_seconds, "peak_memory_bytes": peak_memory_bytes(), "answers": answers}
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from hone.tasks import tracking
 from hone.tasks.contracts import PromotionRecord
 from hone.tasks.errors import PreflightError, PromotionError, RegistryError
-from hone.tasks.probe.probe import complaint, probe
+from hone.tasks.probe.probe import failure_reason, probe
 from hone.tasks.promote import history
 from hone.tasks.promote.history import DONE, REFUSE, History
 from hone.tasks.tracking import CHAMPION, Version
@@ -36,7 +36,7 @@ def promote(name: str, version: str, who: str, override: str = "", vouched_by: s
             fresh process, or another change came first. The alias is where it was.
     """
     wanted = find(name, version)
-    seen = _settled(name, who)
+    seen = _reconciled_history(name, who)
     if seen.last and seen.champion == wanted.version:
         return seen.last
     return _change("promote", seen, wanted, who, override.strip(), vouched_by)
@@ -54,7 +54,7 @@ def roll_back(name: str, who: str, reason: str = "", vouched_by: str = "") -> Pr
         PromotionError: as `promote`, or when no version was the champion before.
     """
     _require_model(name)
-    seen = _settled(name, who)
+    seen = _reconciled_history(name, who)
     if not seen.previous:
         now = f"version {seen.champion} is the first champion" if seen.champion else "there never was a champion"
         raise PromotionError(f"{name}: {now}, so there is nothing to go back to: promote a version instead")
@@ -75,7 +75,7 @@ def refuse(name: str, version: str, who: str, reason: str) -> PromotionRecord:
         PreflightError: when there is no such model or version.
     """
     wanted = find(name, version)
-    seen = _settled(name, who)
+    seen = _reconciled_history(name, who)
     number = tracking.append_change(name, history.to_tags(_entry(REFUSE, seen, wanted, who, reason)))
     return history.replay(name, tracking.changes(name)).record(number)
 
@@ -86,7 +86,7 @@ def reconcile(name: str, who: str) -> list[PromotionRecord]:
     if not tracking.model_exists(name):
         return []
     known = tracking.changes(name)
-    return [record for record in _settled(name, who).records if record.number not in known]
+    return [record for record in _reconciled_history(name, who).records if record.number not in known]
 
 
 def records(name: str) -> list[PromotionRecord]:
@@ -97,7 +97,7 @@ def records(name: str) -> list[PromotionRecord]:
         PreflightError: when there is no such model.
     """
     _require_model(name)
-    seen, alias = _look(name)
+    seen, alias = _read(name)
     outside = None if seen.under_way else history.unrecorded(name, seen, alias, _now())
     return [*seen.records, *([outside] if outside else [])]
 
@@ -109,12 +109,12 @@ def find(name: str, version: str) -> Version:
         PreflightError: when there is no such model or version.
     """
     _require_model(name)
-    found = tracking.get_version(name, version)
-    if found is None:
+    result = tracking.get_version(name, version)
+    if result is None:
         raise PreflightError(
             f"{name} has no version '{version}': give the number of one that MLflow's registry shows, such as 1"
         )
-    return found
+    return result
 
 
 def _change(
@@ -133,7 +133,7 @@ def _change(
             f"only ACCEPTED may be served: look at its report, or take it upon yourself with {option}"
         )
     _validate(wanted)
-    _settled(wanted.name, who)  # so that a move outside Hone in the meantime is in the history, and wins
+    _reconciled_history(wanted.name, who)  # so that a move outside Hone in the meantime is in the history, and wins
     number = tracking.append_change(wanted.name, history.to_tags(_entry(action, seen, wanted, who, reason, vouched_by)))
     now = history.replay(wanted.name, tracking.changes(wanted.name))
     if now.record(number).outcome == "lost":
@@ -184,17 +184,17 @@ def _validate(wanted: Version) -> None:
             golden = tracking.artifacts(root).get("golden", root / "golden.json")
         except RegistryError as error:
             raise PromotionError(str(error)) from error
-        wrong = complaint(probe(root, golden, logged=True))
+        wrong = failure_reason(probe(root, golden, logged=True))
     if wrong:
         raise PromotionError(f"{wanted.name} version {wanted.version}: {wrong}. The champion stays as it is")
 
 
-def _settled(name: str, who: str) -> History:
+def _reconciled_history(name: str, who: str) -> History:
     """The history once it and the alias agree: another's change that is under way is waited for, and a move of the
     alias that nobody recorded is recorded."""
     patience: dict[int, float] = {}
     while True:
-        seen, alias = _look(name)
+        seen, alias = _read(name)
         missing = history.unrecorded(name, seen, alias, _now())
         open_ = seen.under_way
         if missing is None:
@@ -208,7 +208,7 @@ def _settled(name: str, who: str) -> History:
             tracking.append_change(name, history.to_tags(noticed) | {DONE: missing.when})
 
 
-def _look(name: str) -> tuple[History, str]:
+def _read(name: str) -> tuple[History, str]:
     """The history, and the version that carried the alias at one moment of it; empty where none did."""
     while True:
         before = tracking.changes(name)

@@ -37,7 +37,7 @@ class History:
 
     records: list[PromotionRecord] = field(default_factory=list)
     """Every entry, the oldest first."""
-    trail: tuple[str, ...] = ()
+    undo_stack: tuple[str, ...] = ()
     """Champions that a rollback goes back through, the present one last; empty names stand for no champion."""
     last: PromotionRecord | None = None
     """The entry that made the champion the champion."""
@@ -59,7 +59,7 @@ class History:
         As undo does, a rollback goes one step further back than the one before: after 1, 2, 3 it restores 2, and then
         1. A promotion or a move made outside Hone begins anew from where it is.
         """
-        return next((version for version in reversed(self.trail[:-1]) if version not in ("", self.champion)), "")
+        return next((version for version in reversed(self.undo_stack[:-1]) if version not in ("", self.champion)), "")
 
     def record(self, number: int) -> PromotionRecord:
         """The entry of that number."""
@@ -78,8 +78,8 @@ def replay(name: str, entries: Mapping[int, Mapping[str, str]]) -> History:
         entries: tags by number, as `to_tags` gives them, with `hone.done` on those whose alias moved.
     """
     records: dict[int, PromotionRecord] = {}
-    trail: tuple[str, ...] = ("",)
-    before_last = trail
+    undo_stack: tuple[str, ...] = ("",)
+    before_last = undo_stack
     last: PromotionRecord | None = None
     for number, tags in sorted(entries.items()):
         if tags.get(FIELDS["action"]) not in ACTIONS:  # a version that somebody put there is no entry
@@ -97,10 +97,10 @@ def replay(name: str, entries: Mapping[int, Mapping[str, str]]) -> History:
             continue
         if last is not None and last.outcome == "under way":
             records[last.number] = last.model_copy(update={"outcome": "interrupted"})
-            trail = before_last
-        before_last, last = trail, record
-        trail = _stepped(trail, record)
-    return History(list(records.values()), trail, last)
+            undo_stack = before_last
+        before_last, last = undo_stack, record
+        undo_stack = _advance(undo_stack, record)
+    return History(list(records.values()), undo_stack, last)
 
 
 def unrecorded(name: str, history: History, alias: str, when: str) -> PromotionRecord | None:
@@ -132,9 +132,9 @@ def unrecorded(name: str, history: History, alias: str, when: str) -> PromotionR
     )
 
 
-def _stepped(trail: tuple[str, ...], record: PromotionRecord) -> tuple[str, ...]:
-    """The trail after an effective entry: a rollback steps back to its version, anything else steps forward to it."""
-    if record.action == "rollback" and record.to_version in trail[:-1]:
-        back = max(place for place, version in enumerate(trail[:-1]) if version == record.to_version)
-        return trail[: back + 1]
-    return trail if record.to_version == trail[-1] else (*trail, record.to_version)
+def _advance(undo_stack: tuple[str, ...], record: PromotionRecord) -> tuple[str, ...]:
+    """The stack after an effective entry: a rollback steps back to its version, anything else steps forward to it."""
+    if record.action == "rollback" and record.to_version in undo_stack[:-1]:
+        back = max(index for index, version in enumerate(undo_stack[:-1]) if version == record.to_version)
+        return undo_stack[: back + 1]
+    return undo_stack if record.to_version == undo_stack[-1] else (*undo_stack, record.to_version)

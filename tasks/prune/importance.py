@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from hone.tasks.model.anatomy import encoder_layers, layer_parts
+from hone.tasks.model.architectures.encoders import encoder_layers, layer_modules
 from hone.tasks.model.text import Batch
 
 
@@ -62,7 +62,7 @@ def _gated(model: PreTrainedModel, rows: int) -> Iterator[list[Tensor]]:
     """Gates of value 1, one for each row: for each layer [rows, heads], [rows, neurons] and [rows]."""
     gates: list[Tensor] = []
     handles = []
-    for layer, parts in zip(encoder_layers(model), layer_parts(model), strict=True):
+    for layer, parts in zip(encoder_layers(model), layer_modules(model), strict=True):
         heads = torch.ones(rows, parts.heads, device=model.device, dtype=model.dtype, requires_grad=True)
         neurons = torch.ones(rows, parts.neurons, device=model.device, dtype=model.dtype, requires_grad=True)
         branch = torch.ones(rows, device=model.device, dtype=model.dtype, requires_grad=True)

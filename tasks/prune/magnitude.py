@@ -10,8 +10,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hone.configs.model import PruneSettings
-from hone.tasks.model.modifier import Calibration
-from hone.tasks.model.zeros import zeros_held
+from hone.tasks.model.training.modifier import Calibration
+from hone.tasks.model.training.sparsity_mask import sparsity_mask
 from hone.tasks.prune.masks import Mask, linear_weights, zero_where_not
 from hone.tasks.prune.patterns import check_widths, largest_of_groups, numbers_of
 from hone.tasks.prune.schedule import cubic_schedule
@@ -56,7 +56,7 @@ class GradualMagnitude(Mask):
             zero_below(self._model, threshold(self._model, schedule.sparsity(step)))
             self._held = None
         if self._held is None:
-            self._held = zeros_held(self._model)
+            self._held = sparsity_mask(self._model)
 
     def after_step(self) -> None:
         """Sets to zero again what was zero before the step."""

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from hone.configs.model import PruneSettings
-from hone.tasks.model.anatomy import linear_names
-from hone.tasks.model.zeros import HeldZeros
+from hone.tasks.model.architectures.encoders import linear_names
+from hone.tasks.model.training.sparsity_mask import SparsityMask
 from hone.tasks.prune.patterns import numbers_of, share_of_groups_kept
 
 
-class Mask(HeldZeros):
+class Mask(SparsityMask):
     """A modifier whose zeros are held while the rest trains; a method adds how they are chosen."""
 
     def __init__(self, settings: PruneSettings) -> None:

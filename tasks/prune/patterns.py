@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hone.tasks.errors import ModelError
-from hone.tasks.model.anatomy import linear_names
+from hone.tasks.model.architectures.encoders import linear_names
 
 UNSTRUCTURED = "unstructured"
 

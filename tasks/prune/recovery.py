@@ -1,18 +1,18 @@
-"""The learner of the recovery: the student learns from the teacher, and the method holds what it has removed."""
+"""The trainable of the recovery: the student learns from the teacher, and the method holds what it has removed."""
 
 import torch
 
 from hone.configs.model import PruneSettings
-from hone.tasks.model.learner import TrainingJob
-from hone.tasks.model.teaching import TeachingLearner
-from hone.tasks.model.teaching import make_learner as make_teaching_learner
-from hone.tasks.prune.techniques import TECHNIQUES
+from hone.tasks.model.training.distillation import DistillationTrainable
+from hone.tasks.model.training.distillation import make_trainable as make_distillation_trainable
+from hone.tasks.model.training.trainable import TrainingJob
+from hone.tasks.prune.methods import METHODS
 
 
-def make_learner(job: TrainingJob, device: torch.device) -> TeachingLearner:
-    """The learner for a job whose arguments are `teaching.lesson_arguments` and whose settings are `PruneSettings`."""
+def make_trainable(job: TrainingJob, device: torch.device) -> DistillationTrainable:
+    """The trainable for a job with `distillation.distillation_arguments`, whose settings are `PruneSettings`."""
     settings = PruneSettings.model_validate(job.settings.model_dump())
-    learner = make_teaching_learner(job, device)
-    learner.modifier = TECHNIQUES[settings.method](settings)
-    learner.modifier.begin(learner.student)
-    return learner
+    trainable = make_distillation_trainable(job, device)
+    trainable.modifier = METHODS[settings.method](settings)
+    trainable.modifier.begin(trainable.student)
+    return trainable

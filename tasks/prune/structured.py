@@ -7,11 +7,17 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hone.configs.model import PruneSettings
-from hone.tasks.model.anatomy import encoder_layers, keep_inputs, keep_outputs, layer_parts, set_encoder_layers
-from hone.tasks.model.modifier import Calibration, Unmodified
+from hone.tasks.model.architectures.encoders import (
+    encoder_layers,
+    keep_inputs,
+    keep_outputs,
+    layer_modules,
+    set_encoder_layers,
+)
+from hone.tasks.model.training.modifier import Calibration, Unmodified
 from hone.tasks.prune.importance import Importance, importance
 
-Measure = Callable[[PreTrainedModel, list[int]], Importance]
+MeasureImportance = Callable[[PreTrainedModel, list[int]], Importance]
 """Importance of a model's parts; the list says which of the student's layers are there."""
 
 
@@ -30,7 +36,7 @@ class Structured(Unmodified):
         return remove_structures(model, self.settings, measure)
 
 
-def remove_structures(model: PreTrainedModel, settings: PruneSettings, measure: Measure) -> list[int]:
+def remove_structures(model: PreTrainedModel, settings: PruneSettings, measure: MeasureImportance) -> list[int]:
     """Removes the least important layers, then heads and neurons of those that stay, in place.
 
     Returns:
@@ -44,7 +50,7 @@ def remove_structures(model: PreTrainedModel, settings: PruneSettings, measure: 
         keep_layers(model, kept)
     if settings.head_fraction or settings.neuron_fraction:
         found = measure(model, kept)
-        parts = layer_parts(model)
+        parts = layer_modules(model)
         heads = [best(score, heads_kept(part.heads, settings)) for score, part in zip(found.heads, parts, strict=True)]
         neurons = [
             best(score, neurons_kept(part.neurons, settings)) for score, part in zip(found.neurons, parts, strict=True)
@@ -80,7 +86,7 @@ def keep_layers(model: PreTrainedModel, kept: list[int]) -> None:
 
 def keep_heads(model: PreTrainedModel, kept: list[list[int]]) -> None:
     """Leaves only these heads of each layer, in place. The model computes what it did with the others' output zero."""
-    for part, heads in zip(layer_parts(model), kept, strict=True):
+    for part, heads in zip(layer_modules(model), kept, strict=True):
         width = (torch.tensor(heads)[:, None] * part.head_size + torch.arange(part.head_size)).flatten()
         for linear in (part.query, part.key, part.value):
             keep_outputs(linear, width)
@@ -92,10 +98,10 @@ def keep_neurons(model: PreTrainedModel, kept: list[list[int]]) -> None:
 
     Where all layers end up alike, with all their heads, the config says so and plain transformers loads the model.
     """
-    for part, neurons in zip(layer_parts(model), kept, strict=True):
+    for part, neurons in zip(layer_modules(model), kept, strict=True):
         keep_outputs(part.feed_in, torch.tensor(neurons))
         keep_inputs(part.feed_out, torch.tensor(neurons))
-    parts = layer_parts(model)
+    parts = layer_modules(model)
     all_heads = {part.heads for part in parts} == {model.config.num_attention_heads}
     if all_heads and len({part.neurons for part in parts}) == 1:
         name = "hidden_dim" if model.config.model_type == "distilbert" else "intermediate_size"

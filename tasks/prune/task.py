@@ -7,7 +7,7 @@ from prefect import task
 from hone.tasks import cluster, store
 from hone.tasks.contracts import DistilledModel, PreparedData, PrunedModel, TrainedModel
 from hone.tasks.device import driver_device
-from hone.tasks.stage import RunContext, Workshop, run_stage, skip_stage
+from hone.tasks.stage import RunContext, StageWorkspace, run_stage, skip_stage
 
 
 @task(name="prune")
@@ -21,47 +21,47 @@ def prune_student(
         return PrunedModel(record=record, checkpoint=student.checkpoint)
     made_from = [model.artifact.digest for model in (student.checkpoint, teacher.checkpoint, data)]
 
-    def body(workshop: Workshop) -> dict[str, Any]:
+    def body(workspace: StageWorkspace) -> dict[str, Any]:
         cluster.start(recipe.compute)
         # Imported while the workers start; a run that finds this stage finished needs none of it.
         from transformers import PreTrainedModel
 
-        from hone.tasks.model.recovery import hand_on, outputs_of, recover
-        from hone.tasks.model.teacher_outputs import matched_layers
-        from hone.tasks.prune.cut import counted, cut
-        from hone.tasks.prune.recovery import make_learner
-        from hone.tasks.prune.techniques import TECHNIQUES
+        from hone.tasks.model.teacher.outputs import matched_layers
+        from hone.tasks.model.training.recovery import hand_on, outputs_of, recover
+        from hone.tasks.prune.methods import METHODS
+        from hone.tasks.prune.prune_model import counted, prune_model
+        from hone.tasks.prune.recovery import make_trainable
 
         layers = matched_layers(student.checkpoint)
-        outputs = outputs_of(context, workshop, teacher=teacher.checkpoint.artifact, data=data, layers=layers)
-        layers = cut(
+        outputs = outputs_of(context, workspace, teacher=teacher.checkpoint.artifact, data=data, layers=layers)
+        layers = prune_model(
             store.open_artifact(student.checkpoint.artifact),
-            workshop.scratch / "pruned",
+            workspace.scratch / "pruned",
             outputs=outputs,
             settings=settings,
             loss=loss,
             student_layers=layers,
             max_length=recipe.model.max_length,
-            seed=workshop.seed,
-            on_progress=workshop.advanced,
+            seed=workspace.seed,
+            on_progress=workspace.advanced,
             task=recipe.objective,
         )
         result = recover(
             context,
-            workshop,
-            make_learner=make_learner,
+            workspace,
+            make_trainable=make_trainable,
             settings=settings,
-            student=workshop.scratch / "pruned",
+            student=workspace.scratch / "pruned",
             data=data,
             outputs=outputs,
             layers=layers,
         )
 
         def notes(pruned: PreTrainedModel) -> dict[str, Any]:
-            return {"teacher_layers": layers, **counted(pruned), **TECHNIQUES[settings.method](settings).finish(pruned)}
+            return {"teacher_layers": layers, **counted(pruned), **METHODS[settings.method](settings).finish(pruned)}
 
         checkpoint = hand_on(
-            context, workshop, result, who="the pruned student", data=data, made_from=made_from, notes=notes
+            context, workspace, result, who="the pruned student", data=data, made_from=made_from, notes=notes
         )
         return {"checkpoint": checkpoint}
 

@@ -15,10 +15,10 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hone.tasks.errors import ModelError
-from hone.tasks.model.anatomy import embeddings
-from hone.tasks.model.checkpoint import load_tokenizer
+from hone.tasks.model.architectures.encoders import embeddings
+from hone.tasks.model.checkpoints.checkpoint import load_tokenizer
 from hone.tasks.model.text import Rows, TokenizedText, tokenize
-from hone.tasks.prune.pieces import check_kind, keep_tokens, tokens_to_keep
+from hone.tasks.prune.tokenizer_trimming import check_kind, keep_tokens, tokens_to_keep
 
 
 def trim_vocabulary(
@@ -58,7 +58,7 @@ def keep_embeddings(model: PreTrainedModel, kept: list[int]) -> None:
     table = model.get_input_embeddings()
     if not isinstance(table, nn.Embedding):
         raise ModelError(f"the word embeddings are a {type(table).__name__}: set prune.vocabulary=full")
-    new = {old: place for place, old in enumerate(kept)}
+    new = {old: index for index, old in enumerate(kept)}
     padding = None if table.padding_idx is None else new[table.padding_idx]
     weight = table.weight.detach()[torch.tensor(kept, device=table.weight.device)].clone()
     model.set_input_embeddings(nn.Embedding.from_pretrained(weight, freeze=False, padding_idx=padding))
@@ -93,7 +93,7 @@ def _unknown_words(tokenizer: PreTrainedTokenizerFast, rows: Rows, text: Tokeniz
 
 def _rewritten(tokenizer: PreTrainedTokenizerFast, kept: list[int]) -> PreTrainedTokenizerFast:
     """The tokenizer as it comes back from disk with only these tokens."""
-    new = {old: place for place, old in enumerate(kept)}
+    new = {old: index for index, old in enumerate(kept)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tokenizer.save_pretrained(folder)

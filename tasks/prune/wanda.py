@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from hone.tasks.errors import TrainingError
-from hone.tasks.model.anatomy import linear_names
-from hone.tasks.model.modifier import Calibration
+from hone.tasks.model.architectures.encoders import linear_names
 from hone.tasks.model.text import Batch, model_inputs
+from hone.tasks.model.training.modifier import Calibration
 from hone.tasks.prune.masks import Mask, zero_where_not
 from hone.tasks.prune.patterns import check_widths, largest_of_groups, numbers_of
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from hone.tasks.errors import TrainingError
-from hone.tasks.model.fake_quantization import Plan
 from hone.tasks.model.text import TokenizedText, model_inputs
+from hone.tasks.model.training.fake_quantization import QuantizationConfig
 from hone.tasks.quantize.measure import batches
 
 BINS = 2**14
@@ -55,7 +55,7 @@ class Histogram:
 
 
 def calibrate(
-    model: PreTrainedModel, plan: Plan, text: TokenizedText, rows: npt.NDArray[np.int64], pad_id: int
+    model: PreTrainedModel, plan: QuantizationConfig, text: TokenizedText, rows: npt.NDArray[np.int64], pad_id: int
 ) -> dict[str, float]:
     """The scale of each linear layer's input, by the model as it is in fp32 on these rows.
 

@@ -49,13 +49,13 @@ def answer(
     chosen = np.arange(len(text)) if rows is None else rows
     sums, scores, targets, apart = [], [], [], 0.0
     with torch.no_grad():
-        for place, batch in enumerate(batches(model, text, chosen, pad_id)):
+        for index, batch in enumerate(batches(model, text, chosen, pad_id)):
             output = _in_fp64(model(**model_inputs(batch)))
             sums.append(objective.validation(output, batch).cpu())
             scores.append(objective.row_scores(output, batch).cpu())
             targets.append(objective.targets(output, batch).cpu())
             if reference is not None:
-                theirs = reference.targets[place].to(model.device)
+                theirs = reference.targets[index].to(model.device)
                 apart += float(objective.distillation_loss(output, theirs, batch, 1.0).sum())
     total: list[float] = sum(sums[1:], sums[0]).tolist()
     metrics = objective.validation_metrics(total)

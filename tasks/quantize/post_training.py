@@ -11,15 +11,15 @@ from transformers import PreTrainedModel
 from hone.configs.model import QuantizeSettings
 from hone.configs.recipe import Objective
 from hone.tasks.device import driver_device
-from hone.tasks.model.checkpoint import load_model, load_tokenizer
-from hone.tasks.model.config_file import add_to_config
-from hone.tasks.model.fake_quantization import Plan, Scheme, attach, detach, plan_for
+from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.checkpoints.config_file import add_to_config
 from hone.tasks.model.text import TokenizedText, read_split
+from hone.tasks.model.training.fake_quantization import QuantizationConfig, Scheme, attach, detach, plan_for
 from hone.tasks.objectives.learning import Learning, learning
 from hone.tasks.quantize.calibrate import calibrate
-from hone.tasks.quantize.learner import save_quantized
 from hone.tasks.quantize.measure import Answers, answer, drawn
-from hone.tasks.quantize.sensitivity import Cost, measure_costs, too_sensitive
+from hone.tasks.quantize.sensitivity import LayerSensitivity, measure_costs, too_sensitive
+from hone.tasks.quantize.trainable import save_quantized
 
 SENSITIVITY_ROWS = 2048
 """Validation rows, at most, on which single layers are measured: there are dozens of layers."""
@@ -30,14 +30,14 @@ Progress = Callable[[float, float, str], None]
 class Rounded:
     """A model that was quantised as it is."""
 
-    plan: Plan
+    plan: QuantizationConfig
     answers: Answers
     """To the validation split, with the kept layers in fp32."""
     before: Answers
     """To it in fp32."""
     everything: Answers
     """To it with every layer quantised."""
-    costs: list[Cost]
+    costs: list[LayerSensitivity]
     primary: str
     """The metric that `Answers.score` is."""
 
@@ -86,21 +86,23 @@ def quantize_post_training(
     if scheme == "static":
         train = objective.encode(tokenizer, read_split(data, "train"), max_length)
         sample = drawn(len(train), settings.calibration_rows, seed)
-        plan = plan.scaled(calibrate(model, plan, train, sample, pad_id))
+        plan = plan.with_scales(calibrate(model, plan, train, sample, pad_id))
     validation = objective.encode(tokenizer, read_split(data, "validation"), max_length)
     total, done = len(plan.linears) + len(plan.tables), 0
 
-    def behind(layer: str) -> None:
+    def on_layer_done(layer: str) -> None:
         nonlocal done
         done += 1
         on_progress(done, total, f"measuring {layer}")
 
     rows = drawn(len(validation), SENSITIVITY_ROWS, seed)
-    costs = measure_costs(model, plan, objective, text=validation, rows=rows, pad_id=pad_id, behind=behind)
+    costs = measure_costs(
+        model, plan, objective, text=validation, rows=rows, pad_id=pad_id, on_layer_done=on_layer_done
+    )
     before = answer(model, objective, validation, pad_id)
     everything = _answer_rounded(model, plan, objective, validation, pad_id)
     kept = too_sensitive(costs, settings.sensitivity, settings.sensitivity_level, settings.max_sensitive_layers)
-    plan = plan.keeping(kept)
+    plan = plan.excluding(kept)
     after = _answer_rounded(model, plan, objective, validation, pad_id) if plan.kept else everything
     save_quantized(model, tokenizer, plan, into)
     add_to_config(into, objective.config_chosen(after.sums))
@@ -108,9 +110,9 @@ def quantize_post_training(
 
 
 def _answer_rounded(
-    model: PreTrainedModel, plan: Plan, objective: Learning, text: TokenizedText, pad_id: int
+    model: PreTrainedModel, plan: QuantizationConfig, objective: Learning, text: TokenizedText, pad_id: int
 ) -> Answers:
     attach(model, plan)
-    found = answer(model, objective, text, pad_id)
+    result = answer(model, objective, text, pad_id)
     detach(model)
-    return found
+    return result

@@ -9,14 +9,14 @@ from scipy.stats import binom
 from transformers import PreTrainedModel
 
 from hone.tasks.holm import holm
-from hone.tasks.model.fake_quantization import Plan, attach, detach
 from hone.tasks.model.text import TokenizedText
+from hone.tasks.model.training.fake_quantization import QuantizationConfig, attach, detach
 from hone.tasks.objectives.learning import Learning
 from hone.tasks.quantize.measure import Answers, answer
 
 
 @dataclass(frozen=True)
-class Cost:
+class LayerSensitivity:
     """What quantising one layer alone costs."""
 
     layer: str
@@ -30,14 +30,14 @@ class Cost:
 
 def measure_costs(
     model: PreTrainedModel,
-    plan: Plan,
+    plan: QuantizationConfig,
     objective: Learning,
     *,
     text: TokenizedText,
     rows: npt.NDArray[np.int64],
     pad_id: int,
-    behind: Callable[[str], None],
-) -> list[Cost]:
+    on_layer_done: Callable[[str], None],
+) -> list[LayerSensitivity]:
     """The cost of every layer of the plan, the dearest first: by the divergence of its predictions, which is steadier
     than the count of those that change.
 
@@ -51,16 +51,16 @@ def measure_costs(
         attach(model, plan.only(name))
         costs.append(cost_of(name, reference, answer(model, objective, text, pad_id, rows, reference)))
         detach(model)
-        behind(name)
+        on_layer_done(name)
     return sorted(costs, key=lambda cost: -cost.divergence)
 
 
-def cost_of(layer: str, reference: Answers, found: Answers) -> Cost:
+def cost_of(layer: str, reference: Answers, found: Answers) -> LayerSensitivity:
     """What the answers with one layer quantised cost against the fp32 model's, on the same rows in the same order."""
     lost = (reference.score - found.score) / reference.score if reference.score else 0.0
     before, after = reference.row_scores, found.row_scores
     worse, better = int((after < before).sum()), int((after > before).sum())
-    return Cost(layer, lost, found.divergence, p_lost(worse, better))
+    return LayerSensitivity(layer, lost, found.divergence, p_lost(worse, better))
 
 
 def p_lost(worse: int, better: int) -> float:
@@ -72,7 +72,7 @@ def p_lost(worse: int, better: int) -> float:
     return float(binom.sf(worse - 1, worse + better, 0.5))
 
 
-def too_sensitive(costs: list[Cost], allowed: float, level: float, most: int) -> list[str]:
+def too_sensitive(costs: list[LayerSensitivity], allowed: float, level: float, most: int) -> list[str]:
     """The layers that cost more than a fraction `allowed` of the primary metric and are shown to cost some, in the
     order of the costs, at most `most` of them.
 

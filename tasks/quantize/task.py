@@ -7,7 +7,7 @@ from prefect import task
 from hone.tasks import cluster, store
 from hone.tasks.contracts import PreparedData, PrunedModel, QuantizedModel, TrainedModel
 from hone.tasks.device import driver_device
-from hone.tasks.stage import RunContext, Workshop, run_stage, skip_stage
+from hone.tasks.stage import RunContext, StageWorkspace, run_stage, skip_stage
 
 
 @task(name="quantize")
@@ -26,35 +26,35 @@ def quantize_student(
     if trains:  # post training, nobody asks the teacher
         inputs["teacher"] = teacher.checkpoint.artifact.digest
 
-    def body(workshop: Workshop) -> dict[str, Any]:
+    def body(workspace: StageWorkspace) -> dict[str, Any]:
         if trains:
             cluster.start(recipe.compute)
         # Imported while the workers start; a run that finds this stage finished needs none of it.
-        from hone.tasks.model.learner import TrainingResult
-        from hone.tasks.model.recovery import hand_on, outputs_of, recover
-        from hone.tasks.model.teacher_outputs import matched_layers
-        from hone.tasks.quantize.learner import make_learner
+        from hone.tasks.model.teacher.outputs import matched_layers
+        from hone.tasks.model.training.recovery import hand_on, outputs_of, recover
+        from hone.tasks.model.training.trainable import TrainingResult
         from hone.tasks.quantize.post_training import quantize_post_training
+        from hone.tasks.quantize.trainable import make_trainable
 
         start, layers = store.open_artifact(student.checkpoint.artifact), matched_layers(student.checkpoint)
         rounded = quantize_post_training(
             start,
             store.open_artifact(data.artifact),
-            workshop.scratch / "rounded",
+            workspace.scratch / "rounded",
             settings=settings,
             scheme=scheme,
             max_length=recipe.model.max_length,
-            seed=workshop.seed,
-            on_progress=workshop.advanced,
+            seed=workspace.seed,
+            on_progress=workspace.advanced,
             task=recipe.objective,
         )
-        result = TrainingResult(workshop.scratch / "rounded", rounded.answers.metrics, [], rounded.answers.sums)
+        result = TrainingResult(workspace.scratch / "rounded", rounded.answers.metrics, [], rounded.answers.sums)
         if trains:
-            outputs = outputs_of(context, workshop, teacher=teacher.checkpoint.artifact, data=data, layers=layers)
+            outputs = outputs_of(context, workspace, teacher=teacher.checkpoint.artifact, data=data, layers=layers)
             result = recover(
                 context,
-                workshop,
-                make_learner=make_learner,
+                workspace,
+                make_trainable=make_trainable,
                 settings=settings,
                 student=start,
                 data=data,
@@ -64,7 +64,7 @@ def quantize_student(
             )
         checkpoint = hand_on(
             context,
-            workshop,
+            workspace,
             result,
             who="the quantised student",
             data=data,

@@ -7,10 +7,10 @@ from typing import Any
 from hone.tasks import store, tracking
 from hone.tasks.contracts import SessionSettings
 from hone.tasks.errors import RegistryError
-from hone.tasks.model.delivered import deliver
-from hone.tasks.model.runtime import read_text_settings
+from hone.tasks.model.runtime.delivered import deliver
+from hone.tasks.model.runtime.runtime import read_text_settings
 from hone.tasks.probe.golden import read_golden
-from hone.tasks.probe.probe import RUNTIME, SENTENCES, complaint, probe
+from hone.tasks.probe.probe import RUNTIME, SENTENCES, failure_reason, probe
 
 CODE = Path(__file__).with_name("serving_model.py")
 SENTENCES_CODE = Path(__file__).with_name("serving_sentences.py")
@@ -66,7 +66,7 @@ def prove(root: Path, golden: Path) -> float:
         RegistryError: when it does not answer each of them as it was evaluated.
     """
     found = probe(root, golden, logged=True)
-    wrong = complaint(found)
+    wrong = failure_reason(found)
     if wrong:
         raise RegistryError(
             f"the model loaded back from MLflow: {wrong}; no alias was set; look at the logged model before running "

@@ -1,6 +1,6 @@
 """An accepted model becomes a version in MLflow's registry, with the evidence that it may ship, and the `challenger`.
 
-The registry is the truth of this stage, not the shelf of finished stages: a version that is there is not made twice,
+The registry is the truth of this stage, not the cache of finished stages: a version that is there is not made twice,
 and one that somebody deleted is made again.
 """
 
@@ -14,8 +14,8 @@ from hone.tasks import cache, progress, store, tracking
 from hone.tasks.contracts import EvaluationReport, ExportedModels, PreparedData, RegisteredVersion, StageRecord, Verdict
 from hone.tasks.errors import RegistryError
 from hone.tasks.evidence import GOLDEN
-from hone.tasks.model.delivered import default_session
-from hone.tasks.probe.probe import complaint
+from hone.tasks.model.runtime.delivered import default_session
+from hone.tasks.probe.probe import failure_reason
 from hone.tasks.register import serving
 from hone.tasks.register.evidence import KEY, evidence_tags
 from hone.tasks.stage import RunContext, skip_stage
@@ -54,9 +54,9 @@ def register_model(
         pipeline_run_id=context.mlflow_run_id,
         task=context.recipe.objective,
     )
-    shelf = cache.Shelf(Path(context.storage), STAGE, context.recipe.name)
+    stage_cache = cache.StageCache(Path(context.storage), STAGE, context.recipe.name)
     with (
-        shelf.lock(tags[KEY]),
+        stage_cache.lock(tags[KEY]),
         tracking.stage_run(context.mlflow_run_id, STAGE) as log,
         tempfile.TemporaryDirectory(prefix="hone-register-") as room,
     ):
@@ -125,7 +125,7 @@ def _worse(name: str, report: EvaluationReport) -> str:
 def _why_not(context: RunContext, report: EvaluationReport, verdict: Verdict) -> str:
     if not context.recipe.register_.enabled:
         return "register.enabled is false"
-    unfit = complaint(report.serving) if report.serving else "it was never loaded in a process of its own"
+    unfit = failure_reason(report.serving) if report.serving else "it was never loaded in a process of its own"
     if unfit:
         return unfit
     if verdict.verdict == "REJECTED" and not context.recipe.register_.keep_rejected:

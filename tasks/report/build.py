@@ -44,7 +44,7 @@ def build_report(
 
     Args:
         models: what the training stages made, in their order; of those that were skipped only the record is told.
-        examples: as `lost_and_won` gives them.
+        examples: as `disagreements` gives them.
         drift: of the run of `retrain`; None of `optimize`.
     """
     results: list[StageResult] = [

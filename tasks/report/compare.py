@@ -127,11 +127,11 @@ def _machine(run: Report) -> str:
 
 def _stages(first: Report, second: Report) -> list[Stage]:
     records = [{stage["name"]: stage for stage in run["stages"]} for run in (first, second)]
-    found = []
+    result = []
     for name in dict.fromkeys([*records[0], *records[1]]):
         one, other = (record.get(name, {}) for record in records)
         digests = one.get("digest"), other.get("digest")
-        found.append(
+        result.append(
             Stage(
                 name=name,
                 first=one.get("status", ""),
@@ -141,12 +141,12 @@ def _stages(first: Report, second: Report) -> list[Stage]:
                 same_result=digests[0] == digests[1] if all(digests) else None,
             )
         )
-    return found
+    return result
 
 
 def _selected(run: Report) -> Report:
-    found: Report = next(candidate for candidate in run["candidates"] if candidate["name"] == run["selected"])
-    return found
+    result: Report = next(candidate for candidate in run["candidates"] if candidate["name"] == run["selected"])
+    return result
 
 
 def _numbers(first: Report, second: Report) -> list[Number]:
@@ -183,17 +183,17 @@ def _metric_unit(name: str) -> str:
 
 def _cautions(first: Report, second: Report) -> list[str]:
     """Reasons to take a difference of numbers for something else than one of the models."""
-    found = []
+    result = []
     if first["data"].get("digest") != second["data"].get("digest"):
-        found.append("the prepared data are not the same, so the metrics are of different rows")
+        result.append("the prepared data are not the same, so the metrics are of different rows")
     if _machine(first) != _machine(second):
-        found.append("the machines are not the same, so times cannot be compared, and speed-ups only with care")
+        result.append("the machines are not the same, so times cannot be compared, and speed-ups only with care")
     changed = _differing(*(run["machine"].get("versions") or {} for run in (first, second)))
     if changed:
         told = ", ".join(f"{fact.name} {fact.first or 'none'} and {fact.second or 'none'}" for fact in changed)
-        found.append(f"the libraries are not the same: {told}")
+        result.append(f"the libraries are not the same: {told}")
     loads = [run["machine"].get("background_load") or 0.0 for run in (first, second)]
     if max(loads) > wording.BUSY:
         shares = " and ".join(wording.share(load, 0) for load in loads)
-        found.append(f"other processes took {shares} of the machine while it was timed")
-    return found
+        result.append(f"other processes took {shares} of the machine while it was timed")
+    return result

@@ -14,7 +14,7 @@ LONGEST_TEXT = 500
 """Characters of a text that are shown."""
 
 
-def lost_and_won(
+def disagreements(
     judging: Judging,
     targets: Targets,
     candidate: Answers | None,

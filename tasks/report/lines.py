@@ -46,7 +46,7 @@ def check_line(check: Check) -> Line:
     )
 
 
-def told(checks: list[Check]) -> list[Line]:
+def lines_of_checks(checks: list[Check]) -> list[Line]:
     """Checks in their order; hand-offs that are alike, where more than one is, at the place of the first."""
     handoffs = [check for check in checks if check["name"] == "parity"]
     alike = [check for check in handoffs if check["verdict"] == "ACCEPTED"]
@@ -62,7 +62,7 @@ def told(checks: list[Check]) -> list[Line]:
     return lines
 
 
-def told_slices(slices: list[Check]) -> list[Line]:
+def slice_lines(slices: list[Check]) -> list[Line]:
     """The slices that decide, those that are accepted in one line; a line too where none decides."""
     deciding = [check for check in slices if check["decides"]]
     if slices and not deciding:
@@ -80,7 +80,7 @@ def told_slices(slices: list[Check]) -> list[Line]:
     ]
 
 
-def undecided(report: dict[str, Any]) -> list[Line]:
+def unresolved(report: dict[str, Any]) -> list[Line]:
     """What keeps the verdict from being ACCEPTED: the refused first, then the open."""
     found = [
         check_line(check)

@@ -7,7 +7,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hone.tasks.report import intervals, plots, wording
-from hone.tasks.report.lines import told, undecided
+from hone.tasks.report.lines import lines_of_checks, unresolved
 from hone.tasks.report.narrow import label_cells
 from hone.tasks.report.waterfall import waterfall
 
@@ -45,8 +45,8 @@ def render_page(report: Report, drawn: plots.Drawn | None = None) -> str:
         baseline=baseline,
         reference=candidates[report["reference"]],
         deciding=checks,
-        undecided=undecided(report),
-        lines=told(report["checks"]),
+        unresolved=unresolved(report),
+        lines=lines_of_checks(report["checks"]),
         differences=intervals.span([check for check in report["checks"] if check["name"].endswith("_difference")]),
         slice_points=intervals.span([check for check in report["slices"] if check["decides"]] or report["slices"]),
         parity={check["subject"]: check for check in report["checks"] if check["name"] == "parity"},
@@ -65,11 +65,11 @@ def render_page(report: Report, drawn: plots.Drawn | None = None) -> str:
 
 def configurations(candidate: dict[str, Any]) -> dict[str, list[str]]:
     """Shapes by what ran them, where that is not the same in every cell or is told: `fp32, 2 threads` -> 1×16, 1×32."""
-    found: dict[str, list[str]] = {}
+    result: dict[str, list[str]] = {}
     for latency in candidate["latency"]:
         if latency["configuration"]:
-            found.setdefault(latency["configuration"], []).append(f"{latency['batch']}×{latency['length']}")
-    return found
+            result.setdefault(latency["configuration"], []).append(f"{latency['batch']}×{latency['length']}")
+    return result
 
 
 def spread(candidate: dict[str, Any]) -> float | None:

@@ -6,7 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hone.tasks.report import wording
-from hone.tasks.report.lines import Line, told, told_slices
+from hone.tasks.report.lines import Line, lines_of_checks, slice_lines
 
 LATENCY = slice(3, 5)  # columns of the table
 COLOURS = {"ACCEPTED": "green", "REJECTED": "red", "INCONCLUSIVE": "yellow", "": "dim"}
@@ -38,8 +38,8 @@ def summary_table(report: dict[str, Any]) -> Table:
     """For the terminal; the selected model stands out."""
     heads, rows = summary_rows(report)
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for place, head in enumerate(heads):
-        table.add_column(head, justify="right" if place else "left", no_wrap=True)
+    for index, head in enumerate(heads):
+        table.add_column(head, justify="right" if index else "left", no_wrap=True)
     for candidate, row in zip(report["candidates"], rows, strict=True):
         table.add_row(*row, style="bold" if candidate["name"] == report["selected"] else None)
     return table
@@ -82,7 +82,7 @@ def summary_markdown(report: dict[str, Any]) -> str:
 
 def _lines(report: dict[str, Any]) -> list[Line]:
     warnings = [Line("", warning) for warning in report.get("warnings", [])]
-    return [*told(report["checks"]), *told_slices(report["slices"]), *warnings]
+    return [*lines_of_checks(report["checks"]), *slice_lines(report["slices"]), *warnings]
 
 
 def _note(line: Line, report: dict[str, Any]) -> str:

@@ -23,10 +23,10 @@ from hone.tasks.contracts import (
     RegisteredVersion,
     Verdict,
 )
-from hone.tasks.model.delivered import default_session, deliver
+from hone.tasks.model.runtime.delivered import default_session, deliver
 from hone.tasks.report import wording
 from hone.tasks.report.build import StageModel, build_report
-from hone.tasks.report.examples import lost_and_won
+from hone.tasks.report.examples import disagreements
 from hone.tasks.report.plots import Drawn, draw, standalone
 from hone.tasks.report.summary import summary_markdown
 from hone.tasks.report.write import write_report
@@ -150,7 +150,7 @@ def _examples(data: PreparedData, evaluation: EvaluationReport, how: Texts, task
     from hone.tasks.objectives.judging import judging
 
     folder, rows = store.open_artifact(evaluation.artifact), read_split(store.open_artifact(data.artifact), "test")
-    return lost_and_won(
+    return disagreements(
         judging(task_name),
         evidence.read_labels(folder),
         evidence.read_logits(folder, evaluation.selected),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-MODELS = {"teacher-pytorch": "teacher (PyTorch)", "floor": "floor (TF-IDF)"}
+MODELS = {"teacher-pytorch": "teacher (PyTorch)", "floor": "baseline (TF-IDF)"}
 PROVIDERS = {"tensorrt": "TensorRT", "cuda": "CUDA", "cpu": "CPU"}
 RUNTIMES = {"pytorch": "PyTorch", "onnxruntime": "ONNX Runtime", "sklearn": "scikit-learn", "lookup": "Python"}
 BASELINES = {"sklearn": "TF-IDF", "lookup": "most frequent tag"}
@@ -109,7 +109,7 @@ def model(name: str, runtime: str = "") -> str:
     Args:
         runtime: what computes its answers, which tells one task's baseline from another's.
     """
-    return "floor (lookup)" if runtime == "lookup" else MODELS.get(name, name)
+    return "baseline (lookup)" if runtime == "lookup" else MODELS.get(name, name)
 
 
 def kind(report: dict[str, Any]) -> str:

@@ -15,14 +15,14 @@ SHOWN = 5
 
 def digests_of(root: Path) -> dict[str, str]:
     """The sha256 of every file below a folder, by its path in it."""
-    found = {}
+    result = {}
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
         if name == ADDED_BY_MLFLOW or (path.is_dir() and not path.is_symlink()):
             continue
         with path.open("rb") as stream:
-            found[name] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return found
+            result[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return result
 
 
 def to_tag(digests: Mapping[str, str]) -> dict[str, str]:

@@ -34,13 +34,13 @@ def metrics_of(contract: Contract) -> dict[str, float]:
     Raises:
         ValueError: when one name would stand for two values, of which MLflow would show whichever came last.
     """
-    found: dict[str, float] = {}
+    result: dict[str, float] = {}
     for path, value in _walk(contract):
         if not _is_number(value):
             continue
-        if found.setdefault(path, float(value)) != float(value):
-            raise ValueError(f"the metric {path} would be both {found[path]:g} and {value:g}: name its item apart")
-    return found
+        if result.setdefault(path, float(value)) != float(value):
+            raise ValueError(f"the metric {path} would be both {result[path]:g} and {value:g}: name its item apart")
+    return result
 
 
 def digests_of(contract: Contract) -> dict[str, str]:

@@ -70,17 +70,17 @@ def looks(model: str, rows: str) -> list[PastLook]:
     from mlflow.entities import ViewType
 
     connection = server.client()
-    found: list[PastLook] = []
+    result: list[PastLook] = []
     with server.answering():
         experiments = [one.experiment_id for one in connection.search_experiments(view_type=ViewType.ALL)]
         wanted, token = f"tags.`{LOOK_ROWS}` = '{rows}'", None
         while True:
             page = connection.search_runs(experiments, wanted, ViewType.ALL, max_results=1000, page_token=token)
             tags = [run.data.tags for run in page if run.data.tags.get(LOOK_MODEL) == model]
-            found += [PastLook(int(one[LOOK]), one[LOOK_CANDIDATE]) for one in tags if one.get(LOOK, "").isdigit()]
+            result += [PastLook(int(one[LOOK]), one[LOOK_CANDIDATE]) for one in tags if one.get(LOOK, "").isdigit()]
             token = page.token
             if not token:
-                return found
+                return result
 
 
 def stage_result(run_id: str, stage: str) -> str:

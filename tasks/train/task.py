@@ -6,8 +6,8 @@ from prefect import task
 
 from hone.tasks import cluster, store
 from hone.tasks.contracts import PreparedData, TrainedModel
-from hone.tasks.model.source import content_digest, copy_encoder, hub_commit, resolve_source
-from hone.tasks.stage import RunContext, Workshop, run_stage
+from hone.tasks.model.checkpoints.source import content_digest, copy_encoder, hub_commit, resolve_source
+from hone.tasks.stage import RunContext, StageWorkspace, run_stage
 
 
 @task(name="train")
@@ -19,27 +19,27 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
     # What the encoder is, and not what it is called or where it lies.
     model = recipe.model.model_dump(mode="json", exclude={"source", "revision"})
 
-    def body(workshop: Workshop) -> dict[str, Any]:
+    def body(workspace: StageWorkspace) -> dict[str, Any]:
         cluster.start(recipe.compute)
         # Imported while the workers start; a run that finds this stage finished needs none of it.
-        from hone.tasks.model.learner import TrainingJob
-        from hone.tasks.model.recovery import hand_on
-        from hone.tasks.train.classify import classification_arguments, make_learner
+        from hone.tasks.model.training.recovery import hand_on
+        from hone.tasks.model.training.trainable import TrainingJob
+        from hone.tasks.train.supervised import classification_arguments, make_trainable
 
         # No worker looks it up by its name: a hub's branch may have moved, and a package be another version.
-        brought = copy_encoder(encoder, workshop.scratch / "encoder")
+        brought = copy_encoder(encoder, workspace.scratch / "encoder")
         job = TrainingJob(
-            make_learner=make_learner,
+            make_trainable=make_trainable,
             settings=recipe.train,
-            seed=workshop.seed,
-            workdir=workshop.scratch / "training",
+            seed=workspace.seed,
+            workdir=workspace.scratch / "training",
             task=recipe.objective,
             arguments=classification_arguments(recipe.model, data.labels, store.open_artifact(data.artifact), brought),
         )
-        result = cluster.train(job, recipe.compute, workshop.on_event)
+        result = cluster.train(job, recipe.compute, workspace.on_event)
         checkpoint = hand_on(
             context,
-            workshop,
+            workspace,
             result,
             who="the teacher",
             data=data,

@@ -10,7 +10,7 @@ import pytest
 from hone.configs.recipe import parse_recipe
 from hone.tasks import evidence, store, tracking
 from hone.tasks.champion.answers import answer, asked_as
-from hone.tasks.champion.task import ask_champion
+from hone.tasks.champion.task import evaluate_champion
 from hone.tasks.contracts import ExportedModels, OnnxModel, PreparedData, StageRecord
 from hone.tasks.errors import RegistryError
 from hone.tasks.gate.champion import champion_checks
@@ -80,18 +80,18 @@ def untracked():
 
 def test_another_champion_answers_every_row_of_the_test_split(parts, tiny_onnx_folder, tmp_path, monkeypatch) -> None:
     champion(monkeypatch, tiny_onnx_folder, "sha256:another")
-    found = ask_champion.fn(context(tmp_path), *parts)
+    found = evaluate_champion.fn(context(tmp_path), *parts)
     assert (found.version, found.record.status) == ("7", "ran")
     assert found.artifact is not None
     logits = evidence.read_logits(store.open_artifact(found.artifact), "champion")
     assert logits is not None
     assert logits.shape == (60, 2)
-    assert ask_champion.fn(context(tmp_path), *parts).record.status == "cached"
+    assert evaluate_champion.fn(context(tmp_path), *parts).record.status == "cached"
 
 
 def test_the_very_model_of_this_run_is_not_asked(parts, tiny_onnx_folder, tmp_path, monkeypatch) -> None:
     champion(monkeypatch, tiny_onnx_folder, parts[1].models[-1].artifact.digest)
-    found = ask_champion.fn(context(tmp_path), *parts)
+    found = evaluate_champion.fn(context(tmp_path), *parts)
     assert (found.record.status, found.record.reason) == ("skipped", "version 7 is this very model")
     assert found.artifact is None
 
@@ -104,7 +104,7 @@ def test_nobody_is_asked_where_there_is_no_champion_or_the_recipe_does_not_want_
     parts, tiny_onnx_folder, tmp_path, monkeypatch, run_id, gate, reason
 ) -> None:
     champion(monkeypatch, tiny_onnx_folder, "sha256:another")
-    assert ask_champion.fn(context(tmp_path, run_id, **gate), *parts).record.reason == reason
+    assert evaluate_champion.fn(context(tmp_path, run_id, **gate), *parts).record.reason == reason
 
 
 def served_folder(folder: Path, exported: Path, **settings: object) -> dict[str, Path]:
@@ -144,9 +144,9 @@ def test_a_champion_that_is_gone_or_a_registry_that_is_away_is_told_and_keeps_th
         raise RegistryError("its files cannot be fetched")
 
     monkeypatch.setattr(tracking, "download", away)
-    gone = ask_champion.fn(context(tmp_path), *parts)
+    gone = evaluate_champion.fn(context(tmp_path), *parts)
     monkeypatch.setattr(tracking, "version_at", away)
-    found = ask_champion.fn(context(tmp_path), *parts)
+    found = evaluate_champion.fn(context(tmp_path), *parts)
     for asked in (gone, found):
         assert (asked.missing, asked.artifact) == ("its files cannot be fetched", None)
         assert asked.record.reason == "not compared: its files cannot be fetched"

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from hone.tasks.data.clean import SCHEMA
 from hone.tasks.data.split import split_off, with_keys
 from hone.tasks.gate.paired import paired_difference
-from hone.tasks.model.text import Rows, unlearned
+from hone.tasks.model.text import Rows, exclude_training_rows
 from hone.tasks.objectives.text_classification.metrics import METRICS, statistics_of
 from hone.tasks.text_key import text_key
 
@@ -71,7 +71,7 @@ def grown() -> list[Grown]:
             candidate = trained(now["train"])
             learned = {text_key(text) for split in ("train", "validation") for text in before[split].texts}
             told.learned_before_test += sum(text_key(text) in learned for text in now["test"].texts)
-            fair = unlearned(now["test"], [before["train"], before["validation"]])
+            fair = exclude_training_rows(now["test"], [before["train"], before["validation"]])
             told.left_out += len(now["test"]) - len(fair)
             told.accepted += accepted(candidate, champion, now["test"].pick(fair))
             told.accepted_on_fresh_rows += accepted(candidate, champion, fresh)

@@ -10,7 +10,7 @@ from hone.tasks import evidence, store
 from hone.tasks.contracts import ChampionAnswers, Check, StageRecord
 from hone.tasks.gate.decision import decide
 from hone.tasks.gate.old_data import ON_OLD_DATA, old_data_checks
-from hone.tasks.model.text import Rows, unlearned
+from hone.tasks.model.text import Rows, exclude_training_rows
 from hone.tasks.objectives.judging import judging
 
 RECORD = StageRecord(name="champion", status="ran", reason="first run of this stage", seconds=1.0)
@@ -24,13 +24,13 @@ def rows(*texts: str, pairs: list[str] | None = None) -> Rows:
 
 def test_rows_that_the_new_model_learned_from_are_left_out_whatever_split_they_are_in() -> None:
     test = rows("a", "b", "c", "d")
-    assert unlearned(test, [rows("b", "x"), rows("d")]) == [0, 2]
+    assert exclude_training_rows(test, [rows("b", "x"), rows("d")]) == [0, 2]
     assert test.pick([0, 2]).texts == ["a", "c"]
     assert test.pick([2, 0]).labels.tolist() == [2, 0]
 
 
 def test_of_a_pair_both_texts_count() -> None:
-    assert unlearned(rows("a", "a", pairs=["1", "2"]), [rows("a", pairs=["2"])]) == [0]
+    assert exclude_training_rows(rows("a", "a", pairs=["1", "2"]), [rows("a", pairs=["2"])]) == [0]
 
 
 def champion(folder: Path, wrong: int) -> ChampionAnswers:

@@ -10,16 +10,16 @@ import pytest
 from hone.configs.recipe import Recipe, parse_recipe
 from hone.tasks import evidence, lineage, store, tracking
 from hone.tasks.champion.answers import asked_as
-from hone.tasks.champion.task import ask_champion
+from hone.tasks.champion.task import evaluate_champion
 from hone.tasks.contracts import ChampionAnswers, ExportedModels, OnnxModel, PreparedData, StageRecord
 from hone.tasks.data.task import prepare_data
 from hone.tasks.errors import RegistryError
 from hone.tasks.gate.champion import champion_checks
 from hone.tasks.gate.decision import decide
 from hone.tasks.gate.old_data import ON_OLD_DATA, old_data_checks
-from hone.tasks.model.predict import predict
-from hone.tasks.model.subject import registered
-from hone.tasks.model.text import Rows, read_split, unlearned
+from hone.tasks.model.runtime.model_under_test import registered
+from hone.tasks.model.runtime.predict import predict
+from hone.tasks.model.text import Rows, exclude_training_rows, read_split
 from hone.tasks.objectives.judging import judging
 from hone.tasks.objectives.token_classification.judging import UNKNOWN
 from hone.tasks.stage import RunContext
@@ -96,7 +96,7 @@ class Asked:
         place = str(folder / "storage")
         context = RunContext(recipe=self.recipe, output=place, storage=place, mlflow_run_id="run")
         models = ExportedModels(record=RECORD, models=[model])
-        self.answers: ChampionAnswers = ask_champion.fn(context, self.data, models)
+        self.answers: ChampionAnswers = evaluate_champion.fn(context, self.data, models)
 
     @staticmethod
     def _prepared(recipe: Recipe, storage: Path) -> PreparedData:
@@ -117,7 +117,7 @@ def test_a_champion_tagger_answers_what_it_has_not_learned_in_its_own_tags_and_i
     found, test = asked.answers, asked.split("test")
     assert (found.record.status, found.missing) == ("ran", "")
     learned = [read_split(store.open_artifact(asked.old.artifact), split) for split in ("train", "validation")]
-    fair = unlearned(test, learned)
+    fair = exclude_training_rows(test, learned)
     assert 40 <= len(fair) < len(test) == 80
     assert (
         found.note

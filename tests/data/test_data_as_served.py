@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hone.tasks.data.clean import normalizer
-from hone.tasks.model.runtime import clean
+from hone.tasks.model.runtime.runtime import clean
 
 LETTERS = st.characters(exclude_categories=("Cs",))  # halves of a pair, which no text has, are bad rows
 TELLING = st.sampled_from("İıßſﬁÅe\u0301\u0345ΑΣς¡«—…'$+^`|~_\u00a0\u1680\u2028\u200b\t\x1c\x85\u3000。한\u1112\u1161")

@@ -23,13 +23,13 @@ Sentence = tuple[list[str], list[str]]
 
 def sentences(count: int = 120) -> list[Sentence]:
     """Distinct sentences with entities of three types, one of them rare, and some without any."""
-    chance = random.Random(0)
+    rng = random.Random(0)
     kinds = [("Ann Lee", "per"), ("Bern", "loc"), ("U N O", "org")]
     found = []
     for place in range(count):
         words, tags = [f"w{place}", "met"], ["O", "O"]
         for name, kind in kinds[: 3 if place < 8 else 2]:
-            if place < 8 or chance.random() < 0.5:
+            if place < 8 or rng.random() < 0.5:
                 parts = name.split()
                 words += [*parts, "."]
                 tags += [f"B-{kind}", *[f"I-{kind}"] * (len(parts) - 1), "O"]

@@ -10,7 +10,7 @@ from hone.tasks import store
 from hone.tasks.contracts import Checkpoint, DistilledModel, PreparedData, StageRecord, TrainedModel
 from hone.tasks.distill import task
 from hone.tasks.distill.task import distill_student
-from hone.tasks.stage import RunContext, Workshop, run_stage
+from hone.tasks.stage import RunContext, StageWorkspace, run_stage
 
 RECORD = StageRecord(name="any", status="ran", reason="", seconds=1.0)
 
@@ -25,10 +25,10 @@ def student(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of another encoder. The stage does all that it does but the training itself."""
 
     def untrained(*arguments: Any, **settings: Any) -> DistilledModel:
-        def body(workshop: Workshop) -> dict[str, Any]:
-            (workshop.folder / "checkpoint").mkdir()
-            (workshop.folder / "checkpoint" / "model.safetensors").write_bytes(b"student")
-            return {"checkpoint": checkpoint(workshop.artifact("checkpoint", []))}
+        def body(workspace: StageWorkspace) -> dict[str, Any]:
+            (workspace.folder / "checkpoint").mkdir()
+            (workspace.folder / "checkpoint" / "model.safetensors").write_bytes(b"student")
+            return {"checkpoint": checkpoint(workspace.artifact("checkpoint", []))}
 
         body.__module__ = task.__name__  # its code is what counts
         return run_stage(*arguments[:3], body, **settings)

@@ -1,4 +1,4 @@
-"""The student before its first lesson."""
+"""The student before its first step."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ import torch
 from hone.configs.model import DistillSettings, ModelSettings
 from hone.tasks.distill.student import check_tokens, layers_kept, other_student, spread_layers, student_from_layers
 from hone.tasks.errors import ModelError
-from hone.tasks.model.anatomy import encoder_layers
-from hone.tasks.model.checkpoint import count_parameters, load_model, load_tokenizer, save_model
+from hone.tasks.model.architectures.encoders import encoder_layers
+from hone.tasks.model.checkpoints.checkpoint import count_parameters, load_model, load_tokenizer, save_model
 from tests.model.teaching_fixtures import write_teacher
 from tests.tiny import sentences, write_encoder
 

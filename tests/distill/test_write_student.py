@@ -5,7 +5,7 @@ import torch
 
 from hone.configs.model import DistillSettings, ModelSettings
 from hone.tasks.distill.student import write_student
-from hone.tasks.model.checkpoint import load_model
+from hone.tasks.model.checkpoints.checkpoint import load_model
 from tests.model.teaching_fixtures import write_data, write_teacher
 
 COMMON = {

@@ -14,8 +14,8 @@ from hone.tasks.drift.embed import write_embedder
 from hone.tasks.drift.features import kinds
 from hone.tasks.drift.measure import measure
 from hone.tasks.drift.task import _sample
-from hone.tasks.model.predict import predict
-from hone.tasks.model.subject import registered
+from hone.tasks.model.runtime.model_under_test import registered
+from hone.tasks.model.runtime.predict import predict
 from hone.tasks.model.text import Rows, read_split
 from hone.tasks.stage import RunContext
 from tests.export.taggers import LABELS, MAX_LENGTH, export_tagger, write_conll, write_sentences, write_tagger

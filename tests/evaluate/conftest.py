@@ -16,9 +16,9 @@ from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from hone.tasks.export.tokenization import write_tokenization
-from hone.tasks.model.checkpoint import load_model, load_tokenizer, save_model
-from hone.tasks.model.runtime import TextSettings
-from hone.tasks.model.subject import Subject
+from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer, save_model
+from hone.tasks.model.runtime.model_under_test import ModelUnderTest
+from hone.tasks.model.runtime.runtime import TextSettings
 
 GOOD, BAD = [f"good{i}" for i in range(12)], [f"bad{i}" for i in range(12)]
 WORDS = GOOD + BAD + [f"word{i}" for i in range(30)]
@@ -26,12 +26,12 @@ WORDS = GOOD + BAD + [f"word{i}" for i in range(30)]
 
 def draw_rows(count: int, seed: int) -> tuple[list[str], list[int]]:
     """Texts of 2 to 12 words whose label is told by one of them."""
-    chance = np.random.default_rng(seed)
-    labels = [int(label) for label in chance.integers(0, 2, count)]
+    rng = np.random.default_rng(seed)
+    labels = [int(label) for label in rng.integers(0, 2, count)]
     texts = []
     for label in labels:
-        words = list(chance.choice(WORDS[24:], int(chance.integers(1, 12))))
-        words.insert(int(chance.integers(0, len(words) + 1)), str(chance.choice(BAD if label == 0 else GOOD)))
+        words = list(rng.choice(WORDS[24:], int(rng.integers(1, 12))))
+        words.insert(int(rng.integers(0, len(words) + 1)), str(rng.choice(BAD if label == 0 else GOOD)))
         texts.append(" ".join(words))
     return texts, labels
 
@@ -91,11 +91,11 @@ def tiny_onnx_folder(tiny_folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_subjects(tiny_folder: Path, tiny_onnx_folder: Path) -> dict[str, Subject]:
+def tiny_subjects(tiny_folder: Path, tiny_onnx_folder: Path) -> dict[str, ModelUnderTest]:
     """Both of them, by runtime."""
 
-    def subject(name: str, runtime: str, folder: Path) -> Subject:
-        return Subject(name, "train", runtime, "fp32", folder, digest="", size_bytes=1, parameters=1)  # type: ignore[arg-type]
+    def subject(name: str, runtime: str, folder: Path) -> ModelUnderTest:
+        return ModelUnderTest(name, "train", runtime, "fp32", folder, digest="", size_bytes=1, parameters=1)  # type: ignore[arg-type]
 
     return {
         "pytorch": subject("teacher-pytorch", "pytorch", tiny_folder),

@@ -14,11 +14,11 @@ from hone.tasks import store
 from hone.tasks.contracts import ExportedModels, OnnxModel, StageRecord
 from hone.tasks.export.export import export_checkpoint
 from hone.tasks.export.graph import initializers
-from hone.tasks.model.checkpoint import load_model, load_tokenizer
-from hone.tasks.model.fake_quantization import plan_for
-from hone.tasks.model.subject import Subject
+from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.runtime.model_under_test import ModelUnderTest
 from hone.tasks.model.text import Rows
-from hone.tasks.quantize.learner import save_quantized
+from hone.tasks.model.training.fake_quantization import plan_for
+from hone.tasks.quantize.trainable import save_quantized
 from tests.model.teaching_fixtures import write_teacher
 from tests.tiny import sentences
 
@@ -61,9 +61,9 @@ def chain_of(*models: OnnxModel) -> ExportedModels:
     return ExportedModels(record=record, models=list(models))
 
 
-def subject_of(model: OnnxModel) -> Subject:
+def subject_of(model: OnnxModel) -> ModelUnderTest:
     """The model in ONNX Runtime."""
-    return Subject(
+    return ModelUnderTest(
         name=model.name,
         stage=model.stage,
         runtime="onnxruntime",

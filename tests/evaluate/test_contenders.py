@@ -105,13 +105,13 @@ def test_a_server_gets_the_number_of_threads_with_the_lowest_geometric_mean():
     assert best_threads([row(1, a=1.0, b=1.0), row(2, a=0.1)]) == 1
 
 
-def simulated(chance: np.random.Generator, count: int, settings: dict[str, int], milliseconds: float) -> Timed:
+def simulated(rng: np.random.Generator, count: int, settings: dict[str, int], milliseconds: float) -> Timed:
     """All configurations are alike, and a process is 20 % faster or slower than the next: whatever is chosen as the
     fastest was lucky."""
     found = Rounds(["1x4"], settings)
     for name in settings:
-        pace = milliseconds * np.exp(chance.normal(0, 0.2, count))
-        calls = [(one * np.exp(chance.normal(0, 0.05, 20))).tolist() for one in pace]
+        pace = milliseconds * np.exp(rng.normal(0, 0.2, count))
+        calls = [(one * np.exp(rng.normal(0, 0.05, 20))).tolist() for one in pace]
         found.add(name, {"1x4": calls}, [Timing(["cpu"], 0.1, 10, [one]) for one in calls])
     return found.settle(baseline=milliseconds > 1)
 
@@ -120,9 +120,9 @@ def simulated(chance: np.random.Generator, count: int, settings: dict[str, int],
 def test_choosing_among_configurations_does_not_make_a_model_pass_more_often_than_the_level(count):
     passed, ratios = 0, []
     for seed in range(300):
-        chance = np.random.default_rng(seed)
-        fast = simulated(chance, count, THREADS | {"fp32, 4 threads": 4}, 1.0)
-        slow = simulated(chance, count, {ONE: 1}, 4.0)
+        rng = np.random.default_rng(seed)
+        fast = simulated(rng, count, THREADS | {"fp32, 4 threads": 4}, 1.0)
+        slow = simulated(rng, count, {ONE: 1}, 4.0)
         calls = [[[timing.milliseconds[0] for timing in timed.rounds]] for timed in (fast, slow)]
         measured = speedup(*calls, resamples=200, seed=seed)
         passed += measured.low(0.05) > 4

@@ -12,17 +12,17 @@ import pytest
 
 from hone.tasks.contracts import Latency
 from hone.tasks.errors import MeasurementError
-from hone.tasks.evaluate import latency, stopwatch, timing_worker
-from hone.tasks.evaluate.latency import Order, Timing, Turn
-from hone.tasks.evaluate.timing_worker import carry_out, peak_memory_bytes, random_tokens
+from hone.tasks.evaluate import latency, timing_loop, timing_worker
+from hone.tasks.evaluate.latency import BenchmarkCase, BenchmarkRequest, Timing
+from hone.tasks.evaluate.timing_worker import peak_memory_bytes, random_tokens, run_benchmark
 
 
 def cell(p50: float, batch: int = 1) -> Latency:
     return Latency(batch=batch, length=16, p50_ms=p50, p95_ms=p50, p99_ms=p50, samples=3)
 
 
-def order(runtime: str, folder: Path) -> Order:
-    return Order(runtime, str(folder), ["cpu"], 1, [[1, 8], [4, 16]], samples=5, seconds=1.0, seed=0)  # type: ignore[arg-type]
+def order(runtime: str, folder: Path) -> BenchmarkRequest:
+    return BenchmarkRequest(runtime, str(folder), ["cpu"], 1, [[1, 8], [4, 16]], samples=5, seconds=1.0, seed=0)  # type: ignore[arg-type]
 
 
 class Sleeper:
@@ -37,26 +37,26 @@ class Sleeper:
 
 
 def test_a_call_that_takes_five_milliseconds_is_timed_at_five_milliseconds():
-    taken = stopwatch.call_repeatedly(Sleeper(0.005), samples=20, seconds=10)
+    taken = timing_loop.time_calls(Sleeper(0.005), samples=20, seconds=10)
     assert 5.0 <= min(taken) < 10.0  # measured here: 5.07, on a busy machine more
 
 
 def test_warm_up_calls_are_made_and_not_counted():
     call = Sleeper(0.05)
-    taken = stopwatch.call_repeatedly(call, samples=4, seconds=10)
+    taken = timing_loop.time_calls(call, samples=4, seconds=10)
     assert len(taken) == 4
-    assert call.calls == 4 + stopwatch.WARM_UP_CALLS
+    assert call.calls == 4 + timing_loop.WARM_UP_CALLS
 
 
 def test_a_quick_call_is_warmed_up_for_a_while():
     call = Sleeper(0.0)
-    stopwatch.call_repeatedly(call, samples=3, seconds=10)
-    assert call.calls > 3 + stopwatch.WARM_UP_CALLS
+    timing_loop.time_calls(call, samples=3, seconds=10)
+    assert call.calls > 3 + timing_loop.WARM_UP_CALLS
 
 
 def test_a_slow_cell_stops_early_but_never_below_the_least_number_of_samples():
-    assert len(stopwatch.call_repeatedly(Sleeper(0.03), samples=1000, seconds=0.2)) in range(stopwatch.MIN_SAMPLES, 8)
-    assert len(stopwatch.call_repeatedly(Sleeper(0.03), samples=1000, seconds=0.001)) == stopwatch.MIN_SAMPLES
+    assert len(timing_loop.time_calls(Sleeper(0.03), samples=1000, seconds=0.2)) in range(timing_loop.MIN_SAMPLES, 8)
+    assert len(timing_loop.time_calls(Sleeper(0.03), samples=1000, seconds=0.001)) == timing_loop.MIN_SAMPLES
 
 
 def test_percentiles_are_over_the_samples_of_all_rounds_and_medians_of_each():
@@ -108,7 +108,7 @@ def test_a_process_of_its_own_times_a_model(tiny_subjects, runtime):
 
 
 def test_pytorch_is_timed_in_each_precision_and_says_why_it_was_not_compiled(tiny_folder):
-    found = carry_out(
+    found = run_benchmark(
         {
             **dataclasses.asdict(order("pytorch", tiny_folder)),
             "variants": ["fp32", "bf16"],
@@ -172,7 +172,7 @@ def test_memory_is_that_of_the_measuring_process_and_not_of_its_parent(tiny_subj
 
 
 def test_timing_an_onnx_model_imports_no_torch():
-    code = "import sys, hone.tasks.evaluate.timing_worker, hone.tasks.model.sessions; print(*sys.modules)"
+    code = "import sys, hone.tasks.evaluate.timing_worker, hone.tasks.model.runtime.sessions; print(*sys.modules)"
     finished = subprocess.run([sys.executable, "-c", code], cwd=latency.ROOT, capture_output=True, check=True)
     heavy = {"torch", "transformers", "sklearn", "prefect", "mlflow", "ray"}
     assert not heavy & set(finished.stdout.decode().split())
@@ -180,7 +180,7 @@ def test_timing_an_onnx_model_imports_no_torch():
 
 def test_models_take_turns_and_each_round_gives_each_a_new_process(tiny_subjects):
     onnx = tiny_subjects["onnxruntime"]
-    turns = [Turn(name, onnx, 1, ("1x4",), samples=3, seconds=0.1) for name in ("teacher", "distilled")]
+    turns = [BenchmarkCase(name, onnx, 1, ("1x4",), samples=3, seconds=0.1) for name in ("teacher", "distilled")]
     notes: list[str] = []
     timings = latency.time_models(turns, 2, ["cpu"], 0, notes.append)
     assert [(name, len(rounds)) for name, rounds in timings.items()] == [("teacher", 2), ("distilled", 2)]

@@ -15,10 +15,10 @@ from transformers import PreTrainedTokenizerFast
 
 from hone.tasks.evaluate.locate import first_divergence, graph_values, layer_outputs
 from hone.tasks.export.graph import initializers, write_onnx
+from hone.tasks.export.graph_passes import optimize_graph
 from hone.tasks.export.integer import quantize_graph
-from hone.tasks.export.lean import lean
-from hone.tasks.model.checkpoint import load_tokenizer
-from hone.tasks.model.fake_quantization import attach
+from hone.tasks.model.checkpoints.checkpoint import load_tokenizer
+from hone.tasks.model.training.fake_quantization import attach
 from tests.export.conftest import Export, export, plan_of, tokens
 from tests.tiny import write_encoder
 
@@ -35,7 +35,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Export]:
 def written(made: Export, scheme: str, path: Path, changes: dict[str, Change] | None = None) -> tuple[nn.Module, Path]:
     """The PyTorch side of the last hand-off, and the file that it hands over to, with some constants changed."""
     graph, model = made.copy(), copy.deepcopy(made.model)
-    lean(graph, for_cpu=scheme != "static")
+    optimize_graph(graph, for_cpu=scheme != "static")
     if scheme != "fp32":
         plan = plan_of(model, scheme, scale=0.05)
         model = attach(made.baked(plan), plan)

@@ -9,10 +9,10 @@ import pytest
 
 from hone.configs.delivery import GateSettings
 from hone.tasks import store
-from hone.tasks.contracts import Handoff, OnnxModel
+from hone.tasks.contracts import ConversionCheck, OnnxModel
 from hone.tasks.evaluate.mismatch import naming_difference, reading_difference
-from hone.tasks.evaluate.parity import Side, hand_over, obtained, steps, telling_rows
-from hone.tasks.model.predict import read
+from hone.tasks.evaluate.parity import ModelVariant, check_conversions, first_providers, most_different_rows, steps
+from hone.tasks.model.runtime.predict import read
 from hone.tasks.model.text import Rows
 from hone.tasks.objectives.judging import judging
 from tests.evaluate.exported_models import (
@@ -43,9 +43,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, OnnxModel]:
     return write_models(tmp_path_factory.mktemp("parity"))
 
 
-def held(*models: OnnxModel, notes: list[str] | None = None, **answers: np.ndarray) -> list[Handoff]:
+def held(*models: OnnxModel, notes: list[str] | None = None, **answers: np.ndarray) -> list[ConversionCheck]:
     """Batches of 8, and so padding in nearly every one."""
-    return hand_over(
+    return check_conversions(
         chain_of(*models),
         ROWS,
         LABELS,
@@ -59,7 +59,7 @@ def held(*models: OnnxModel, notes: list[str] | None = None, **answers: np.ndarr
     )
 
 
-def within(handoff: Handoff) -> bool:
+def within(handoff: ConversionCheck) -> bool:
     """What the gate asks of the numbers of a hand-off."""
     return {
         "exact": handoff.max_abs_difference <= BOUNDS.parity_exact,
@@ -128,7 +128,7 @@ def test_the_tokenizer_of_another_model_is_a_mismatch_with_the_row_and_its_token
 
 def test_answers_that_are_there_are_not_computed_again(models: dict[str, OnnxModel]) -> None:
     ours, theirs = np.zeros((60, 2), np.float32), np.tile(np.float32([0, 3]), (60, 1))
-    found = hand_over(
+    found = check_conversions(
         chain_of(models["teacher"]),
         ROWS,
         LABELS,
@@ -149,7 +149,7 @@ def test_other_providers_are_held_against_the_cpu(models: dict[str, OnnxModel]) 
     folder = store.open_artifact(models["teacher"].artifact)
     reading = read(folder, ROWS, 32)
     names = ["pytorch", "fake-quantised", "onnx (tensorrt)", "onnx (cuda)", "onnx (cpu)"]
-    pytorch, rounded, *sessions = [Side(name, folder, reading, "pytorch", ["cpu"], 8, 1) for name in names]
+    pytorch, rounded, *sessions = [ModelVariant(name, folder, reading, "pytorch", ["cpu"], 8, 1) for name in names]
     told = [(one.name, other.name, kind) for one, other, kind in steps([pytorch, rounded], sessions)]
     assert told == [
         ("pytorch", "fake-quantised", "rounded"),
@@ -158,8 +158,8 @@ def test_other_providers_are_held_against_the_cpu(models: dict[str, OnnxModel]) 
         ("onnx (cpu)", "onnx (cuda)", "integer"),
     ]
     assert [kind for *_, kind in steps([pytorch], sessions)] == ["exact"] * 3
-    assert list(obtained(folder / "model.onnx", ["cpu", "cuda"])) == ["cpu"]
-    assert list(obtained(folder / "model.onnx", ["tensorrt", "cuda", "cpu"]))[-1] == "cpu"
+    assert list(first_providers(folder / "model.onnx", ["cpu", "cuda"])) == ["cpu"]
+    assert list(first_providers(folder / "model.onnx", ["tensorrt", "cuda", "cpu"]))[-1] == "cpu"
 
 
 def test_a_graph_that_answers_nan_is_located_too(models: dict[str, OnnxModel], tmp_path: Path) -> None:
@@ -176,10 +176,10 @@ def test_the_rows_looked_at_are_those_that_differ_most_and_the_shortest_and_long
     apart = np.zeros((6, 2), np.float32)
     apart[2], apart[4] = 1.0, np.nan
     source, target = (
-        Side("any", folder, read(folder, rows, 32), "pytorch", ["cpu"], 8, 1, known=logits)
+        ModelVariant("any", folder, read(folder, rows, 32), "pytorch", ["cpu"], 8, 1, known=logits)
         for logits in (np.zeros((6, 2), np.float32), apart)
     )
-    assert telling_rows(source, target, worst=2).tolist() == [1, 2, 3, 4]
+    assert most_different_rows(source, target, worst=2).tolist() == [1, 2, 3, 4]
 
 
 def test_texts_cut_elsewhere_and_other_padding_are_told(models: dict[str, OnnxModel], tmp_path: Path) -> None:

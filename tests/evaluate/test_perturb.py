@@ -25,18 +25,18 @@ def test_every_perturbation_of_the_settings_is_there() -> None:
 
 
 def test_a_typing_error_changes_one_letter_or_two_in_a_tenth_of_the_longer_words() -> None:
-    chance = random.Random(0)
+    rng = random.Random(0)
     words = "remarkably " * 5000
-    changed = sum(word != "remarkably" for word in perturb.typos(words, chance).split())
+    changed = sum(word != "remarkably" for word in perturb.typos(words, rng).split())
     assert 400 < changed < 600
-    assert all(abs(len(word) - 10) <= 1 for word in perturb.typos(words, chance).split())
+    assert all(abs(len(word) - 10) <= 1 for word in perturb.typos(words, rng).split())
 
 
 def test_case_and_punctuation_leave_the_letters() -> None:
-    chance = random.Random(0)
+    rng = random.Random(0)
     for change in (perturb.case, perturb.punctuation):
         for _ in range(20):
-            letters = [letter for letter in change(TEXT, chance).lower() if letter.isalpha()]
+            letters = [letter for letter in change(TEXT, rng).lower() if letter.isalpha()]
             assert letters == [letter for letter in TEXT.lower() if letter.isalpha()]
 
 

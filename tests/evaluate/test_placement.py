@@ -10,7 +10,7 @@ import torch
 
 from hone.tasks.contracts import OnnxModel
 from hone.tasks.evaluate.placement import place, read_profile
-from hone.tasks.model.sessions import create_session
+from hone.tasks.model.runtime.sessions import create_session
 from tests.evaluate.exported_models import subject_of, write_models
 
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="tells what happens without a GPU")

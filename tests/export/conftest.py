@@ -13,10 +13,10 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hone.tasks.export.graph import export_onnx
-from hone.tasks.model.anatomy import SUPPORTED, encoder_layers, set_encoder_layers
-from hone.tasks.model.checkpoint import load_tokenizer
-from hone.tasks.model.fake_quantization import Plan, bake, plan_for
-from hone.tasks.model.sessions import create_session
+from hone.tasks.model.architectures.encoders import SUPPORTED, encoder_layers, set_encoder_layers
+from hone.tasks.model.checkpoints.checkpoint import load_tokenizer
+from hone.tasks.model.runtime.sessions import create_session
+from hone.tasks.model.training.fake_quantization import QuantizationConfig, plan_for, snap_to_grid
 from tests.prune.encoders import tiny
 from tests.tiny import write_encoder
 
@@ -37,9 +37,9 @@ class Export:
         """A graph to be changed."""
         return copy.deepcopy(self.graph)
 
-    def baked(self, plan: Plan) -> PreTrainedModel:
+    def baked(self, plan: QuantizationConfig) -> PreTrainedModel:
         """The model with its weights on the plan's grids."""
-        return bake(copy.deepcopy(self.model), plan)
+        return snap_to_grid(copy.deepcopy(self.model), plan)
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +105,7 @@ def expected(model: PreTrainedModel, given: dict[str, torch.Tensor], names: list
         return model(**{name: value for name, value in given.items() if name in names}).logits.numpy()
 
 
-def plan_of(model: PreTrainedModel, scheme: str = "dynamic", scale: float = 0.03) -> Plan:
+def plan_of(model: PreTrainedModel, scheme: str = "dynamic", scale: float = 0.03) -> QuantizationConfig:
     """Everything quantised; static scales are all the same."""
     plan = plan_for(model, scheme, tables=True)
-    return plan.scaled(dict.fromkeys(plan.linears, scale)) if scheme == "static" else plan
+    return plan.with_scales(dict.fromkeys(plan.linears, scale)) if scheme == "static" else plan

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import onnxruntime
 
-from hone.tasks.model.sessions import create_session
+from hone.tasks.model.runtime.sessions import create_session
 
 INTEGER = {"DynamicQuantizeMatMul", "MatMulIntegerToFloat", "MatMulInteger", "QLinearMatMul", "QGemm"}
 FLOAT = {"MatMul", "FusedMatMul", "Gemm", "FusedGemm"}

@@ -7,10 +7,10 @@ import torch
 from transformers import BertConfig, BertForTokenClassification
 
 from hone.tasks.export.export import export_checkpoint
-from hone.tasks.model.checkpoint import load_model, load_tokenizer, save_model
-from hone.tasks.model.fake_quantization import bake, plan_for
-from hone.tasks.model.runtime import TextSettings
+from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer, save_model
+from hone.tasks.model.runtime.runtime import TextSettings
 from hone.tasks.model.text import Rows
+from hone.tasks.model.training.fake_quantization import plan_for, snap_to_grid
 from tests.tiny import FILLER, write_encoder
 
 LABELS = ["O", "B-person", "I-person", "B-place", "I-place"]
@@ -32,7 +32,7 @@ def write_tagger(folder: Path, quantized: bool = False, seed: int = 0) -> Path:
     if quantized:
         model = load_model(folder)
         plan = plan_for(model, "dynamic", tables=True)
-        save_model(bake(model, plan), tokenizer, folder)
+        save_model(snap_to_grid(model, plan), tokenizer, folder)
         plan.write(folder)
     return folder
 

@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 
 from hone.tasks.errors import ExportError
 from hone.tasks.export.export import Exported, export_checkpoint
-from hone.tasks.model.checkpoint import load_model, load_tokenizer, save_model
-from hone.tasks.model.fake_quantization import Plan, bake, plan_for
+from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer, save_model
+from hone.tasks.model.training.fake_quantization import QuantizationConfig, plan_for, snap_to_grid
 from tests.export import optimum_environment
 from tests.model.teaching_fixtures import write_teacher
 from tests.tiny import sentences
@@ -34,7 +34,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plain = write_teacher(folder / "plain", layers=2)
     model = load_model(plain)
     plan = plan_for(model, "dynamic", tables=True)
-    save_model(bake(model, plan), load_tokenizer(plain), folder / "quantized")
+    save_model(snap_to_grid(model, plan), load_tokenizer(plain), folder / "quantized")
     plan.write(folder / "quantized")
     return folder / "quantized"
 
@@ -121,7 +121,7 @@ def test_the_same_checkpoint_gives_the_same_bytes(
 def test_a_plan_that_rounds_other_layers_by_their_first_token_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     plan = plan_for(load_model(checkpoint), "dynamic", tables=True)
     read_by_others = next(name for name in plan.linears if name not in plan.first_token)
-    other = Plan(plan.scheme, plan.linears, plan.tables, first_token=(*plan.first_token, read_by_others))
+    other = QuantizationConfig(plan.scheme, plan.linears, plan.tables, first_token=(*plan.first_token, read_by_others))
     model, tokenizer = load_model(checkpoint), load_tokenizer(checkpoint)
     save_model(model, tokenizer, tmp_path / "other")
     other.write(tmp_path / "other")

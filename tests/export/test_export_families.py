@@ -13,10 +13,10 @@ from hone.tasks import store
 from hone.tasks.contracts import PreparedData, StageRecord
 from hone.tasks.distill.task import distill_student
 from hone.tasks.export.export import export_checkpoint
-from hone.tasks.model.checkpoint import load_model, load_tokenizer
-from hone.tasks.model.delivered import default_session, deliver
-from hone.tasks.model.fake_quantization import attach, read_plan
-from hone.tasks.model.runtime import Classifier
+from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.runtime.delivered import default_session, deliver
+from hone.tasks.model.runtime.runtime import Classifier
+from hone.tasks.model.training.fake_quantization import attach, read_plan
 from hone.tasks.prune.task import prune_student
 from hone.tasks.quantize.task import quantize_student
 from hone.tasks.stage import RunContext

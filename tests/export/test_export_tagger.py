@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from hone.configs.recipe import parse_recipe
-from hone.tasks.evaluate.parity import Side, compare
+from hone.tasks.evaluate.parity import ModelVariant, compare
 from hone.tasks.export.task import text_settings
-from hone.tasks.model.checkpoint import load_model, load_tokenizer
-from hone.tasks.model.fake_quantization import read_plan
-from hone.tasks.model.predict import Form, answer, read
+from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.runtime.predict import Backend, answer, read
+from hone.tasks.model.training.fake_quantization import read_plan
 from hone.tasks.objectives.judging import judging
 from hone.tasks.objectives.ragged import Ragged, distances
 from tests.export import optimum_environment
@@ -36,13 +36,13 @@ def rounded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return write_tagger(folder / "int8", quantized=True), export_tagger(folder / "int8", folder / "exported")
 
 
-def answers(folder: Path, form: Form, batch_size: int = 8) -> Ragged:
+def answers(folder: Path, form: Backend, batch_size: int = 8) -> Ragged:
     reading = read(folder, ROWS, MAX_LENGTH)
     return answer(folder, form, reading, batch_size=batch_size, providers=["cpu"], threads=1)
 
 
-def side(name: str, folder: Path, form: Form) -> Side:
-    return Side(name, folder, read(folder, ROWS, MAX_LENGTH), form, ["cpu"], batch_size=8, threads=1)
+def side(name: str, folder: Path, form: Backend) -> ModelVariant:
+    return ModelVariant(name, folder, read(folder, ROWS, MAX_LENGTH), form, ["cpu"], batch_size=8, threads=1)
 
 
 def test_a_short_sentence_is_answered_as_transformers_answers_its_first_subwords(tagger: tuple[Path, Path]) -> None:

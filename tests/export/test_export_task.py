@@ -19,10 +19,10 @@ from hone.tasks.contracts import (
 )
 from hone.tasks.export import export as export_module
 from hone.tasks.export.task import export_models
-from hone.tasks.model.anatomy import linear_names
-from hone.tasks.model.checkpoint import count_parameters, load_model, load_tokenizer
-from hone.tasks.model.fake_quantization import plan_for
-from hone.tasks.quantize.learner import save_quantized
+from hone.tasks.model.architectures.encoders import linear_names
+from hone.tasks.model.checkpoints.checkpoint import count_parameters, load_model, load_tokenizer
+from hone.tasks.model.training.fake_quantization import plan_for
+from hone.tasks.quantize.trainable import save_quantized
 from hone.tasks.stage import RunContext
 from tests.export.kernels import count_kernels
 from tests.model.teaching_fixtures import write_teacher
@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
     teacher = write_teacher(folder / "teacher", layers=1)
     model = load_model(teacher)
-    plan = plan_for(model, "dynamic", tables=True).keeping([KEPT])
+    plan = plan_for(model, "dynamic", tables=True).excluding([KEPT])
     save_quantized(model, load_tokenizer(teacher), plan, folder / "quantized")
     return folder
 

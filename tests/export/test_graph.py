@@ -11,9 +11,9 @@ import pytest
 from onnx import helper, numpy_helper
 
 from hone.tasks.export.graph import export_onnx, initializers, set_nodes, write_onnx
-from hone.tasks.export.lean import lean
-from hone.tasks.model.anatomy import embeddings, linear_names
-from hone.tasks.model.sessions import create_session
+from hone.tasks.export.graph_passes import optimize_graph
+from hone.tasks.model.architectures.encoders import embeddings, linear_names
+from hone.tasks.model.runtime.sessions import create_session
 from tests.export.conftest import SHAPES, Export, answers, expected, tokens
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +50,7 @@ def test_batch_and_length_are_dynamic_by_name(every: Export) -> None:
 def test_the_newest_operator_set_gives_the_same_answers(bert: Export) -> None:
     graph = export_onnx(bert.model, bert.tokenizer, opset=23)
     assert [(entry.domain, entry.version) for entry in graph.opset_import] == [("", 23)]
-    narrowed = lean(graph, for_cpu=True)
+    narrowed = optimize_graph(graph, for_cpu=True)
     assert len(narrowed) == 4
     given = tokens(5, 7)
     difference = answers(graph, given) - expected(bert.model, given, bert.tokenizer.model_input_names)

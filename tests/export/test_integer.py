@@ -10,19 +10,19 @@ from onnx import TensorProto, numpy_helper
 
 from hone.tasks.errors import ExportError
 from hone.tasks.export.graph import initializers, write_onnx
+from hone.tasks.export.graph_passes import optimize_graph
 from hone.tasks.export.integer import quantize_graph
-from hone.tasks.export.lean import lean
-from hone.tasks.model.anatomy import linear_names
-from hone.tasks.model.fake_quantization import Plan, attach, weight_grid
+from hone.tasks.model.architectures.encoders import linear_names
+from hone.tasks.model.training.fake_quantization import QuantizationConfig, attach, weight_grid
 from tests.export.conftest import SHAPES, Export, answers, expected, plan_of, tokens
 from tests.export.kernels import count_kernels
 
 SCHEMES = ["dynamic", "static"]
 
 
-def integer(made: Export, plan: Plan) -> onnx.ModelProto:
+def integer(made: Export, plan: QuantizationConfig) -> onnx.ModelProto:
     graph = made.copy()
-    narrowed = lean(graph, only=plan.first_token, for_cpu=plan.scheme == "dynamic")
+    narrowed = optimize_graph(graph, only=plan.first_token, for_cpu=plan.scheme == "dynamic")
     assert sorted(narrowed) == sorted(plan.first_token)
     quantize_graph(graph, made.baked(plan), plan)
     return graph
@@ -80,7 +80,7 @@ def test_integers_answer_as_the_model_that_rounds(every: Export, scheme: str, sh
 
 def test_layers_that_are_kept_stay_fp32_and_are_the_only_ones(bert: Export, tmp_path: Path) -> None:
     kept = ["bert.encoder.layer.0.output.dense", "classifier", "bert.embeddings.position_embeddings"]
-    plan = plan_of(bert.model).keeping(kept)
+    plan = plan_of(bert.model).excluding(kept)
     found = count_kernels(written(integer(bert, plan), tmp_path))
     assert sum(found.integer.values()) == len(linear_names(bert.model)) - 2
     assert len(found.float_products) == 2

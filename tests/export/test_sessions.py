@@ -11,7 +11,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from hone.tasks.model.sessions import PROVIDERS, create_session, obtainable, provider_names
+from hone.tasks.model.runtime.sessions import PROVIDERS, available_providers, create_session, provider_names
 
 ROOT = Path(__file__).parents[2]
 BUILT_IN = [word for word, name in PROVIDERS.items() if name in onnxruntime.get_available_providers()]
@@ -51,8 +51,8 @@ def test_providers_that_do_not_work_here_fall_back_to_the_cpu(model: Path, provi
 
 @no_gpu
 def test_only_a_session_tells_what_is_obtainable() -> None:
-    assert obtainable(["tensorrt", "cuda", "cpu"]) == ["cpu"]
-    assert obtainable(["cuda"]) == []
+    assert available_providers(["tensorrt", "cuda", "cpu"]) == ["cpu"]
+    assert available_providers(["cuda"]) == []
     assert "cpu" in BUILT_IN
 
 
@@ -60,7 +60,7 @@ def test_only_a_session_tells_what_is_obtainable() -> None:
 def test_falling_back_prints_nothing_and_a_broken_model_is_still_an_error(model: Path) -> None:
     """Looked at from outside, as onnxruntime writes below Python."""
     script = (
-        "import sys; from pathlib import Path; from hone.tasks.model.sessions import create_session;"
+        "import sys; from pathlib import Path; from hone.tasks.model.runtime.sessions import create_session;"
         "create_session(Path(sys.argv[1]), ['tensorrt', 'cuda', 'cpu'])"
     )
     done = subprocess.run([sys.executable, "-c", script, model], cwd=ROOT, capture_output=True, text=True, check=False)

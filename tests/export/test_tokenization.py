@@ -10,9 +10,9 @@ from transformers import BertTokenizer, PreTrainedTokenizerFast
 
 from hone.tasks.errors import ExportError
 from hone.tasks.export.tokenization import write_tokenization
-from hone.tasks.model.checkpoint import load_tokenizer
-from hone.tasks.model.predict import read
-from hone.tasks.model.runtime import TextReader, TextSettings
+from hone.tasks.model.checkpoints.checkpoint import load_tokenizer
+from hone.tasks.model.runtime.predict import read
+from hone.tasks.model.runtime.runtime import TextReader, TextSettings
 from hone.tasks.model.text import Rows
 from tests.tiny import sentences, write_encoder
 

@@ -14,7 +14,7 @@ from prefect.flow_engine import run_flow
 from prefect.states import Scheduled, State
 
 from hone.configs.recipe import Recipe, parse_recipe
-from hone.flows.approval import DECIDED, KEY, NOBODY, Approval, Question, ask_person, expire, resumed
+from hone.flows.approval import DECIDED, KEY, NOBODY, Approval, ApprovalRequest, expire, handle_answer, request_approval
 from hone.flows.local_server import prefect_api
 from hone.flows.outcome import ended, recipe_name, told
 from hone.flows.shell import no_heartbeat
@@ -48,10 +48,10 @@ def recipe_of(name: str) -> Recipe:
 @told(recipe_name)
 def asks(recipe: Recipe, version: str, report: dict[str, Any]) -> State[Any]:
     """A run from its first line, as a worker starts it: also once it is resumed."""
-    if said := resumed():
+    if said := handle_answer():
         return said
     registered = RegisteredVersion(record=RECORD, name=recipe.name, version=version)
-    said_to = ask_person(recipe, registered, Promotion(record=RECORD, waits=True), VERDICT, report)
+    said_to = request_approval(recipe, registered, Promotion(record=RECORD, waits=True), VERDICT, report)
     return ended("ACCEPTED", said_to, {})
 
 
@@ -184,7 +184,7 @@ def test_the_end_of_a_run_that_was_deleted_is_no_error(model: Model, report: dic
     with prefect_api(), get_client(sync_client=True) as client, no_heartbeat():
         run, _ = suspended(client, recipe_of(name), "1", report)
         [question] = client.filter_flow_run_input(run, KEY, limit=1, exclude_keys=set())
-        expiry = client.read_flow_run(UUID(Question.model_validate_json(question.value).expiry))
+        expiry = client.read_flow_run(UUID(ApprovalRequest.model_validate_json(question.value).expiry))
         assert expiry.state is not None
         assert expiry.state.is_scheduled()
         assert {"hone", "hone:expiry"} <= set(expiry.tags)
@@ -199,9 +199,9 @@ def test_without_a_server_the_run_does_not_wait_and_says_who_may_do_it(model: Mo
     name = model(1)
     registered = RegisteredVersion(record=RECORD, name=name, version="1")
     waiting = Promotion(record=RECORD, waits=True)
-    told = ask_person(recipe_of(name), registered, waiting, VERDICT, report)
+    told = request_approval(recipe_of(name), registered, waiting, VERDICT, report)
     assert told == f"; version 1 waits for `hone promote {name} 1`"
-    told = ask_person(recipe_of(name), registered, Promotion(record=RECORD), VERDICT, report)
+    told = request_approval(recipe_of(name), registered, Promotion(record=RECORD), VERDICT, report)
     assert told == "; not promoted: register.promote is approval"
     assert change.records(name) == []
 

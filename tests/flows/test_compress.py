@@ -13,7 +13,7 @@ from tests.report.conftest import recipe, results
 __all__ = ["recipe", "results"]
 
 STAGES = {"distill_student": 1, "prune_student": 2, "quantize_student": 3}
-LATER = ("train_teacher", "evaluate_models", "ask_champion", "decide", "register_model", "publish_report")
+LATER = ("train_teacher", "evaluate_models", "evaluate_champion", "decide", "register_model", "publish_report")
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ import pytest
 from hone.configs.recipe import Recipe, RecipeError, load_recipe
 from hone.flows.deploy import connected, load_recipes
 from hone.flows.services.plan import Ports, Site
-from hone.flows.services.records import left_behind, read_records
+from hone.flows.services.records import orphans, read_records
 from hone.flows.triggers import WAITS, end_orphans
 from tests import tiny
 from tests.flows import chromium, pages
-from tests.flows.inbox import Inbox, notify
+from tests.flows.inbox import JobMirror, notify
 from tests.flows.running import Here, ask, free_ports, trainers
 
 pytestmark = pytest.mark.timeout(1800)
@@ -339,7 +339,7 @@ def test_what_is_not_accepted_is_a_failed_run_with_its_own_tag_its_own_name_and_
     here: Here, finished: str
 ) -> None:
     """In one run each: a combination that no form can refuse, and a verdict that is not ACCEPTED."""
-    with Inbox() as inbox:
+    with JobMirror() as inbox:
         notify(here, inbox.url)
         deployment = here.deployment("optimize/tiny")
         asked = deployment["parameters"]
@@ -391,7 +391,7 @@ def test_after_a_kill_status_names_what_is_gone_and_down_leaves_nothing(here: He
     assert here.hone("status").returncode == 1
     done = here.hone("down")
     assert (done.returncode, done.stdout.strip()) == (0, "stopped prefect, ray, worker")
-    assert left_behind(here.site.services) == []
+    assert orphans(here.site.services) == []
     assert not any(str(here.site.services) in " ".join(one.info["cmdline"] or []) for one in _everything())
 
 

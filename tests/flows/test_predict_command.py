@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hone.flows.predict import run_predict
-from hone.tasks.model.runtime import Classifier
+from hone.tasks.model.runtime.runtime import Classifier
 from tests.probe.served_tagger import tagger, write_served_tagger
 from tests.register.conftest import PAIRS, TEXTS, model_folder, write_model
 

@@ -56,7 +56,7 @@ def test_the_report_is_written_before_a_run_ends_with_what_failed_after_the_verd
         "clear_outputs": None,
         "export_models": results["exported"],
         "evaluate_models": results["evaluation"],
-        "ask_champion": results["champion"],
+        "evaluate_champion": results["champion"],
         "decide": results["verdict"],
         "register_model": VERSION,
     }

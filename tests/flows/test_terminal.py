@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from hone.flows.shell import complain
+from hone.flows.shell import print_error
 from hone.flows.terminal import Terminal
 from hone.tasks.contracts import StageRecord
 from hone.tasks.errors import DataError, TrainingError
@@ -30,8 +30,8 @@ def test_a_stage_is_told_with_the_brackets_of_its_data(terminal: bool, monkeypat
 
 
 def test_an_error_is_told_on_stderr_with_the_brackets_of_its_data(capsys: pytest.CaptureFixture[str]) -> None:
-    assert complain(DataError(DATA)) == "INVALID"
-    assert complain(TrainingError(DATA)) == "FAILED"
+    assert print_error(DataError(DATA)) == "INVALID"
+    assert print_error(TrainingError(DATA)) == "FAILED"
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == f"DataError: {DATA}\nTrainingError: {DATA}\n"

@@ -20,7 +20,7 @@ from hone.flows.services import keep, up
 from hone.flows.services.health import free, holder
 from hone.flows.services.plan import MARK, Ports, Service, Site, plan
 from hone.flows.services.processes import stop
-from hone.flows.services.records import Record, left_behind, process_of, read_records
+from hone.flows.services.records import Record, orphans, process_of, read_records
 from hone.flows.services.state import borrowed
 from hone.tasks.errors import HoneError
 
@@ -142,7 +142,7 @@ def test_down_never_touches_a_process_that_only_has_the_number_of_ours(site: Sit
 
 def test_down_ends_what_a_dead_parent_left_behind_even_without_a_process_file(site: Site) -> None:
     orphan = sleeper(**{MARK: str(site.services)})
-    assert [process.pid for process in left_behind(site.services)] == [orphan.pid]
+    assert [process.pid for process in orphans(site.services)] == [orphan.pid]
     stop(site.services)
     assert ended(orphan)
 
@@ -169,7 +169,7 @@ def test_a_port_in_use_is_one_error_that_names_the_port_its_holder_and_the_optio
     assert done.returncode == 2
     assert f"port {taken}, where mlflow is to listen, is taken by process {os.getpid()}" in done.stderr
     assert f"--mlflow-port {taken + 1}" in done.stderr
-    assert left_behind(tmp_path / ".hone" / "services") == []
+    assert orphans(tmp_path / ".hone" / "services") == []
 
 
 def test_one_port_for_two_servers_is_refused(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_a_server_that_does_not_come_up_is_named_with_its_last_words_and_nothing
         HoneError, match=r"mlflow ended while it started.*mlflow\.log, and ends with:\nno such database"
     ):
         up._start(site, [], Console())
-    assert left_behind(site.services) == []
+    assert orphans(site.services) == []
     assert read_records(site.services) == {}
 
 
@@ -216,7 +216,7 @@ def test_a_server_that_never_answers_is_given_up_at_the_deadline(site: Site, mon
     monkeypatch.setattr(up, "HEALTHY_SECONDS", 1.0)
     with pytest.raises(HoneError, match=r"ray does not answer after 1 s\. Its log is .*ray\.log"):
         up._start(site, [], Console())
-    assert left_behind(site.services) == []
+    assert orphans(site.services) == []
 
 
 STAND_INS = """
@@ -267,7 +267,7 @@ def test_when_one_of_them_ends_the_others_are_stopped_and_it_is_named(site: Site
     psutil.Process(read_records(site.services)["mlflow"].pid).kill()
     assert running.wait(timeout=30) == 1
     assert "mlflow ended, so the others were stopped. Its log is" in running.stdout.read()
-    assert left_behind(site.services) == []
+    assert orphans(site.services) == []
 
 
 def test_a_worker_that_dies_is_started_again_alone(site: Site) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hone.tasks.contracts import Check, Handoff, Placement
+from hone.tasks.contracts import Check, ConversionCheck, Placement
 from hone.tasks.gate.checks import exact_checks, parity_checks, placement_checks, serving_check
 from hone.tasks.gate.decision import verdict_of
 from hone.tasks.objectives.text_classification.metrics import METRICS
@@ -109,9 +109,11 @@ def test_a_session_that_nobody_looked_into_fails_what_is_required_of_it():
     assert [one.verdict for one in placement_checks(asked, bare)] == ["REJECTED", "REJECTED"]
 
 
-def handoff(kind: str, **numbers) -> Handoff:
+def handoff(kind: str, **numbers) -> ConversionCheck:
     known = {"max_abs_difference": 1e-6, "rms_share": 1e-3, "agreement": 1.0, "accuracy_difference": 0.0}
-    return Handoff(model="quantized", source="pytorch", target="onnx (cpu)", kind=kind, rows=9, **{**known, **numbers})
+    return ConversionCheck(
+        model="quantized", source="pytorch", target="onnx (cpu)", kind=kind, rows=9, **{**known, **numbers}
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from hone.tasks.gate.speed import Measured, percentile, speedup
 
 def calls(median: float, rounds: int = 3, count: int = 100, between: float = 0.0, seed: int = 0) -> list[list[float]]:
     """Log-normal calls; `between` is the spread from round to round."""
-    chance = np.random.default_rng(seed)
-    return [(median * np.exp(chance.normal(0, between) + chance.normal(0, 0.1, count))).tolist() for _ in range(rounds)]
+    rng = np.random.default_rng(seed)
+    return [(median * np.exp(rng.normal(0, between) + rng.normal(0, 0.1, count))).tolist() for _ in range(rounds)]
 
 
 def test_the_ratio_is_the_geometric_mean_over_the_cells() -> None:
@@ -64,12 +64,12 @@ def test_bounds_and_p_values_agree() -> None:
 
 
 def test_the_rounds_asked_for_settle_it_with_four_chances_in_five() -> None:
-    chance, spread, rounds = np.random.default_rng(0), 0.1, 4
-    draws = np.sort(np.exp(np.log(2.0) + chance.normal(0, spread * np.sqrt(3) / 4, 4000)))
+    rng, spread, rounds = np.random.default_rng(0), 0.1, 4
+    draws = np.sort(np.exp(np.log(2.0) + rng.normal(0, spread * np.sqrt(3) / 4, 4000)))
     few = Measured(2.0, draws, rounds)
     needed = few.rounds_needed(1.85, 0.05)
     assert needed is not None
-    logs = np.log(2.0) + chance.normal(0, spread, (4000, needed))
+    logs = np.log(2.0) + rng.normal(0, spread, (4000, needed))
     shown = logs.mean(axis=1) - stats.t.isf(0.05, needed - 1) * logs.std(axis=1, ddof=1) / np.sqrt(needed)
     assert 0.75 <= (shown > np.log(1.85)).mean() <= 0.9
 

@@ -10,10 +10,8 @@ from tests.gate.report_fixtures import GOOD, NOTHING, candidate, report
 
 
 def rounds(milliseconds: float, spread: float = 0.01, count: int = 3) -> list[list[list[float]]]:
-    chance = np.random.default_rng(round(1000 * milliseconds))
-    return [
-        [(milliseconds * np.exp(chance.normal(0, spread) + chance.normal(0, 0.02, 60))).tolist() for _ in range(count)]
-    ]
+    rng = np.random.default_rng(round(1000 * milliseconds))
+    return [[(milliseconds * np.exp(rng.normal(0, spread) + rng.normal(0, 0.02, 60))).tolist() for _ in range(count)]]
 
 
 def speed(candidate_ms: float, min_speedup: float | None, spread: float = 0.01, **settings) -> Check:

@@ -13,7 +13,7 @@ import hone
 from hone import runs
 from hone.configs.recipe import Recipe
 from hone.tasks.errors import OutputError
-from hone.tasks.model.runtime import Classifier
+from hone.tasks.model.runtime.runtime import Classifier
 from tests import tiny
 from tests.probe.served_tagger import write_served_tagger
 from tests.register.conftest import PAIRS, TEXTS, model_folder, write_model

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hone.tasks.model.learner import TrainingResult
+from hone.tasks.model.training.trainable import TrainingResult
 from tests.model.training_fixtures import finish, make_job
 
 

@@ -9,8 +9,8 @@ import torch
 from hone.configs.model import DistillSettings, ModelSettings
 from hone.tasks import store
 from hone.tasks.contracts import Artifact
-from hone.tasks.model.checkpoint import load_pretrained, save_model
-from hone.tasks.model.teacher_outputs import prepare
+from hone.tasks.model.checkpoints.checkpoint import load_pretrained, save_model
+from hone.tasks.model.teacher.outputs import prepare
 from tests.tiny import sentences, write_encoder
 
 

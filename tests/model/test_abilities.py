@@ -8,7 +8,7 @@ import pytest
 from hone.configs.recipe import Recipe, load_recipe
 from hone.tasks.dry_run import check_ids
 from hone.tasks.errors import ModelError
-from hone.tasks.model.abilities import check_abilities, table
+from hone.tasks.model.architectures.abilities import check_abilities, table
 from hone.tasks.model.text import TokenizedText
 from tests.prune.encoders import tiny
 from tests.tiny import write_recipe

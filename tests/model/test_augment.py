@@ -2,8 +2,8 @@
 
 import torch
 
-from hone.tasks.model.augment import NEIGHBOURS, augment, word_neighbours
-from hone.tasks.model.checkpoint import load_tokenizer
+from hone.tasks.model.checkpoints.checkpoint import load_tokenizer
+from hone.tasks.model.teacher.augment import NEIGHBOURS, augment, word_neighbours
 from tests.tiny import BAD, GOOD, write_encoder
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]

@@ -10,8 +10,14 @@ from transformers import AutoModelForSequenceClassification
 
 from hone.configs.model import ModelSettings
 from hone.tasks.errors import ModelError, UnsafeFileError
-from hone.tasks.model.anatomy import encoder_layers, keep_inputs, keep_outputs, layer_parts, set_encoder_layers
-from hone.tasks.model.checkpoint import (
+from hone.tasks.model.architectures.encoders import (
+    encoder_layers,
+    keep_inputs,
+    keep_outputs,
+    layer_modules,
+    set_encoder_layers,
+)
+from hone.tasks.model.checkpoints.checkpoint import (
     check_model,
     count_parameters,
     load_model,
@@ -39,7 +45,7 @@ def logits(model, tokenizer) -> torch.Tensor:  # type: ignore[no-untyped-def]
 def shrink(model) -> None:  # type: ignore[no-untyped-def]
     layers = encoder_layers(model)
     set_encoder_layers(model, [layers[0], layers[2]])
-    part = layer_parts(model)[1]
+    part = layer_modules(model)[1]
     kept = torch.tensor([*range(8), *range(24, 32)])
     for linear in (part.query, part.key, part.value):
         keep_outputs(linear, kept)

@@ -8,7 +8,7 @@ import torch.distributed as dist
 
 from hone.tasks import cluster
 from hone.tasks.errors import ModelError, TrainingError
-from hone.tasks.model.failures import explained
+from hone.tasks.model.training.failures import explained
 
 
 def raised(error: Exception) -> Exception:

@@ -6,12 +6,12 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from hone.tasks.model.anatomy import ARCHITECTURES, use_of
-from hone.tasks.model.checkpoint import load_model, load_tokenizer
-from hone.tasks.model.fake_quantization import attach, plan_for, read_plan
+from hone.tasks.model.architectures.encoders import ARCHITECTURES, use_of
+from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.training.fake_quantization import attach, plan_for, read_plan
 from hone.tasks.objectives.learning import learning
-from hone.tasks.quantize.learner import save_quantized
-from hone.tasks.train.classify import Supervised
+from hone.tasks.quantize.trainable import save_quantized
+from hone.tasks.train.supervised import Supervised
 from tests.prune.encoders import BATCH, FAMILIES, logits, tiny
 from tests.tiny import write_encoder
 

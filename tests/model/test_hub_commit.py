@@ -14,9 +14,9 @@ from hone.tasks import cluster, store
 from hone.tasks.contracts import Checkpoint, PreparedData, StageRecord, TrainedModel
 from hone.tasks.distill import student as students
 from hone.tasks.distill.task import distill_student
-from hone.tasks.model import teacher_outputs
-from hone.tasks.model.checkpoint import load_pretrained, save_model
-from hone.tasks.model.source import content_digest, hub_commit, resolve_source
+from hone.tasks.model.checkpoints.checkpoint import load_pretrained, save_model
+from hone.tasks.model.checkpoints.source import content_digest, hub_commit, resolve_source
+from hone.tasks.model.teacher import outputs as teacher_outputs
 from hone.tasks.stage import RunContext
 from hone.tasks.train.task import train_teacher
 from tests.tiny import write_encoder

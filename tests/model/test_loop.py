@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hone.tasks.model import loop
-from hone.tasks.model.checkpoint import load_model
-from hone.tasks.model.events import read_events
-from hone.tasks.model.learner import TrainingJob, TrainingResult
+from hone.tasks.model.checkpoints.checkpoint import load_model
 from hone.tasks.model.text import bucketed_batches, make_batch, model_inputs
-from hone.tasks.train.classify import ClassificationLearner, make_learner
+from hone.tasks.model.training import loop
+from hone.tasks.model.training.events import read_events
+from hone.tasks.model.training.trainable import TrainingJob, TrainingResult
+from hone.tasks.train.supervised import SupervisedTrainable, make_trainable
 from tests.model.training_fixtures import curve, files, finish, make_job
 
 
@@ -29,10 +29,10 @@ def test_a_tiny_encoder_learns_the_tiny_corpus(folder: Path) -> None:
 
 def test_the_first_step_is_that_of_adamw_on_the_mean_loss(folder: Path) -> None:
     job = make_job(folder, "by-hand", dropout=0.0, epochs=1, warmup_fraction=0.0, max_grad_norm=1e9, weight_decay=0.0)
-    learner = make_learner(job, torch.device("cpu"))
-    rows = bucketed_batches(learner.train.lengths, 32, job.seed, 1)[0]
-    batch = make_batch(learner.train, rows, 0, "cpu")
-    expected = nn.functional.cross_entropy(learner.module.model(**model_inputs(batch)).logits, batch["labels"])
+    trainable = make_trainable(job, torch.device("cpu"))
+    rows = bucketed_batches(trainable.train.lengths, 32, job.seed, 1)[0]
+    batch = make_batch(trainable.train, rows, 0, "cpu")
+    expected = nn.functional.cross_entropy(trainable.module.model(**model_inputs(batch)).logits, batch["labels"])
     result = finish(job)
     assert curve(result, "train_loss").values[0] == pytest.approx(float(expected.detach()), abs=1e-6)
     assert curve(result, "learning_rate").values == pytest.approx([2e-3, 1.6e-3, 1.2e-3, 8e-4, 4e-4])
@@ -52,16 +52,16 @@ def test_activation_checkpointing_changes_nothing_but_time(folder: Path) -> None
 
 
 def test_activations_are_really_recomputed(folder: Path) -> None:
-    learner = make_learner(make_job(folder), torch.device("cpu"))
-    loop._recompute_activations(learner.module)
+    trainable = make_trainable(make_job(folder), torch.device("cpu"))
+    loop._recompute_activations(trainable.module)
     passes: list[int] = []
-    learner.module.model.bert.encoder.layer[0].register_forward_pre_hook(lambda *_: passes.append(1))
-    learner.module.train()
-    learner.module(make_batch(learner.train, np.arange(4), 0, "cpu"))["loss"].backward()
+    trainable.module.model.bert.encoder.layer[0].register_forward_pre_hook(lambda *_: passes.append(1))
+    trainable.module.train()
+    trainable.module(make_batch(trainable.train, np.arange(4), 0, "cpu"))["loss"].backward()
     assert len(passes) == 1
     inner: list[int] = []
-    learner.module.model.bert.encoder.layer[0].intermediate.register_forward_pre_hook(lambda *_: inner.append(1))
-    learner.module(make_batch(learner.train, np.arange(4), 0, "cpu"))["loss"].backward()
+    trainable.module.model.bert.encoder.layer[0].intermediate.register_forward_pre_hook(lambda *_: inner.append(1))
+    trainable.module(make_batch(trainable.train, np.arange(4), 0, "cpu"))["loss"].backward()
     assert len(inner) == 2
 
 
@@ -80,15 +80,15 @@ def test_weights_stay_fp32_in_bf16(folder: Path) -> None:
 def test_gradients_are_clipped_to_the_norm(folder: Path) -> None:
     norms = []
 
-    class Watched(ClassificationLearner):
+    class Watched(SupervisedTrainable):
         def after_step(self) -> None:
             norms.append(1)
 
     def make(job: TrainingJob, device: torch.device) -> Watched:
-        learner = Watched(**vars(make_learner(job, device)))
-        for parameter in learner.module.parameters():
+        trainable = Watched(**vars(make_trainable(job, device)))
+        for parameter in trainable.module.parameters():
             parameter.register_hook(lambda gradient: gradient * 1e6)
-        return learner
+        return trainable
 
     real_clip, seen = nn.utils.clip_grad_norm_, []
 
@@ -101,7 +101,7 @@ def test_gradients_are_clipped_to_the_norm(folder: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nn.utils, "clip_grad_norm_", clip)
-        finish(dataclasses.replace(make_job(folder, "clipped", epochs=1, max_grad_norm=0.5), make_learner=make))
+        finish(dataclasses.replace(make_job(folder, "clipped", epochs=1, max_grad_norm=0.5), make_trainable=make))
     assert len(norms) == len(seen) == 5
     assert all(before > 0.5 for before, _after in seen)
     assert [after for _before, after in seen] == pytest.approx([0.5] * 5, rel=1e-3)

@@ -12,29 +12,29 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from hone.tasks.errors import TrainingError
-from hone.tasks.model import loop
-from hone.tasks.model.checkpoint import load_model
-from hone.tasks.model.events import read_events
-from hone.tasks.model.learner import TrainingJob, TrainingResult, warnings_of
+from hone.tasks.model.checkpoints.checkpoint import load_model
 from hone.tasks.model.text import make_batch
-from hone.tasks.train.classify import ClassificationLearner, make_learner
+from hone.tasks.model.training import loop
+from hone.tasks.model.training.events import read_events
+from hone.tasks.model.training.trainable import TrainingJob, TrainingResult, warnings_of
+from hone.tasks.train.supervised import SupervisedTrainable, make_trainable
 from tests.model.training_fixtures import curve, finish, make_job
 
 
 def test_without_epochs_the_model_is_measured_and_kept_as_it_came(folder: Path) -> None:
     job = make_job(folder, "untrained", epochs=0)
-    learner = make_learner(job, torch.device("cpu"))
+    trainable = make_trainable(job, torch.device("cpu"))
     result = finish(job)
-    expected = learner.module.model.state_dict()
+    expected = trainable.module.model.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in load_model(result.best).state_dict().items())
-    batch = make_batch(learner.validation, np.arange(40), 0, "cpu")
-    logits = learner.predict(batch).logits
+    batch = make_batch(trainable.validation, np.arange(40), 0, "cpu")
+    logits = trainable.predict(batch).logits
     assert result.validation["accuracy"] == int((logits.argmax(1) == batch["labels"]).sum()) / 40
     loss = float(nn.functional.cross_entropy(logits.double(), batch["labels"]))
     assert result.validation["loss"] == pytest.approx(loss, abs=1e-6)
 
 
-class Scripted(ClassificationLearner):
+class Scripted(SupervisedTrainable):
     """Answers validation as a script says: the share of right answers after each epoch, the surest ones first."""
 
     script: list[tuple[int, float]]
@@ -55,13 +55,13 @@ def scripted(folder: Path, name: str, script: list[tuple[int, float]], **setting
     learners = []
 
     def make(job: TrainingJob, device: torch.device) -> Scripted:
-        learner = Scripted(**vars(make_learner(job, device)))
-        learner.script = copy.copy(script)
-        learners.append(learner)
-        return learner
+        trainable = Scripted(**vars(make_trainable(job, device)))
+        trainable.script = copy.copy(script)
+        learners.append(trainable)
+        return trainable
 
     job = make_job(folder, name, epochs=len(script) - 1, **settings)
-    return finish(dataclasses.replace(job, make_learner=make)), learners[0].script
+    return finish(dataclasses.replace(job, make_trainable=make)), learners[0].script
 
 
 def test_the_best_epoch_is_kept_and_ties_go_to_the_lower_loss(folder: Path) -> None:
@@ -106,24 +106,24 @@ def test_patience_0_never_stops_early(folder: Path) -> None:
 
 
 def broken(value: float, at: int):  # type: ignore[no-untyped-def]
-    def make(job: TrainingJob, device: torch.device) -> ClassificationLearner:
-        learner = make_learner(job, device)
-        forward, steps = learner.module.forward, []
+    def make(job: TrainingJob, device: torch.device) -> SupervisedTrainable:
+        trainable = make_trainable(job, device)
+        forward, steps = trainable.module.forward, []
 
         def spoilt(batch: dict[str, Tensor]) -> dict[str, Tensor]:
             steps.append(1)
             loss = forward(batch)["loss"]
             return {"loss": loss * value if len(steps) == at else loss}
 
-        learner.module.forward = spoilt  # type: ignore[method-assign]
-        return learner
+        trainable.module.forward = spoilt  # type: ignore[method-assign]
+        return trainable
 
     return make
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_is_an_error_with_its_step_and_a_way_out(folder: Path, value: float) -> None:
-    job = dataclasses.replace(make_job(folder, f"loss-{value}"), make_learner=broken(value, at=4))
+    job = dataclasses.replace(make_job(folder, f"loss-{value}"), make_trainable=broken(value, at=4))
     message = (
         rf"the loss is {value} at step 4 of 15: lower learning_rate \(now 0\.002\).*precision to fp32 \(now fp32\)"
     )
@@ -140,12 +140,12 @@ def test_weights_that_are_not_finite_are_an_error_where_they_are_validated(
 ) -> None:
     """The last step of an epoch may spoil them after its loss was finite."""
 
-    def make(job: TrainingJob, device: torch.device) -> ClassificationLearner:
-        learner = Spoilt(**vars(make_learner(job, device)))
-        learner.left = epochs
-        return learner
+    def make(job: TrainingJob, device: torch.device) -> SupervisedTrainable:
+        trainable = Spoilt(**vars(make_trainable(job, device)))
+        trainable.left = epochs
+        return trainable
 
-    class Spoilt(ClassificationLearner):
+    class Spoilt(SupervisedTrainable):
         left: int
 
         def predict(self, batch: dict[str, Tensor]) -> SequenceClassifierOutput:
@@ -154,19 +154,21 @@ def test_weights_that_are_not_finite_are_an_error_where_they_are_validated(
             output.logits = output.logits * (float("nan") if self.left < 0 else 1)
             return output
 
-    job = dataclasses.replace(make_job(folder, f"spoilt-{epochs}", epochs=1), make_learner=make)
+    job = dataclasses.replace(make_job(folder, f"spoilt-{epochs}", epochs=1), make_trainable=make)
     with pytest.raises(TrainingError, match=rf"the validation loss is nan after epoch {epochs} of 1: {told}"):
         loop.run(job)
     assert not epochs or loop.read_result(job) is None
 
 
 def test_one_answer_to_every_row_is_told(folder: Path) -> None:
-    class Stubborn(ClassificationLearner):
+    class Stubborn(SupervisedTrainable):
         def predict(self, batch: dict[str, Tensor]) -> SequenceClassifierOutput:
             return SequenceClassifierOutput(logits=torch.tensor([[0.0, 1.0]]).repeat(len(batch["labels"]), 1))
 
     job = make_job(folder, "stubborn", epochs=0)
-    stubborn = dataclasses.replace(job, make_learner=lambda job, device: Stubborn(**vars(make_learner(job, device))))
+    stubborn = dataclasses.replace(
+        job, make_trainable=lambda job, device: Stubborn(**vars(make_trainable(job, device)))
+    )
     [warning] = warnings_of("the teacher", "text-classification", finish(stubborn).sums, ["negative", "positive"])
     assert warning == "the teacher predicts 'positive' for all 40 validation rows"
     varied, _ = scripted(folder, "varied", [(30, 1.0)])
@@ -174,10 +176,10 @@ def test_one_answer_to_every_row_is_told(folder: Path) -> None:
 
 
 def test_data_without_rows_is_an_error(folder: Path) -> None:
-    def make(job: TrainingJob, device: torch.device) -> ClassificationLearner:
-        learner = make_learner(job, device)
-        empty = dataclasses.replace(learner.train, offsets=np.zeros(1, np.int64), labels=np.zeros(0, np.int64))
-        return dataclasses.replace(learner, train=empty)
+    def make(job: TrainingJob, device: torch.device) -> SupervisedTrainable:
+        trainable = make_trainable(job, device)
+        empty = dataclasses.replace(trainable.train, offsets=np.zeros(1, np.int64), labels=np.zeros(0, np.int64))
+        return dataclasses.replace(trainable, train=empty)
 
     with pytest.raises(TrainingError, match=r"0 training rows and 40 validation rows: needs 1 of each"):
-        loop.run(dataclasses.replace(make_job(folder, "empty"), make_learner=make))
+        loop.run(dataclasses.replace(make_job(folder, "empty"), make_trainable=make))

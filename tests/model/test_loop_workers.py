@@ -14,9 +14,9 @@ import torch
 import torch.distributed as dist
 
 from hone.tasks.errors import HoneError, ModelError
-from hone.tasks.model import loop
-from hone.tasks.model.learner import TrainingJob
-from hone.tasks.train.classify import ClassificationLearner
+from hone.tasks.model.training import loop
+from hone.tasks.model.training.trainable import TrainingJob
+from hone.tasks.train.supervised import SupervisedTrainable
 from tests.model.training_fixtures import curve, finish, killed_after, make_job
 
 
@@ -30,11 +30,11 @@ def _worker(job: TrainingJob, rank: int, world_size: int, other: TrainingJob | N
     os._exit(0)
 
 
-def _refuse(job: TrainingJob, device: torch.device) -> ClassificationLearner:
+def _refuse(job: TrainingJob, device: torch.device) -> SupervisedTrainable:
     raise ModelError("this one cannot")
 
 
-def _stumble(job: TrainingJob, device: torch.device) -> ClassificationLearner:
+def _stumble(job: TrainingJob, device: torch.device) -> SupervisedTrainable:
     raise IndexError("index out of range in self")
 
 
@@ -68,7 +68,7 @@ def test_three_workers_share_uneven_batches_and_get_the_loss_curve_of_one(folder
 )
 def test_an_error_of_one_worker_is_raised_by_all(folder: Path, make: Any, told: str) -> None:
     job = make_job(folder, f"one-fails-{make.__name__}")
-    run_workers(job, 2, dataclasses.replace(job, make_learner=make))
+    run_workers(job, 2, dataclasses.replace(job, make_trainable=make))
     errors = [(job.workdir / f"error-{rank}").read_text() for rank in (0, 1)]
     assert errors[0] == errors[1]
     assert errors[0].startswith(told)

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from hone.tasks.model.losses import hidden_loss, mix, relation_heads, relation_loss
+from hone.tasks.model.training.losses import hidden_loss, mix, relation_heads, relation_loss
 
 ONES = torch.ones(2, 3, dtype=torch.int64)
 

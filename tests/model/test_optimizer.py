@@ -7,7 +7,7 @@ from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_wi
 
 from hone.configs.section import TrainingSection
 from hone.tasks.device import computes_bf16
-from hone.tasks.model.optimizer import arithmetic, learning_rate, make_optimizer, make_scaler
+from hone.tasks.model.training.optimizer import arithmetic, learning_rate, make_optimizer, make_scaler
 
 SCHEDULES = {"linear": get_linear_schedule_with_warmup, "cosine": get_cosine_schedule_with_warmup}
 

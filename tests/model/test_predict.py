@@ -9,12 +9,12 @@ import torch
 
 from hone.tasks import store
 from hone.tasks.contracts import OnnxModel
-from hone.tasks.model.checkpoint import load_model, load_tokenizer
-from hone.tasks.model.fake_quantization import FakeQuantLinear, attach, read_plan
-from hone.tasks.model.predict import Form, answer, load_as, predict, read
-from hone.tasks.model.runtime import SERVING
-from hone.tasks.model.subject import Subject
+from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.runtime.model_under_test import ModelUnderTest
+from hone.tasks.model.runtime.predict import Backend, answer, load_as, predict, read
+from hone.tasks.model.runtime.runtime import SERVING
 from hone.tasks.model.text import Rows, sequential_batches
+from hone.tasks.model.training.fake_quantization import FakeQuantLinear, attach, read_plan
 from tests.evaluate.exported_models import ROWS, subject_of, write_models
 
 
@@ -35,7 +35,7 @@ def one_by_one(folder: Path, rows: Rows, max_length: int) -> np.ndarray:
     return np.stack(answers)
 
 
-def answers(folder: Path, form: Form, rows: Rows, max_length: int, batch_size: int) -> np.ndarray:
+def answers(folder: Path, form: Backend, rows: Rows, max_length: int, batch_size: int) -> np.ndarray:
     reading = read(folder, rows, max_length)
     return answer(folder, form, reading, batch_size=batch_size, providers=["cpu"], threads=1)
 
@@ -43,7 +43,7 @@ def answers(folder: Path, form: Form, rows: Rows, max_length: int, batch_size: i
 @pytest.mark.parametrize("form", ["pytorch", "onnxruntime"])
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
 def test_batches_answer_as_one_row_at_a_time_does_and_in_the_order_of_the_rows(
-    models: dict[str, OnnxModel], form: Form, batch_size: int
+    models: dict[str, OnnxModel], form: Backend, batch_size: int
 ) -> None:
     checkpoint = store.open_artifact(models["teacher"].source)
     folder = checkpoint if form == "pytorch" else store.open_artifact(models["teacher"].artifact)
@@ -54,7 +54,7 @@ def test_batches_answer_as_one_row_at_a_time_does_and_in_the_order_of_the_rows(
 
 
 def test_a_subject_answers_in_its_runtime(models: dict[str, OnnxModel]) -> None:
-    subject: Subject = subject_of(models["quantized"])
+    subject: ModelUnderTest = subject_of(models["quantized"])
     told = predict(subject, ROWS, max_length=16, batch_size=8, providers=["cpu"], threads=1)
     assert np.array_equal(told, answers(subject.folder, "onnxruntime", ROWS, 16, 8))
 

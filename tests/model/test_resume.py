@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from hone.tasks.errors import DamagedArtifactError
-from hone.tasks.model import loop
-from hone.tasks.model.events import read_events
-from hone.tasks.model.learner import TrainingJob, TrainingResult
-from hone.tasks.model.resume import has_point, read_point, unreadable
-from hone.tasks.train.classify import ClassificationLearner, make_learner
+from hone.tasks.model.training import loop
+from hone.tasks.model.training.events import read_events
+from hone.tasks.model.training.resume import has_point, read_point, unreadable
+from hone.tasks.model.training.trainable import TrainingJob, TrainingResult
+from hone.tasks.train.supervised import SupervisedTrainable, make_trainable
 from tests.model.training_fixtures import curve, files, finish, killed_after, make_job
 
 
@@ -50,15 +50,15 @@ def test_a_resumed_run_does_not_repeat_finished_epochs(folder: Path) -> None:
     assert sorted(path.name for path in job.workdir.glob("resume-*")) == ["resume-10"]
     steps: list[int] = []
 
-    class Counted(ClassificationLearner):
+    class Counted(SupervisedTrainable):
         def after_step(self) -> None:
             steps.append(1)
 
     def make(job: TrainingJob, device: torch.device) -> Counted:
-        return Counted(**vars(make_learner(job, device)))
+        return Counted(**vars(make_trainable(job, device)))
 
-    make.__module__, make.__qualname__ = make_learner.__module__, make_learner.__qualname__
-    finish(dataclasses.replace(job, make_learner=make))
+    make.__module__, make.__qualname__ = make_trainable.__module__, make_trainable.__qualname__
+    finish(dataclasses.replace(job, make_trainable=make))
     assert len(steps) == 5
 
 
@@ -107,7 +107,7 @@ def test_a_torn_result_or_point_is_not_there_and_training_ends_as_it_should(
     whole = counters.read_text()
     counters.write_text(content)
     assert loop.read_result(job) is None
-    module = make_learner(job, torch.device("cpu")).module
+    module = make_trainable(job, torch.device("cpu")).module
     found = read_point(job.workdir, loop.job_digest(job), module, torch.optim.AdamW(module.parameters()))
     assert (found.epoch, found.step) == (0, 0)
     assert not has_point(job.workdir, loop.job_digest(job))

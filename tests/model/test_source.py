@@ -21,9 +21,9 @@ from transformers import (
 
 from hone.configs.model import ModelSettings
 from hone.tasks.errors import ModelError, UnsafeFileError
-from hone.tasks.model.check import positions
-from hone.tasks.model.checkpoint import check_model, load_pretrained, load_tokenizer, save_model
-from hone.tasks.model.source import content_digest, resolve_source
+from hone.tasks.model.checkpoints.checkpoint import check_model, load_pretrained, load_tokenizer, save_model
+from hone.tasks.model.checkpoints.safety import positions
+from hone.tasks.model.checkpoints.source import content_digest, resolve_source
 from hone.tasks.model.text import Rows, tokenize
 from tests.tiny import write_encoder
 
@@ -293,7 +293,7 @@ def test_weights_that_are_cut_short_or_not_finite_are_errors(encoder: Path) -> N
 
 
 def test_what_goes_to_the_workers_is_what_the_digest_is_of(tmp_path):
-    from hone.tasks.model.source import content_digest, copy_encoder
+    from hone.tasks.model.checkpoints.source import content_digest, copy_encoder
 
     folder = write_encoder(tmp_path / "encoder")
     (folder / "README.md").write_text("about it")

@@ -13,10 +13,10 @@ from hone.configs.model import DistillSettings
 from hone.tasks import cache_room, storage
 from hone.tasks.contracts import Artifact, Checkpoint
 from hone.tasks.errors import ModelError, PreflightError
-from hone.tasks.model import teacher_outputs
-from hone.tasks.model.anatomy import layer_parts
-from hone.tasks.model.checkpoint import load_model, load_tokenizer
-from hone.tasks.model.teacher_outputs import TeacherOutputs, matched_layers, prepare
+from hone.tasks.model.architectures.encoders import layer_modules
+from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.teacher import outputs as teacher_outputs
+from hone.tasks.model.teacher.outputs import TeacherOutputs, matched_layers, prepare
 from hone.tasks.model.text import make_batch, read_split, tokenize
 from tests.model.teaching_fixtures import artifact, ask_teacher, write_data, write_teacher
 
@@ -44,12 +44,12 @@ def asked(place, monkeypatch, loss=LOSS, layers=(0, 2), storage="storage") -> li
 
     def spy(question, wanted, into, on_progress):
         calls.append(wanted)
-        return ask(question, wanted, into, on_progress)
+        return run_teacher(question, wanted, into, on_progress)
 
-    ask = teacher_outputs.ask
+    run_teacher = teacher_outputs.run_teacher
     monkeypatch.setattr(teacher_outputs, "ask", spy)
     ask_teacher(place / storage, place / "teacher", place / "data", loss, list(layers))
-    monkeypatch.setattr(teacher_outputs, "ask", ask)
+    monkeypatch.setattr(teacher_outputs, "ask", run_teacher)
     return calls
 
 
@@ -60,7 +60,7 @@ def test_outputs_are_those_of_the_model_itself(place, outputs):
     rows = np.array([3, 77, 40, 119])  # of the training split and of both copies
     batch = make_batch(text, rows, tokenizer.pad_token_id, "cpu")
     kept = {}
-    layer_parts(teacher)[-1].value.register_forward_hook(lambda m, i, o: kept.update(value=o))
+    layer_modules(teacher)[-1].value.register_forward_hook(lambda m, i, o: kept.update(value=o))
     with torch.no_grad():
         answer = teacher(
             input_ids=batch["input_ids"],
@@ -156,7 +156,7 @@ def test_a_manifest_that_a_power_cut_left_is_told_and_all_is_made_again(place, o
     )
     assert told[0].startswith(f"unreadable: {torn}")
     assert "made again" in told[0]
-    assert set(json.loads(torn.read_text())["digests"]) == set(teacher_outputs.pieces(loss, [2]))
+    assert set(json.loads(torn.read_text())["digests"]) == set(teacher_outputs.required_files(loss, [2]))
     assert (torn.parent / "logits.npy").read_bytes() == (outputs / "logits.npy").read_bytes()
 
 

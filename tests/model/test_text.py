@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hone.tasks.model.checkpoint import load_tokenizer
+from hone.tasks.model.checkpoints.checkpoint import load_tokenizer
 from hone.tasks.model.text import (
     Rows,
     TokenizedText,

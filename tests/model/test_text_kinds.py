@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hone.tasks.model.asking import _write_rows, with_copies
+from hone.tasks.model.teacher.inference import _write_rows, with_copies
 from hone.tasks.model.text import Labels, Rows, TokenizedText, known, make_batch, read_split, unknown
 
 FLAGS = np.array([[1, 0, 1], [0, 0, 0]], np.int64)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hone.tasks.model.token_file import TokenFile
+from hone.tasks.model.teacher.token_file import TokenFile
 
 
 def test_what_is_written_is_read_and_is_a_plain_numpy_file(tmp_path):

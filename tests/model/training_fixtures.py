@@ -14,9 +14,9 @@ from transformers import BertConfig
 from hone.configs.model import ModelSettings
 from hone.configs.section import TrainingSection
 from hone.tasks.contracts import Curve
-from hone.tasks.model import loop
-from hone.tasks.model.learner import TrainingJob, TrainingResult
-from hone.tasks.train.classify import ClassificationLearner, classification_arguments, make_learner
+from hone.tasks.model.training import loop
+from hone.tasks.model.training.trainable import TrainingJob, TrainingResult
+from hone.tasks.train.supervised import SupervisedTrainable, classification_arguments, make_trainable
 from tests.model.teaching_fixtures import write_data
 from tests.tiny import write_encoder
 
@@ -36,7 +36,7 @@ def make_job(folder: Path, name: str = "job", dropout: float = 0.1, rows: int = 
     model = ModelSettings(source=str(encoder), weights="random", max_length=32)
     section = TrainingSection.model_validate({"epochs": 3, "learning_rate": 2e-3, **settings})
     return TrainingJob(
-        make_learner,
+        make_trainable,
         section,
         7,
         folder / name,
@@ -45,7 +45,7 @@ def make_job(folder: Path, name: str = "job", dropout: float = 0.1, rows: int = 
     )
 
 
-class Interrupted(ClassificationLearner):
+class Interrupted(SupervisedTrainable):
     """Its process dies after as many steps as the environment says, without a word, as after kill -9."""
 
     def after_step(self) -> None:
@@ -57,13 +57,13 @@ class Interrupted(ClassificationLearner):
 
 def make_interrupted(job: TrainingJob, device: torch.device) -> Interrupted:
     """As the real one, but for the death; under the real one's name, as job_digest reads it."""
-    return Interrupted(**vars(make_learner(job, device)))
+    return Interrupted(**vars(make_trainable(job, device)))
 
 
-make_interrupted.__module__, make_interrupted.__qualname__ = make_learner.__module__, make_learner.__qualname__
+make_interrupted.__module__, make_interrupted.__qualname__ = make_trainable.__module__, make_trainable.__qualname__
 
 
-class Mortal(ClassificationLearner):
+class Mortal(SupervisedTrainable):
     """The second worker is killed at its 12th step, once."""
 
     steps = 0
@@ -78,12 +78,12 @@ class Mortal(ClassificationLearner):
 
 def make_mortal(job: TrainingJob, device: torch.device) -> Mortal:
     """As the real one, but for the death, which leaves the file `grave` beside the job's folder."""
-    learner = Mortal(**vars(make_learner(job, device)))
-    learner.grave = job.workdir.parent / "grave"
-    return learner
+    trainable = Mortal(**vars(make_trainable(job, device)))
+    trainable.grave = job.workdir.parent / "grave"
+    return trainable
 
 
-class Clumsy(ClassificationLearner):
+class Clumsy(SupervisedTrainable):
     """The second worker's code has a fault that it comes to at its third step, every time."""
 
     steps = 0
@@ -99,9 +99,9 @@ class Clumsy(ClassificationLearner):
 
 def make_clumsy(job: TrainingJob, device: torch.device) -> Clumsy:
     """As the real one, but for the fault; each start adds a line to the file `starts` beside the job's folder."""
-    learner = Clumsy(**vars(make_learner(job, device)))
-    learner.starts = job.workdir.parent / "starts"
-    return learner
+    trainable = Clumsy(**vars(make_trainable(job, device)))
+    trainable.starts = job.workdir.parent / "starts"
+    return trainable
 
 
 def finish(job: TrainingJob) -> TrainingResult:
@@ -125,7 +125,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def killed_after(job: TrainingJob, steps: int) -> None:
     """Runs a job in a process that ends like one that was killed, in the middle of an epoch."""
-    job = dataclasses.replace(job, make_learner=make_interrupted)
+    job = dataclasses.replace(job, make_trainable=make_interrupted)
     os.environ["HONE_TEST_STEPS"] = str(steps)
     child = multiprocessing.get_context("fork").Process(target=loop.run, args=(job,))
     child.start()

@@ -12,16 +12,16 @@ import torch.nn.functional as F
 from transformers import AutoModelForTokenClassification, BertForTokenClassification
 
 from hone.configs.model import DistillSettings
-from hone.tasks.model import loop
-from hone.tasks.model.checkpoint import load_model
-from hone.tasks.model.learner import TrainingJob, validation_fields
-from hone.tasks.model.teacher_outputs import TeacherOutputs, prepare
-from hone.tasks.model.teaching import lesson_arguments
-from hone.tasks.model.teaching import make_learner as make_student
+from hone.tasks.model.checkpoints.checkpoint import load_model
+from hone.tasks.model.teacher.outputs import TeacherOutputs, prepare
 from hone.tasks.model.text import NO_TARGET, TokenizedText, bucketed_batches, make_batch, model_inputs, tokenize
+from hone.tasks.model.training import loop
+from hone.tasks.model.training.distillation import distillation_arguments
+from hone.tasks.model.training.distillation import make_trainable as make_student
+from hone.tasks.model.training.trainable import TrainingJob, validation_fields
 from hone.tasks.objectives.divergence import softened_divergence
 from hone.tasks.objectives.learning import LEARNING, learning_of
-from hone.tasks.train.classify import make_learner
+from hone.tasks.train.supervised import make_trainable
 from tests.model.teaching_fixtures import artifact
 from tests.model.training_fixtures import curve, finish, make_job
 from tests.tiny import BAD, GOOD
@@ -98,11 +98,11 @@ def teacher(job: TrainingJob) -> Path:
 
 
 def test_the_first_loss_is_the_mean_over_the_steps_tokens_however_it_is_shared_out(job: TrainingJob) -> None:
-    learner = make_learner(job, torch.device("cpu"))
+    trainable = make_trainable(job, torch.device("cpu"))
 
-    rows = bucketed_batches(learner.train.lengths, 32, job.seed, 1)[0]
-    batch = make_batch(learner.train, rows, 0, "cpu")
-    logits = learner.module.model(**model_inputs(batch)).logits
+    rows = bucketed_batches(trainable.train.lengths, 32, job.seed, 1)[0]
+    batch = make_batch(trainable.train, rows, 0, "cpu")
+    logits = trainable.module.model(**model_inputs(batch)).logits
     expected = F.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten()).item()
     parts = replace(
         job,
@@ -138,16 +138,16 @@ def test_a_student_learns_from_what_the_teacher_says_of_each_token(job: Training
         scratch / "storage", teacher=artifact(teacher), data=artifact(data), loss=LOSS, layers=[0, 1], max_length=32,
         seed=0, owner="demo", on_progress=lambda done, total, note: None, task=job.task,
     )  # fmt: skip
-    arguments = lesson_arguments(
+    arguments = distillation_arguments(
         student=teacher, data=data, teacher_outputs=outputs, loss=LOSS, max_length=32, student_layers=[0, 1]
     )
     taught = TrainingJob(make_student, LOSS, 0, scratch / "taught", arguments, task=job.task)
-    learner = make_student(taught, torch.device("cpu"))
-    batch = make_batch(learner.train, np.array([3, 40, 11]), 0, "cpu")
+    trainable = make_student(taught, torch.device("cpu"))
+    batch = make_batch(trainable.train, np.array([3, 40, 11]), 0, "cpu")
     kept = TeacherOutputs(outputs).targets(batch["rows"], batch["input_ids"].shape[1])
-    said = learner.predict(batch).logits * batch["attention_mask"][:, :, None]
+    said = trainable.predict(batch).logits * batch["attention_mask"][:, :, None]
     assert torch.allclose(kept, said, atol=1e-5)
-    losses = learner.module(batch)  # its own teacher: nothing to learn from it
+    losses = trainable.module(batch)  # its own teacher: nothing to learn from it
     assert losses["soft_loss"].item() == pytest.approx(0, abs=1e-4)
-    learner.close()
+    trainable.close()
     assert finish(taught).validation["token_accuracy"] > 0.95

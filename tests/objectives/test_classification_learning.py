@@ -11,7 +11,7 @@ from transformers import BertConfig
 
 from hone.configs.recipe import Objective
 from hone.tasks.contracts import Artifact, Checkpoint
-from hone.tasks.model.learner import validation_fields
+from hone.tasks.model.training.trainable import validation_fields
 from hone.tasks.objectives.divergence import softened_divergence
 from hone.tasks.objectives.learning import LEARNING, learning, learning_of
 

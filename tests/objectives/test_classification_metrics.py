@@ -36,9 +36,9 @@ def test_a_model_that_is_as_sure_as_it_is_right_has_no_calibration_error():
 
 @pytest.mark.parametrize("bins", [1, 2, 15, 1000])
 def test_calibration_error_agrees_with_a_loop_over_bins(bins):
-    chance = np.random.default_rng(bins)
-    probabilities = chance.dirichlet(np.ones(5), size=400)
-    labels = chance.integers(0, 5, 400)
+    rng = np.random.default_rng(bins)
+    probabilities = rng.dirichlet(np.ones(5), size=400)
+    labels = rng.integers(0, 5, 400)
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     total = 0.0
     for place in range(bins):
@@ -49,8 +49,8 @@ def test_calibration_error_agrees_with_a_loop_over_bins(bins):
 
 
 def test_metrics_are_scikit_learns_macro_averages():
-    chance = np.random.default_rng(3)
-    logits, labels = chance.normal(size=(300, 4)), chance.integers(0, 4, 300)
+    rng = np.random.default_rng(3)
+    logits, labels = rng.normal(size=(300, 4)), rng.integers(0, 4, 300)
     values, _ = score(logits, labels, bins=15)
     predicted = logits.argmax(axis=1)
     assert values["accuracy"] == accuracy_score(labels, predicted)
@@ -67,7 +67,7 @@ def test_confusion_has_true_labels_as_rows_and_every_label_even_if_absent():
 
 
 def test_shifting_all_logits_of_a_row_changes_nothing():
-    chance = np.random.default_rng(4)
-    logits, labels = chance.normal(size=(50, 3)), chance.integers(0, 3, 50)
-    shifted = logits + chance.normal(size=(50, 1))
+    rng = np.random.default_rng(4)
+    logits, labels = rng.normal(size=(50, 3)), rng.integers(0, 3, 50)
+    shifted = logits + rng.normal(size=(50, 1))
     assert score(shifted, labels, 15)[0] == pytest.approx(score(logits, labels, 15)[0], abs=1e-12)

@@ -18,15 +18,15 @@ from hone.tasks.contracts import ExportedModels, PreparedData
 from hone.tasks.data.preview import preview
 from hone.tasks.data.task import prepare_data
 from hone.tasks.distill.task import distill_student
-from hone.tasks.evaluate.parity import hand_over
+from hone.tasks.evaluate.parity import check_conversions
 from hone.tasks.export.task import export_models
 from hone.tasks.gate.checks import parity_checks
 from hone.tasks.gate.decision import decide
 from hone.tasks.gate.quality import quality_checks
-from hone.tasks.model.checkpoint import load_model
-from hone.tasks.model.delivered import default_session, deliver
-from hone.tasks.model.predict import answer, read
-from hone.tasks.model.runtime import Classifier, read_threshold
+from hone.tasks.model.checkpoints.checkpoint import load_model
+from hone.tasks.model.runtime.delivered import default_session, deliver
+from hone.tasks.model.runtime.predict import answer, read
+from hone.tasks.model.runtime.runtime import Classifier, read_threshold
 from hone.tasks.model.text import Rows, read_split
 from hone.tasks.objectives.judging import compared, judging
 from hone.tasks.probe.golden import write_golden
@@ -138,7 +138,7 @@ def test_every_form_of_the_rounded_model_answers_alike(request: pytest.FixtureRe
     made: Made = request.getfixturevalue(kind)
     last = made.models.model_copy(update={"models": made.models.models[-1:]})
     judges = judging(made.recipe.objective)
-    found = hand_over(
+    found = check_conversions(
         last,
         made.test(),
         made.data.labels,

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast, RobertaConfig
 
 from hone.configs.model import ModelSettings
-from hone.tasks.model.augment import augment_words
-from hone.tasks.model.checkpoint import load_pretrained, load_tokenizer, save_model
-from hone.tasks.model.teaching import TeachingLearner
+from hone.tasks.model.checkpoints.checkpoint import load_pretrained, load_tokenizer, save_model
+from hone.tasks.model.teacher.augment import augment_words
 from hone.tasks.model.text import NO_TARGET, Rows, TokenizedText, make_batch
+from hone.tasks.model.training.distillation import DistillationTrainable
 from hone.tasks.objectives.learning import learning
 from hone.tasks.objectives.token_classification.counts import entity_counts
 from hone.tasks.objectives.token_classification.runs import count_entities
@@ -36,7 +36,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerFa
     return load_tokenizer(write_encoder(tmp_path_factory.mktemp("encoder")))
 
 
-def rows_of(sentences: list[list[str]], tags: list[list[int]] | None) -> Rows:
+def epoch_rows(sentences: list[list[str]], tags: list[list[int]] | None) -> Rows:
     return Rows(
         [" ".join(words) for words in sentences],
         None,
@@ -63,7 +63,7 @@ def test_entities_in_tensors_are_those_of_the_strict_count(sentences: list[list[
 
 
 def test_a_words_tag_is_at_its_first_subword_and_a_row_weighs_its_words(tokenizer: PreTrainedTokenizerFast) -> None:
-    text = TAGGER.encode(tokenizer, rows_of([["the", "casts", "xy"], ["film"]], [[1, 2, 3], [4]]), 16)
+    text = TAGGER.encode(tokenizer, epoch_rows([["the", "casts", "xy"], ["film"]], [[1, 2, 3], [4]]), 16)
     no = NO_TARGET
     assert text.labels.tolist() == [no, 1, 2, no, 3, no, no, no, 4, no]  # cast ##s, x ##y
     assert text.weights is not None
@@ -74,7 +74,7 @@ def test_a_words_tag_is_at_its_first_subword_and_a_row_weighs_its_words(tokenize
 
 def test_of_a_long_sentence_each_word_counts_in_one_window(tokenizer: PreTrainedTokenizerFast) -> None:
     tags = [[place % 5 for place in range(30)], [1]]
-    text = TAGGER.encode(tokenizer, rows_of([["film", "cast", "plot"] * 10, ["the"]], tags), 12)
+    text = TAGGER.encode(tokenizer, epoch_rows([["film", "cast", "plot"] * 10, ["the"]], tags), 12)
     assert text.sources is not None
     assert text.sources.tolist() == [0] * (len(text) - 1) + [1]
     assert len(text) > 3
@@ -152,7 +152,7 @@ def test_copies_of_sentences_keep_their_words_apart() -> None:
 
 
 def test_a_mask_among_words_is_one_token_and_counts(tokenizer: PreTrainedTokenizerFast) -> None:
-    rows = rows_of([["the", "[MASK]", "casts"]], [[-1, -1, -1]])
+    rows = epoch_rows([["the", "[MASK]", "casts"]], [[-1, -1, -1]])
     text = TAGGER.encode(tokenizer, rows, 16)
     assert tokenizer.convert_ids_to_tokens(text.ids.tolist()) == ["[CLS]", "the", "[MASK]", "cast", "##s", "[SEP]"]
     assert text.labelled.tolist() == rows.labelled.tolist() == [False]
@@ -174,7 +174,7 @@ def test_a_word_alone_is_read_as_inside_a_text(tmp_path: Path, name: str) -> Non
     model, tokenizer = load_pretrained(settings, TAGS, 0, "token-classification")
     save_model(model, tokenizer, tmp_path / "saved")
     for reader in (tokenizer, load_tokenizer(tmp_path / "saved")):
-        text = TAGGER.encode(reader, rows_of([["the", "film"]], None), 16)
+        text = TAGGER.encode(reader, epoch_rows([["the", "film"]], None), 16)
         assert reader.convert_ids_to_tokens(text.ids.tolist()) == ["<s>", "\u0120the", "\u0120film", "</s>"]
     assert load_pretrained(settings, ["no", "yes"], 0, task="text-classification")[1].tokenize("the") == ["the"]
 
@@ -184,10 +184,10 @@ def test_each_epoch_has_every_window_of_the_sentences_and_as_many_of_their_copie
     rows = len(sources)
     text = TokenizedText(np.zeros(rows, np.int32), np.arange(rows + 1), None, np.zeros(rows), True, sources=sources)
     unused: Any = None
-    learner = TeachingLearner(unused, unused, unused, text, text, texts=2)
-    assert [learner.rows_of(epoch).tolist() for epoch in (1, 2, 3)] == [
+    trainable = DistillationTrainable(unused, unused, unused, text, text, texts=2)
+    assert [trainable.epoch_rows(epoch).tolist() for epoch in (1, 2, 3)] == [
         [0, 1, 2, 3, 4, 5],
         [0, 1, 2, 6, 7, 8],
         [0, 1, 2, 3, 4, 5],
     ]
-    assert replace(learner, texts=6).rows_of(4).tolist() == list(range(rows))
+    assert replace(trainable, texts=6).epoch_rows(4).tolist() == list(range(rows))

@@ -18,10 +18,10 @@ from hone.tasks.contracts import DistilledModel, PreparedData, PrunedModel, Quan
 from hone.tasks.data.preview import preview
 from hone.tasks.data.task import prepare_data
 from hone.tasks.distill.task import distill_student
-from hone.tasks.model.anatomy import linear_names
-from hone.tasks.model.checkpoint import load_model, load_tokenizer
-from hone.tasks.model.fake_quantization import read_plan
+from hone.tasks.model.architectures.encoders import linear_names
+from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
 from hone.tasks.model.text import make_batch, model_inputs, read_split
+from hone.tasks.model.training.fake_quantization import read_plan
 from hone.tasks.objectives.learning import learning
 from hone.tasks.prune.task import prune_student
 from hone.tasks.quantize.task import quantize_student

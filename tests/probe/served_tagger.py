@@ -10,8 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from hone.tasks import words
-from hone.tasks.model import runtime
-from hone.tasks.model.runtime import SERVING, TextSettings
+from hone.tasks.model.runtime import runtime
+from hone.tasks.model.runtime.runtime import SERVING, TextSettings
 from hone.tasks.objectives.token_classification import windows
 from hone.tasks.objectives.token_classification.spans import Tagger
 

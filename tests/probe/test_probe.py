@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from hone.tasks.model.runtime import Classifier
+from hone.tasks.model.runtime.runtime import Classifier
 from hone.tasks.probe import probe as module
-from hone.tasks.probe.probe import complaint, probe
+from hone.tasks.probe.probe import failure_reason, probe
 from tests.register.conftest import write_model
 
 Golden = Callable[..., Path]
@@ -23,7 +23,7 @@ def test_the_exported_model_answers_every_request(golden: Golden, model_folder: 
     assert found.max_abs_difference < 1e-6
     assert 0 < found.load_seconds < 60
     assert 10e6 < found.peak_memory_bytes < 2e9
-    assert complaint(found) == ""
+    assert failure_reason(found) == ""
 
 
 def test_texts_are_cleaned_on_their_way_in(golden: Golden, model_folder: Path) -> None:
@@ -63,7 +63,7 @@ def test_another_model_answers_fewer(golden: Golden, model_folder: Path) -> None
     assert found.error == ""
     assert found.answered < found.requests
     assert found.max_abs_difference > 1e-3
-    assert f"answers {found.answered} of 5 golden requests as it did when it was evaluated" in complaint(found)
+    assert f"answers {found.answered} of 5 golden requests as it did when it was evaluated" in failure_reason(found)
 
 
 def test_labels_in_another_order_answer_nothing(golden: Golden, model_folder: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_model_that_does_not_load_says_why(golden: Golden, model_folder: Path,
     found = probe(model_folder, path)
     assert (found.requests, found.answered) == (5, 0)
     assert error in found.error
-    assert complaint(found).startswith("it does not load or answer in a fresh process: ")
+    assert failure_reason(found).startswith("it does not load or answer in a fresh process: ")
 
 
 def test_a_process_that_hangs_is_ended(golden: Golden, model_folder: Path) -> None:
@@ -125,7 +125,7 @@ def test_without_golden_requests_nothing_is_shown(
     path.write_text(json.dumps(changed)) if changed is not None else path.unlink()
     found = probe(model_folder, path)
     assert found.error.startswith(error)
-    assert complaint(found)
+    assert failure_reason(found)
 
 
 def test_where_the_process_starts_and_what_is_in_pythonpath_changes_nothing(

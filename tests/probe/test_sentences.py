@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from hone.tasks.errors import MeasurementError
-from hone.tasks.model.predict import predict
-from hone.tasks.model.subject import registered
+from hone.tasks.model.runtime.model_under_test import registered
+from hone.tasks.model.runtime.predict import predict
 from hone.tasks.model.text import Rows
 from hone.tasks.objectives.ragged import Ragged
 from hone.tasks.probe import worker

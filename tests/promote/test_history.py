@@ -93,7 +93,7 @@ def test_nothing_that_comes_later_changes_who_won(all_: list[dict[str, str]]) ->
 def test_a_rollback_never_restores_the_champion_or_nothing(all_: list[dict[str, str]]) -> None:
     found = log(*all_)
     assert found.previous == "" or found.previous != found.champion
-    assert found.trail[-1] == found.champion
+    assert found.undo_stack[-1] == found.champion
 
 
 def test_a_rollback_goes_back_one_step_and_another_one_further() -> None:

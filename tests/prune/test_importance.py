@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from hone.tasks.model.anatomy import layer_parts
+from hone.tasks.model.architectures.encoders import layer_modules
 from hone.tasks.prune.importance import _gated, importance
 from tests.prune.encoders import BATCH, CONFIGS, tiny
 
@@ -60,8 +60,8 @@ def test_an_open_gate_changes_nothing_and_a_shut_one_zeroes_the_part():
         gates[4][:, 7] = 0
         shut = model(**BATCH).logits
     with torch.no_grad():
-        layer_parts(model)[0].attention_output.weight[:, 16:24] = 0
-        layer_parts(model)[1].feed_out.weight[:, 7] = 0
+        layer_modules(model)[0].attention_output.weight[:, 16:24] = 0
+        layer_modules(model)[1].feed_out.weight[:, 7] = 0
     assert torch.allclose(model(**BATCH).logits, shut, atol=1e-5)
 
 
@@ -96,8 +96,8 @@ def test_examples_that_pull_in_opposite_directions_do_not_cancel():
 def test_a_part_whose_output_is_nothing_has_no_importance():
     model = tiny("bert")
     with torch.no_grad():
-        layer_parts(model)[1].attention_output.weight[:, 8:16] = 0
-        layer_parts(model)[2].feed_out.weight[:, 5] = 0
+        layer_modules(model)[1].attention_output.weight[:, 8:16] = 0
+        layer_modules(model)[2].feed_out.weight[:, 5] = 0
     found = importance(model, [FULL], loss_of(model))
     assert found.heads[1][1] == 0
     assert found.neurons[2][5] == 0

@@ -12,16 +12,16 @@ import torch.distributed as dist
 from torch import nn
 
 from hone.configs.model import DistillSettings, PruneSettings
-from hone.tasks.model.anatomy import linear_names
-from hone.tasks.model.checkpoint import load_model, load_tokenizer, save_model
-from hone.tasks.model.learner import TrainingJob
-from hone.tasks.model.loop import read_result, run
-from hone.tasks.model.teaching import TeachingLearner, lesson_arguments
+from hone.tasks.model.architectures.encoders import linear_names
+from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer, save_model
 from hone.tasks.model.text import make_batch
-from hone.tasks.model.zeros import zeros_held
+from hone.tasks.model.training.distillation import DistillationTrainable, distillation_arguments
+from hone.tasks.model.training.loop import read_result, run
+from hone.tasks.model.training.sparsity_mask import sparsity_mask
+from hone.tasks.model.training.trainable import TrainingJob
 from hone.tasks.prune.magnitude import GradualMagnitude, Magnitude, threshold, zero_below
 from hone.tasks.prune.masks import sparsity_of
-from hone.tasks.prune.recovery import make_learner
+from hone.tasks.prune.recovery import make_trainable
 from hone.tasks.prune.schedule import cubic_schedule
 from tests.model.teaching_fixtures import ask_teacher, write_data, write_teacher
 from tests.prune.encoders import tiny
@@ -98,7 +98,7 @@ def test_held_zeros_stay_zero_through_training():
     model = tiny("bert")
     zero_smallest(model, 0.6)
     before = sparsity_of(model)
-    hold = zeros_held(model)
+    hold = sparsity_mask(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     ids = torch.randint(2, 60, (8, 6))
     for _ in range(5):
@@ -120,7 +120,7 @@ def test_the_recovery_learner_holds_the_zeros_of_the_checkpoint_it_starts_from(t
     student = load_model(teacher)
     zero_smallest(student, 0.5)
     save_model(student, load_tokenizer(teacher), tmp_path / "sparse")
-    arguments = lesson_arguments(
+    arguments = distillation_arguments(
         student=tmp_path / "sparse",
         data=data,
         teacher_outputs=outputs,
@@ -129,17 +129,17 @@ def test_the_recovery_learner_holds_the_zeros_of_the_checkpoint_it_starts_from(t
         student_layers=[0, 1, 2],
     )
     settings = PruneSettings(method="magnitude")
-    learner = make_learner(
-        TrainingJob(make_learner, settings, 0, tmp_path, arguments, task="text-classification"), torch.device("cpu")
+    trainable = make_trainable(
+        TrainingJob(make_trainable, settings, 0, tmp_path, arguments, task="text-classification"), torch.device("cpu")
     )
-    optimizer = torch.optim.AdamW(learner.module.parameters(), lr=1e-2)
-    batch = make_batch(learner.train, torch.arange(8).numpy(), learner.tokenizer.pad_token_id, "cpu")
+    optimizer = torch.optim.AdamW(trainable.module.parameters(), lr=1e-2)
+    batch = make_batch(trainable.train, torch.arange(8).numpy(), trainable.tokenizer.pad_token_id, "cpu")
     for _ in range(3):
         optimizer.zero_grad()
-        learner.module(batch)["loss"].backward()
+        trainable.module(batch)["loss"].backward()
         optimizer.step()
-        learner.after_step()
-    learner.save(tmp_path / "saved")
+        trainable.after_step()
+    trainable.save(tmp_path / "saved")
     assert sparsity_of(load_model(tmp_path / "saved")) == sparsity_of(student)
     assert sparsity_of(student) == pytest.approx(0.5, abs=1e-4)
 
@@ -155,7 +155,7 @@ def gradual(tmp_path_factory) -> TrainingJob:
         method="magnitude", schedule="cubic", sparsity=0.8, schedule_end=0.5, mask_steps=3,
         epochs=3, batch_size=8, learning_rate=3e-3, checkpoint_steps=2,
     )  # fmt: skip
-    arguments = lesson_arguments(
+    arguments = distillation_arguments(
         student=teacher,
         data=data,
         teacher_outputs=ask_teacher(folder / "storage", teacher, data, loss, [0]),
@@ -163,19 +163,19 @@ def gradual(tmp_path_factory) -> TrainingJob:
         max_length=32,
         student_layers=[0],
     )
-    return TrainingJob(make_learner, settings, 0, folder / "whole", arguments, task="text-classification")
+    return TrainingJob(make_trainable, settings, 0, folder / "whole", arguments, task="text-classification")
 
 
 @pytest.fixture
 def watched(monkeypatch) -> list[float]:
     """The sparsity after each step."""
-    found, after_step = [], TeachingLearner.after_step
+    found, after_step = [], DistillationTrainable.after_step
 
-    def watch(learner):
-        after_step(learner)
-        found.append(sparsity_of(learner.student))
+    def watch(trainable):
+        after_step(trainable)
+        found.append(sparsity_of(trainable.student))
 
-    monkeypatch.setattr(TeachingLearner, "after_step", watch)
+    monkeypatch.setattr(DistillationTrainable, "after_step", watch)
     return found
 
 
@@ -196,15 +196,15 @@ def test_a_gradual_mask_follows_the_cubic_schedule_and_is_held_between_its_steps
 def test_a_resumed_run_has_the_mask_and_the_weights_of_an_undisturbed_one(gradual, monkeypatch, steps):
     run(gradual)
     job = dataclasses.replace(gradual, workdir=gradual.workdir.with_name(f"stopped-{steps}"))
-    made, after_step = [], TeachingLearner.after_step
+    made, after_step = [], DistillationTrainable.after_step
 
-    def stop(learner):
-        after_step(learner)
+    def stop(trainable):
+        after_step(trainable)
         made.append(1)
         if len(made) == steps:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(TeachingLearner, "after_step", stop)
+    monkeypatch.setattr(DistillationTrainable, "after_step", stop)
     with pytest.raises(KeyboardInterrupt):
         run(job)
     monkeypatch.undo()
@@ -218,11 +218,11 @@ def test_a_resumed_run_has_the_mask_and_the_weights_of_an_undisturbed_one(gradua
 def _worker(job: TrainingJob, rank: int) -> None:
     """One of two workers; it leaves a file of its mask behind."""
 
-    def close(learner):
-        masks = [learner.student.get_submodule(name).weight == 0 for name in linear_names(learner.student)]
+    def close(trainable):
+        masks = [trainable.student.get_submodule(name).weight == 0 for name in linear_names(trainable.student)]
         (job.workdir.parent / f"mask-{rank}").write_bytes(b"".join(mask.numpy().tobytes() for mask in masks))
 
-    TeachingLearner.close = close
+    DistillationTrainable.close = close
     store = dist.FileStore(str(job.workdir.parent / "store"), 2)
     try:
         dist.init_process_group("gloo", store=store, rank=rank, world_size=2)

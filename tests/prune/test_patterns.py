@@ -12,19 +12,19 @@ from torch import nn
 from hone.configs.model import DistillSettings, PruneSettings
 from hone.tasks.errors import ModelError
 from hone.tasks.export.graph import export_onnx, initializers
+from hone.tasks.export.graph_passes import optimize_graph
 from hone.tasks.export.integer import quantize_graph
-from hone.tasks.export.lean import lean
-from hone.tasks.model.anatomy import encoder_layers, linear_names, set_encoder_layers
-from hone.tasks.model.checkpoint import load_model, load_tokenizer
-from hone.tasks.model.fake_quantization import bake, plan_for
-from hone.tasks.model.learner import TrainingJob
-from hone.tasks.model.teaching import lesson_arguments
+from hone.tasks.model.architectures.encoders import encoder_layers, linear_names, set_encoder_layers
+from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
 from hone.tasks.model.text import make_batch
-from hone.tasks.prune.cut import cut
+from hone.tasks.model.training.distillation import distillation_arguments
+from hone.tasks.model.training.fake_quantization import plan_for, snap_to_grid
+from hone.tasks.model.training.trainable import TrainingJob
 from hone.tasks.prune.magnitude import Magnitude
 from hone.tasks.prune.masks import sparsity_of
 from hone.tasks.prune.patterns import check_widths, groups_kept, largest_of_groups, numbers_of, share_of_groups_kept
-from hone.tasks.prune.recovery import make_learner
+from hone.tasks.prune.prune_model import prune_model
+from hone.tasks.prune.recovery import make_trainable
 from tests.model.teaching_fixtures import ask_teacher, write_data, write_teacher
 from tests.prune.encoders import tiny
 from tests.tiny import write_encoder
@@ -73,27 +73,27 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_mask_is_held_while_the_student_recovers(place: Path, method: str, pattern: str) -> None:
     outputs = ask_teacher(place / "storage", place / "teacher", place / "data", LOSS, [0])
     settings, folder = PruneSettings(method=method, pattern=pattern), place / method
-    cut(
+    prune_model(
         place / "teacher", folder, outputs=outputs, settings=settings, loss=LOSS, student_layers=[0], max_length=32,
         seed=0, on_progress=lambda done, total, note: None, task="text-classification",
     )  # fmt: skip
-    arguments = lesson_arguments(
+    arguments = distillation_arguments(
         student=folder, data=place / "data", teacher_outputs=outputs, loss=LOSS, max_length=32, student_layers=[0]
     )
-    learner = make_learner(
-        TrainingJob(make_learner, settings, 0, place, arguments, task="text-classification"), torch.device("cpu")
+    trainable = make_trainable(
+        TrainingJob(make_trainable, settings, 0, place, arguments, task="text-classification"), torch.device("cpu")
     )
-    optimizer = torch.optim.AdamW(learner.module.parameters(), lr=1e-2)
-    batch = make_batch(learner.train, np.arange(8), learner.tokenizer.pad_token_id, "cpu")
+    optimizer = torch.optim.AdamW(trainable.module.parameters(), lr=1e-2)
+    batch = make_batch(trainable.train, np.arange(8), trainable.tokenizer.pad_token_id, "cpu")
     for step in range(3):
-        learner.before_step(step, 3)
+        trainable.before_step(step, 3)
         optimizer.zero_grad()
-        learner.module(batch)["loss"].backward()
+        trainable.module(batch)["loss"].backward()
         optimizer.step()
-        assert share_of_groups_kept(learner.student, *numbers_of(pattern)) < 1  # the step itself knows no mask
-        learner.after_step()
-        assert learner.settled(step + 1, 3)
-    learner.save(place / f"{method}-recovered")
+        assert share_of_groups_kept(trainable.student, *numbers_of(pattern)) < 1  # the step itself knows no mask
+        trainable.after_step()
+        assert trainable.settled(step + 1, 3)
+    trainable.save(place / f"{method}-recovered")
     before, after = load_model(folder), load_model(place / f"{method}-recovered")
     assert not torch.equal(before.classifier.weight, after.classifier.weight)
     assert all(
@@ -101,7 +101,7 @@ def test_the_mask_is_held_while_the_student_recovers(place: Path, method: str, p
         for name in linear_names(before)
     )
     assert sparsity_of(after) == 0.5
-    assert learner.modifier.finish(after) == {"pattern": pattern, "groups_that_keep_the_pattern": 1.0}
+    assert trainable.modifier.finish(after) == {"pattern": pattern, "groups_that_keep_the_pattern": 1.0}
 
 
 def test_the_exported_weights_keep_the_pattern_in_fp32_and_in_eight_bits(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_the_exported_weights_keep_the_pattern_in_fp32_and_in_eight_bits(tmp_pat
     Magnitude(PruneSettings(method="magnitude", pattern="2:4")).prepare(model, None)
     graph = export_onnx(model, tokenizer, opset=18)
     plan = plan_for(model, "dynamic", tables=True)
-    lean(graph, only=plan.first_token, for_cpu=True)
+    optimize_graph(graph, only=plan.first_token, for_cpu=True)
 
     def counted(suffix: str) -> tuple[int, int]:
         stored = initializers(graph)
@@ -124,5 +124,5 @@ def test_the_exported_weights_keep_the_pattern_in_fp32_and_in_eight_bits(tmp_pat
     groups = sum(model.get_submodule(name).weight.numel() for name in linear_names(model)) // 4
     assert share_of_groups_kept(dense, 2, 4) < 0.01
     assert counted("weight") == (groups, groups)
-    quantize_graph(graph, bake(copy.deepcopy(model), plan), plan)
+    quantize_graph(graph, snap_to_grid(copy.deepcopy(model), plan), plan)
     assert counted("weight_int8") == (groups, groups)

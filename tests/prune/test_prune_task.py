@@ -8,8 +8,8 @@ import torch
 from hone.configs.recipe import Recipe, parse_recipe
 from hone.tasks import cluster, store
 from hone.tasks.contracts import Checkpoint, PreparedData, PrunedModel, StageRecord, TrainedModel
-from hone.tasks.model.checkpoint import load_model
-from hone.tasks.model.loop import read_result, run
+from hone.tasks.model.checkpoints.checkpoint import load_model
+from hone.tasks.model.training.loop import read_result, run
 from hone.tasks.prune.masks import sparsity_of
 from hone.tasks.prune.patterns import share_of_groups_kept
 from hone.tasks.prune.task import prune_student

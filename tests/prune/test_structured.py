@@ -8,8 +8,8 @@ from transformers import AutoModelForSequenceClassification
 
 from hone.configs.model import PruneSettings
 from hone.tasks.errors import ModelError
-from hone.tasks.model.anatomy import encoder_layers, layer_parts
-from hone.tasks.model.checkpoint import count_parameters, load_model, load_tokenizer, save_model
+from hone.tasks.model.architectures.encoders import encoder_layers, layer_modules
+from hone.tasks.model.checkpoints.checkpoint import count_parameters, load_model, load_tokenizer, save_model
 from hone.tasks.prune.importance import Importance
 from hone.tasks.prune.structured import (
     best,
@@ -30,7 +30,7 @@ NEURONS = [list(range(0, 48, 2)), list(range(16)), list(range(48))]
 
 def unscored(model, kept):
     """All parts alike."""
-    parts = layer_parts(model)
+    parts = layer_modules(model)
     return Importance(
         [torch.ones(part.heads) for part in parts],
         [torch.ones(part.neurons) for part in parts],
@@ -43,13 +43,13 @@ def test_removing_a_head_equals_zeroing_its_output(kind):
     model = tiny(kind)
     zeroed = copy.deepcopy(model)
     with torch.no_grad():
-        for part, heads in zip(layer_parts(zeroed), HEADS, strict=True):
+        for part, heads in zip(layer_modules(zeroed), HEADS, strict=True):
             for head in set(range(4)) - set(heads):
                 part.attention_output.weight[:, head * 8 : head * 8 + 8] = 0
     keep_heads(model, HEADS)
     assert not torch.allclose(logits(model), logits(tiny(kind)), atol=1e-3)
     assert torch.allclose(logits(model), logits(zeroed), atol=1e-5)
-    assert [part.heads for part in layer_parts(model)] == [2, 1, 4]
+    assert [part.heads for part in layer_modules(model)] == [2, 1, 4]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -57,12 +57,12 @@ def test_removing_neurons_equals_zeroing_their_output(kind):
     model = tiny(kind)
     zeroed = copy.deepcopy(model)
     with torch.no_grad():
-        for part, neurons in zip(layer_parts(zeroed), NEURONS, strict=True):
+        for part, neurons in zip(layer_modules(zeroed), NEURONS, strict=True):
             part.feed_out.weight[:, sorted(set(range(48)) - set(neurons))] = 0
     keep_neurons(model, NEURONS)
     assert not torch.allclose(logits(model), logits(tiny(kind)), atol=1e-3)
     assert torch.allclose(logits(model), logits(zeroed), atol=1e-5)
-    assert [part.neurons for part in layer_parts(model)] == [24, 16, 48]
+    assert [part.neurons for part in layer_modules(model)] == [24, 16, 48]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -125,7 +125,7 @@ def test_removed_parameters_by_formula():
 
 def test_what_matters_least_is_removed():
     model = tiny("bert")
-    weights = [part.query.weight.detach().clone() for part in layer_parts(model)]
+    weights = [part.query.weight.detach().clone() for part in layer_modules(model)]
 
     def measure(_model, kept):
         scores = {0: [4.0, 1.0, 2.0, 3.0], 1: [0.0] * 4, 2: [1.0, 5.0, 1.0, 6.0]}
@@ -137,11 +137,11 @@ def test_what_matters_least_is_removed():
 
     kept = remove_structures(model, PruneSettings(layer_fraction=0.34, head_fraction=0.5, neuron_fraction=0.5), measure)
     assert kept == [0, 2]
-    first, last = layer_parts(model)
+    first, last = layer_modules(model)
     assert torch.equal(first.query.weight, torch.cat([weights[0][:8], weights[0][24:]]))
     assert torch.equal(last.query.weight, torch.cat([weights[2][8:16], weights[2][24:]]))
     assert first.neurons == last.neurons == 32  # the multiple of 16 nearest to 24; Python rounds a half to even
-    assert torch.equal(first.feed_in.weight, layer_parts(tiny("bert"))[0].feed_in.weight[16:])
+    assert torch.equal(first.feed_in.weight, layer_modules(tiny("bert"))[0].feed_in.weight[16:])
 
 
 def test_layers_are_weighed_before_heads_and_what_is_left_is_weighed_again():

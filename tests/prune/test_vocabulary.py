@@ -11,14 +11,14 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from hone.tasks.errors import ModelError
-from hone.tasks.model.checkpoint import load_model, load_tokenizer, save_model
+from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer, save_model
 from hone.tasks.model.text import Rows, make_batch, tokenize
-from hone.tasks.prune.pieces import keep_tokens, merges_for, token_ids, tokens_to_keep
+from hone.tasks.prune.tokenizer_trimming import keep_tokens, merges_for, token_ids, tokens_to_keep
 from hone.tasks.prune.vocabulary import trim_vocabulary
 from tests.prune.tokenizers_to_trim import CORPUS, KINDS, SEEN, UNSEEN, encoder_for
 
 
-def rows_of(texts, pairs=None):
+def epoch_rows(texts, pairs=None):
     return Rows(list(texts), pairs, np.zeros(len(texts), np.int64))
 
 
@@ -33,7 +33,7 @@ def specification_of(tokenizer):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_training_texts_keep_their_tokens(kind):
     tokenizer = KINDS[kind]()
-    trimmed = trim_vocabulary(encoder_for(tokenizer), tokenizer, rows_of(SEEN), 64, 0)
+    trimmed = trim_vocabulary(encoder_for(tokenizer), tokenizer, epoch_rows(SEEN), 64, 0)
     assert len(trimmed) < len(tokenizer)
     for text in SEEN:
         assert words_of(trimmed, text) == words_of(tokenizer, text)
@@ -42,7 +42,7 @@ def test_the_training_texts_keep_their_tokens(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_model_answers_the_training_texts_as_before(kind):
     tokenizer = KINDS[kind]()
-    model, rows = encoder_for(tokenizer), rows_of(SEEN)
+    model, rows = encoder_for(tokenizer), epoch_rows(SEEN)
 
     def answer(tokenizer):
         batch = make_batch(tokenize(tokenizer, rows, 64), np.arange(3), tokenizer.pad_token_id, "cpu")
@@ -59,7 +59,7 @@ def test_the_model_answers_the_training_texts_as_before(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_unseen_words_fall_back_to_shorter_pieces_that_spell_them(kind):
     tokenizer = KINDS[kind]()
-    trimmed = trim_vocabulary(encoder_for(tokenizer), tokenizer, rows_of(SEEN), 64, 0)
+    trimmed = trim_vocabulary(encoder_for(tokenizer), tokenizer, epoch_rows(SEEN), 64, 0)
     for text in UNSEEN:
         before, after = words_of(tokenizer, text), words_of(trimmed, text)
         if tokenizer.unk_token not in before:
@@ -74,7 +74,7 @@ def test_unseen_words_fall_back_to_shorter_pieces_that_spell_them(kind):
 def test_a_trimmed_tokenizer_and_model_round_trip(kind, tmp_path):
     tokenizer = KINDS[kind]()
     model = encoder_for(tokenizer)
-    trimmed = trim_vocabulary(model, tokenizer, rows_of(SEEN), 64, 5)
+    trimmed = trim_vocabulary(model, tokenizer, epoch_rows(SEEN), 64, 5)
     save_model(model, trimmed, tmp_path / "trimmed")
     loaded = load_tokenizer(tmp_path / "trimmed")
     for text in [*SEEN, *UNSEEN, *CORPUS]:
@@ -88,7 +88,7 @@ def test_a_trimmed_tokenizer_and_model_round_trip(kind, tmp_path):
 def test_special_tokens_keep_their_names_and_padding_its_embedding(kind):
     tokenizer = KINDS[kind]()
     model = encoder_for(tokenizer)
-    trimmed = trim_vocabulary(model, tokenizer, rows_of(SEEN), 64, 0)
+    trimmed = trim_vocabulary(model, tokenizer, epoch_rows(SEEN), 64, 0)
     assert trimmed.special_tokens_map == tokenizer.special_tokens_map
     assert model.config.pad_token_id == trimmed.pad_token_id == model.get_input_embeddings().padding_idx
     masked = f"the {tokenizer.mask_token} film"
@@ -117,7 +117,7 @@ def test_keeping_everything_is_the_identity(kind):
 
 def test_pairs_keep_their_tokens_too():
     tokenizer = KINDS["WordPiece"]()
-    rows = rows_of(SEEN, pairs=["casting musicals", "dull", "stale scenes"])
+    rows = epoch_rows(SEEN, pairs=["casting musicals", "dull", "stale scenes"])
     trimmed = trim_vocabulary(encoder_for(tokenizer), tokenizer, rows, 64, 0)
     before, after = (tokenize(each, rows, 64) for each in (tokenizer, trimmed))
     assert np.array_equal(before.offsets, after.offsets)
@@ -135,7 +135,7 @@ def bert_like(pieces):
 def test_an_unknown_word_of_the_training_texts_stays_unknown():
     """Without its first pieces «abx» would be cut as «a» «##bx», which another text keeps."""
     tokenizer = bert_like(["[PAD]", "[UNK]", "[MASK]", "a", "b", "ab", "##b", "##bx"])
-    rows = rows_of(["abx", "b##bx".replace("#", ""), "b a"])
+    rows = epoch_rows(["abx", "b##bx".replace("#", ""), "b a"])
     assert words_of(tokenizer, "abx") == ["[UNK]"]
     trimmed = trim_vocabulary(encoder_for(tokenizer), tokenizer, rows, 16, 0)
     assert words_of(trimmed, "abx") == ["[UNK]"]
@@ -173,7 +173,7 @@ WORDS = some.text(alphabet="abcß ", min_size=1, max_size=12)
 def test_wordpiece_keeps_the_tokens_of_any_texts(texts, pieces, inner):
     vocabulary = ["[PAD]", "[UNK]", "[MASK]", *"abc", *sorted(pieces), *(f"##{piece}" for piece in sorted(inner))]
     tokenizer = bert_like(vocabulary)
-    trimmed = trim_vocabulary(encoder_for(tokenizer), tokenizer, rows_of(texts), 32, 0)
+    trimmed = trim_vocabulary(encoder_for(tokenizer), tokenizer, epoch_rows(texts), 32, 0)
     for text in texts:
         assert words_of(trimmed, text) == words_of(tokenizer, text)
 
@@ -201,14 +201,14 @@ def test_a_tokenizer_of_another_kind_is_named():
     tokenizer = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "a": 2}, unk_token="[UNK]"))
     wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
     with pytest.raises(ModelError, match=r"is a WordLevel, .* can trim WordPiece, BPE, Unigram: set prune.vocab"):
-        trim_vocabulary(encoder_for(wrapped), wrapped, rows_of(["a"]), 8, 0)
+        trim_vocabulary(encoder_for(wrapped), wrapped, epoch_rows(["a"]), 8, 0)
 
 
 def test_a_bpe_that_marks_the_ends_of_words_is_refused():
     tokenizer = Tokenizer(models.BPE({"[PAD]": 0, "a</w>": 1}, [], end_of_word_suffix="</w>"))
     wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]")
     with pytest.raises(ModelError, match=r"a BPE with a prefix or suffix on its pieces"):
-        trim_vocabulary(encoder_for(wrapped), wrapped, rows_of(["a"]), 8, 0)
+        trim_vocabulary(encoder_for(wrapped), wrapped, epoch_rows(["a"]), 8, 0)
 
 
 def test_texts_that_would_be_cut_differently_are_refused(monkeypatch):
@@ -220,4 +220,4 @@ def test_texts_that_would_be_cut_differently_are_refused(monkeypatch):
     }
     monkeypatch.setattr(vocabulary, "tokens_to_keep", lambda *_: sorted(only_fallback))
     with pytest.raises(ModelError, match=r"trimmed to \d+ tokens the tokenizer cuts training texts differently"):
-        trim_vocabulary(encoder_for(tokenizer), tokenizer, rows_of(SEEN), 64, 0)
+        trim_vocabulary(encoder_for(tokenizer), tokenizer, epoch_rows(SEEN), 64, 0)

@@ -9,8 +9,8 @@ from torch import nn
 
 from hone.configs.model import PruneSettings
 from hone.tasks.errors import ModelError, TrainingError
-from hone.tasks.model.anatomy import linear_names
-from hone.tasks.model.modifier import Calibration
+from hone.tasks.model.architectures.encoders import linear_names
+from hone.tasks.model.training.modifier import Calibration
 from hone.tasks.prune.masks import sparsity_of
 from hone.tasks.prune.patterns import share_of_groups_kept
 from hone.tasks.prune.wanda import Wanda, blocks, input_norms, scores

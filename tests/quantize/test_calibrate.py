@@ -6,8 +6,8 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from hone.tasks.errors import TrainingError
-from hone.tasks.model.fake_quantization import plan_for
 from hone.tasks.model.text import TokenizedText
+from hone.tasks.model.training.fake_quantization import plan_for
 from hone.tasks.quantize.calibrate import Histogram, calibrate
 from hone.tasks.quantize.calibrate import best_scale as best_scale_of
 from hone.tasks.quantize.measure import drawn

@@ -9,16 +9,16 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import nn
 
-from hone.tasks.model.anatomy import linear_names, use_of
-from hone.tasks.model.fake_quantization import (
+from hone.tasks.model.architectures.encoders import linear_names, use_of
+from hone.tasks.model.training.fake_quantization import (
     FakeQuantLinear,
-    Plan,
+    QuantizationConfig,
     attach,
-    bake,
     detach,
     dynamic_grid,
     plan_for,
     read_plan,
+    snap_to_grid,
     weight_grid,
 )
 from tests.prune.encoders import CONFIGS, logits, tiny
@@ -187,7 +187,7 @@ def test_baking_leaves_what_a_rounding_model_answers(kind):
     model = tiny(kind)
     plan = plan_for(model, "dynamic", tables=True)
     rounded = logits(attach(model, plan))
-    baked = logits(attach(bake(detach(model), plan), plan))
+    baked = logits(attach(snap_to_grid(detach(model), plan), plan))
     assert torch.allclose(rounded, baked, atol=1e-5)
 
 
@@ -213,12 +213,12 @@ def test_what_follows_the_last_keys_and_values_reaches_the_answer_by_its_first_t
 def test_layers_that_are_kept_compute_in_fp32():
     model = tiny("bert")
     plan = plan_for(model, "dynamic", tables=True)
-    attach(model, plan.keeping([*plan.linears, *plan.tables]))
+    attach(model, plan.excluding([*plan.linears, *plan.tables]))
     assert torch.equal(logits(model), logits(tiny("bert")))
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path):
-    plan = Plan("static", ("a", "b"), ("t",), ("b",), ("c",), {"a": 0.1, "b": 0.25})
+    plan = QuantizationConfig("static", ("a", "b"), ("t",), ("b",), ("c",), {"a": 0.1, "b": 0.25})
     plan.write(tmp_path)
     assert read_plan(tmp_path) == plan
 
@@ -227,7 +227,7 @@ def test_a_table_is_rounded_row_by_row():
     model = tiny("bert")
     table = model.bert.embeddings.word_embeddings
     table.weight.data[7] *= 1000
-    plan = Plan("dynamic", (), ("bert.embeddings.word_embeddings",))
+    plan = QuantizationConfig("dynamic", (), ("bert.embeddings.word_embeddings",))
     attach(model, plan)
     found, exact = table(torch.tensor([5, 7])).detach(), table.weight.detach()[[5, 7]]
     half_steps = exact.abs().amax(dim=1, keepdim=True) / 254

@@ -8,9 +8,9 @@ import torch
 from hone.configs.recipe import parse_recipe
 from hone.tasks import store
 from hone.tasks.contracts import Checkpoint, PreparedData, PrunedModel, QuantizedModel, StageRecord, TrainedModel
-from hone.tasks.model.anatomy import linear_names
-from hone.tasks.model.checkpoint import load_model
-from hone.tasks.model.fake_quantization import attach, read_plan, weight_grid
+from hone.tasks.model.architectures.encoders import linear_names
+from hone.tasks.model.checkpoints.checkpoint import load_model
+from hone.tasks.model.training.fake_quantization import attach, read_plan, weight_grid
 from hone.tasks.quantize.task import quantize_student
 from hone.tasks.stage import RunContext
 from tests.model.teaching_fixtures import write_data, write_teacher

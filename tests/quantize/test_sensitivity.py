@@ -7,11 +7,11 @@ import pytest
 import torch
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from hone.tasks.model.fake_quantization import Plan, plan_for
 from hone.tasks.model.text import TokenizedText
+from hone.tasks.model.training.fake_quantization import QuantizationConfig, plan_for
 from hone.tasks.objectives.learning import learning
 from hone.tasks.quantize.measure import Answers, answer
-from hone.tasks.quantize.sensitivity import Cost, cost_of, measure_costs, p_lost, too_sensitive
+from hone.tasks.quantize.sensitivity import LayerSensitivity, cost_of, measure_costs, p_lost, too_sensitive
 from tests.prune.encoders import logits, tiny
 
 CULPRIT = "bert.encoder.layer.1.intermediate.dense"
@@ -36,9 +36,9 @@ def text(model):
 def costs(model, text):
     """With every scale right but that of one layer, which rounds all it reads to nothing."""
     plan = plan_for(model, "static", tables=True)
-    plan = plan.scaled({name: 1e4 if name == CULPRIT else 0.03 for name in plan.linears})
+    plan = plan.with_scales({name: 1e4 if name == CULPRIT else 0.03 for name in plan.linears})
     told: list[str] = []
-    found = measure_costs(model, plan, CLASSES, text=text, rows=ROWS, pad_id=0, behind=told.append)
+    found = measure_costs(model, plan, CLASSES, text=text, rows=ROWS, pad_id=0, on_layer_done=told.append)
     assert told == [*plan.linears, *plan.tables]
     return found
 
@@ -62,7 +62,12 @@ def test_the_dearest_by_the_divergence_of_their_predictions_come_first(costs):
 
 
 def test_at_most_so_many_layers_are_kept_and_none_that_costs_no_more_than_allowed_or_is_not_shown_to():
-    costs = [Cost("a", 0.03, 4.0, 1e-4), Cost("n", 0.9, 3.0, 0.2), Cost("b", 0.02, 2.0, 1e-4), Cost("c", 0.01, 1.0, 0)]
+    costs = [
+        LayerSensitivity("a", 0.03, 4.0, 1e-4),
+        LayerSensitivity("n", 0.9, 3.0, 0.2),
+        LayerSensitivity("b", 0.02, 2.0, 1e-4),
+        LayerSensitivity("c", 0.01, 1.0, 0),
+    ]
     assert too_sensitive(costs, 0.01, 0.05, 5) == ["a", "b"]
     assert too_sensitive(costs, 0.01, 0.05, 1) == ["a"]
     assert too_sensitive(costs, 0.01, 0.05, 0) == []
@@ -90,7 +95,7 @@ def test_noise_is_called_sensitive_no_more_often_than_the_level_says():
     worse = draw.binomial(flipped, 0.5)
     for changed, lost in zip(flipped, worse, strict=True):
         costs = [
-            Cost(str(place), (2 * bad - all_) / 270, 0.1, P_LOST[bad][all_ - bad])
+            LayerSensitivity(str(place), (2 * bad - all_) / 270, 0.1, P_LOST[bad][all_ - bad])
             for place, (bad, all_) in enumerate(zip(lost.tolist(), changed.tolist(), strict=True))
         ]
         called += bool(too_sensitive(costs, 0.005, level, 2))
@@ -102,7 +107,7 @@ P_LOST = [[p_lost(worse, better) for better in range(31)] for worse in range(31)
 
 
 def test_a_plan_that_keeps_layers_says_so_and_quantises_the_rest():
-    plan = Plan("dynamic", ("a", "b"), ("t", "u"), ("b",)).keeping(["b", "t"])
+    plan = QuantizationConfig("dynamic", ("a", "b"), ("t", "u"), ("b",)).excluding(["b", "t"])
     assert (plan.linears, plan.tables, plan.kept) == (("a",), ("u",), ("b", "t"))
 
 

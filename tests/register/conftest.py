@@ -31,7 +31,7 @@ from hone.tasks.contracts import (
     Verdict,
 )
 from hone.tasks.evidence import GOLDEN
-from hone.tasks.model.runtime import SERVING, Classifier, TextSettings
+from hone.tasks.model.runtime.runtime import SERVING, Classifier, TextSettings
 from hone.tasks.model.text import Rows
 from hone.tasks.probe.golden import write_golden
 from hone.tasks.probe.probe import probe

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 
 import hone
-from hone.tasks.model.runtime import Classifier
+from hone.tasks.model.runtime.runtime import Classifier
 from tests.register.conftest import TEXTS, Chain
 from tests.register.test_register_task import register
 

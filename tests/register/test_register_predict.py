@@ -11,7 +11,7 @@ import pytest
 
 from hone.flows.predict import run_predict
 from hone.tasks import tracking
-from hone.tasks.model.runtime import Classifier
+from hone.tasks.model.runtime.runtime import Classifier
 from hone.tasks.tracking import server
 from tests.register.conftest import TEXTS, Chain
 from tests.register.test_register_task import register

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from hone.tasks import tracking
-from hone.tasks.model.runtime import Classifier
+from hone.tasks.model.runtime.runtime import Classifier
 from hone.tasks.promote import change
 from hone.tasks.tracking import server
 from tests.register.conftest import TEXTS, Chain

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from hone.tasks.model.runtime import Classifier
+from hone.tasks.model.runtime.runtime import Classifier
 from hone.tasks.probe.probe import RUNTIME
 from hone.tasks.register import serving
 from tests.register.conftest import LABELS, PAIRS, TEXTS, write_model

@@ -13,11 +13,11 @@ from hone.tasks.contracts import (
     ChampionAnswers,
     Check,
     Checkpoint,
+    ConversionCheck,
     Curve,
     DistilledModel,
     EvaluationReport,
     ExportedModels,
-    Handoff,
     Latency,
     OnnxModel,
     Placement,
@@ -126,10 +126,10 @@ def difference(name: str, subject: str, value: float, low: float, high: float, *
     )
 
 
-def handoff(model: str, source: str, target: str, kind: str, apart: float, **changes: Any) -> Handoff:
+def handoff(model: str, source: str, target: str, kind: str, apart: float, **changes: Any) -> ConversionCheck:
     """A hand-off in which no label changes, unless the changes say otherwise."""
     fields = {"rms_share": apart / 2, "agreement": 1.0, "accuracy_difference": 0.0} | changes
-    return Handoff(
+    return ConversionCheck(
         model=model,
         source=source,
         target=target,
@@ -140,7 +140,7 @@ def handoff(model: str, source: str, target: str, kind: str, apart: float, **cha
     )
 
 
-def parity(step: Handoff) -> Check:
+def parity(step: ConversionCheck) -> Check:
     """The accepted check of a hand-off."""
     subject = f"{step.model}, {step.source} → {step.target}"
     about: dict[str, Any] = {

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import softmax
 
 from hone.tasks.objectives.judging import judging
-from hone.tasks.report.examples import LONGEST_TEXT, MOST, lost_and_won
+from hone.tasks.report.examples import LONGEST_TEXT, MOST, disagreements
 
 NAMES = ["no", "yes"]
 
@@ -18,7 +18,7 @@ def logits(*sureness):
 def parted(labels, candidate, reference, **changes):
     labels = np.array(labels)
     texts = {"texts": [f"text {row}" for row in range(len(labels))], "pairs": None, "label_names": NAMES} | changes
-    return lost_and_won(judging("text-classification"), labels, candidate, reference, **texts)
+    return disagreements(judging("text-classification"), labels, candidate, reference, **texts)
 
 
 def test_lost_is_what_only_the_teacher_has_right_and_won_what_only_the_candidate_has():

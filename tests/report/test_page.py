@@ -168,7 +168,7 @@ def test_every_model_and_every_stage_stands_on_the_page(report):
     found = text_of(render_page(report))
     for expected in (
         "teacher (PyTorch)",
-        "floor (TF-IDF)",
+        "baseline (TF-IDF)",
         "90.9 MB",
         "8.06×",
         "prune.method is none",

@@ -7,7 +7,7 @@ import pytest
 
 from hone.tasks.objectives.judging import judging
 from hone.tasks.report import wording
-from hone.tasks.report.examples import lost_and_won
+from hone.tasks.report.examples import disagreements
 from hone.tasks.report.page import render_page
 from hone.tasks.report.plots import learning_curves
 from hone.tasks.report.summary import summary_rows
@@ -80,13 +80,13 @@ def test_rows_that_only_the_teacher_has_right_are_shown_by_their_labels_or_numbe
     flags = np.array([[1, 0], [0, 1]])
     teacher, model = np.array([[1, -1], [-1, 1]], np.float32), np.array([[1, -1], [1, -1]], np.float32)
     several = judging("multi-label-classification")
-    found = lost_and_won(several, flags, model, teacher, texts=["a", "b"], pairs=None, label_names=["x", "y"])
+    found = disagreements(several, flags, model, teacher, texts=["a", "b"], pairs=None, label_names=["x", "y"])
     assert [(row["row"], row["label"], row["reference"], row["candidate"]) for row in found["lost"]] == [
         (1, "y", "y", "x")
     ]
     numbers = judging("regression")
     pair = (np.array([[1.5], [2.0]], np.float32), np.array([[1.0], [2.5]], np.float32))
-    found = lost_and_won(numbers, np.array([1.0, 2.0]), *pair, texts=["a", "b"], pairs=None, label_names=["score"])
+    found = disagreements(numbers, np.array([1.0, 2.0]), *pair, texts=["a", "b"], pairs=None, label_names=["score"])
     assert [(row["row"], row["label"], row["reference"], row["candidate"]) for row in found["lost"]] == [
         (0, "1", "1", "1.5")
     ]

@@ -7,7 +7,7 @@ import pytest
 
 from hone.tasks.objectives.judging import judging
 from hone.tasks.objectives.ragged import Ragged
-from hone.tasks.report.examples import lost_and_won
+from hone.tasks.report.examples import disagreements
 from hone.tasks.report.page import parts_of, render_page
 from hone.tasks.report.plots import learning_curves, quality_against_latency
 from hone.tasks.report.summary import summary_markdown, summary_rows
@@ -49,7 +49,7 @@ def test_the_page_tells_types_and_the_baseline_of_the_task_and_nothing_of_labels
     assert found.index("place 20 90.00% 90.00% 90.00% 90.00%") < found.index("person 3 40.00% 66.67% 50.00% 50.00%")
     assert "text true entities teacher quantized its probability" in found
     assert "tags O, B-person, I-person, B-place, I-place" in found
-    assert "floor (lookup)" in found
+    assert "baseline (lookup)" in found
     assert "TF-IDF" not in found
     assert "ccuracy" not in found[: found.index("min_accuracy")]  # which is the recipe's
     assert "answered with something that is not a number" not in found
@@ -60,10 +60,10 @@ def test_the_page_tells_types_and_the_baseline_of_the_task_and_nothing_of_labels
 def test_the_table_holds_the_tasks_metric(tagged):
     heads, rows = summary_rows(tagged)
     assert heads[1] == "entity F1"
-    floor = next(row for row in rows if row[0] == "floor (lookup)")
+    floor = next(row for row in rows if row[0] == "baseline (lookup)")
     assert floor[3] == "–"
     assert "entity F1" in summary_markdown(tagged)
-    assert "floor (lookup)" in quality_against_latency(tagged)
+    assert "baseline (lookup)" in quality_against_latency(tagged)
 
 
 def test_precision_and_recall_stand_beside_entity_f1_and_no_calibration(tagged, report):
@@ -97,7 +97,7 @@ def test_a_lost_sentence_shows_its_entities_as_far_as_the_report_may_show_texts(
     targets = Ragged(np.array([1, 0, 0, 3]), np.array([0, 2, 4]))
     right = Ragged(np.eye(5, dtype=np.float32)[targets.values] * 4, targets.offsets)
     wrong = Ragged(np.eye(5, dtype=np.float32)[[1, 0, 0, 0]] * 4, targets.offsets)
-    found = lost_and_won(
+    found = disagreements(
         judging("token-classification"), targets, wrong, right, texts=texts, pairs=None, label_names=LABELS
     )
     (lost,) = found["lost"]

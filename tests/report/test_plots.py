@@ -28,7 +28,7 @@ def test_every_colour_is_one_of_the_pages(report):
 
 
 def test_every_model_is_named_beside_its_point(report):
-    named = {"teacher (PyTorch)", "teacher", "distilled", "quantized", "floor (TF-IDF)"}
+    named = {"teacher (PyTorch)", "teacher", "distilled", "quantized", "baseline (TF-IDF)"}
     assert named <= set(texts(plots.quality_against_latency(report)))
 
 

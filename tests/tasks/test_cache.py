@@ -35,23 +35,23 @@ def test_a_long_list_of_reasons_is_cut_and_counted() -> None:
 
 @pytest.mark.parametrize("torn", ["", "{", "[]", "\x00\x00", '"text"'])
 def test_what_cannot_be_read_is_not_there_and_is_told(tmp_path: Path, torn: str) -> None:
-    shelf = cache.Shelf(tmp_path, "train", "demo")
-    shelf.remember({"setting a": "1"})
-    shelf.file("k", shelf.place("k"), {"a": 1})
-    assert shelf.find("k") == ({"a": 1}, "")
-    assert shelf.why({"setting a": "2"}) == "a 1 -> 2"
-    (shelf.place("k") / "result.json").write_text(torn)
+    stage_cache = cache.StageCache(tmp_path, "train", "demo")
+    stage_cache.record({"setting a": "1"})
+    stage_cache.file("k", stage_cache.place("k"), {"a": 1})
+    assert stage_cache.find("k") == ({"a": 1}, "")
+    assert stage_cache.why({"setting a": "2"}) == "a 1 -> 2"
+    (stage_cache.place("k") / "result.json").write_text(torn)
     (tmp_path / "stages" / "train" / "latest-demo.json").write_text(torn)
-    found, reason = shelf.find("k")
+    found, reason = stage_cache.find("k")
     assert found is None
     assert re.match(r"unreadable: .*/k/result\.json.*; made again$", reason)
-    assert shelf.previous() is None
-    assert re.match(r"unreadable: .*/latest-demo\.json.*; made again$", shelf.why({}))
+    assert stage_cache.previous() is None
+    assert re.match(r"unreadable: .*/latest-demo\.json.*; made again$", stage_cache.why({}))
 
 
 def test_what_was_written_under_other_contracts_is_not_there(tmp_path: Path) -> None:
-    shelf = cache.Shelf(tmp_path, "train", "demo")
-    shelf.file("k", shelf.place("k"), {"contracts": 0})
-    assert re.search("was written under contracts 0, and these are 1; made again", shelf.find("k")[1])
-    (shelf.place("k") / "result.json").write_text("{}")  # by Hone before contracts had a version
-    assert re.search("under contracts None", shelf.find("k")[1])
+    stage_cache = cache.StageCache(tmp_path, "train", "demo")
+    stage_cache.file("k", stage_cache.place("k"), {"contracts": 0})
+    assert re.search("was written under contracts 0, and these are 1; made again", stage_cache.find("k")[1])
+    (stage_cache.place("k") / "result.json").write_text("{}")  # by Hone before contracts had a version
+    assert re.search("under contracts None", stage_cache.find("k")[1])

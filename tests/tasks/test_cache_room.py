@@ -20,15 +20,15 @@ def result(place: Path, name: str, owner: str = "", size: int = 1000, age_days: 
     """A finished result; with an owner, its newest one."""
     ingredients = {"setting a": name}
     key = cache.key_of(ingredients)
-    shelf = cache.Shelf(place, "train", owner)
+    stage_cache = cache.StageCache(place, "train", owner)
     (place / "made" / "model").mkdir(parents=True)
     (place / "made" / "model" / "weights").write_bytes(name[:1].encode() * size)
-    at = shelf.settle(key, place / "made")
-    shelf.file(key, at, {"artifact": store.describe(at / "model", []).model_dump(mode="json")})
+    at = stage_cache.settle(key, place / "made")
+    stage_cache.file(key, at, {"artifact": store.describe(at / "model", []).model_dump(mode="json")})
     if owner:
-        shelf.remember(ingredients)
+        stage_cache.record(ingredients)
     when = time.time() - age_days * 86400
-    os.utime(shelf.place(key) / "result.json", (when, when))
+    os.utime(stage_cache.place(key) / "result.json", (when, when))
     return key
 
 
@@ -76,9 +76,9 @@ def test_prune_takes_what_is_no_recipes_newest_and_then_the_longest_unused(tmp_p
 
 def test_what_a_run_uses_or_makes_is_not_taken_whatever_the_size(tmp_path: Path) -> None:
     used, unused, made = result(tmp_path, "used", "demo"), result(tmp_path, "unused"), result(tmp_path, "made")
-    shelf = cache.Shelf(tmp_path, "train", "demo")
-    with cache_room.using(tmp_path), shelf.lock(made):
-        assert shelf.find(used)[0]
+    stage_cache = cache.StageCache(tmp_path, "train", "demo")
+    with cache_room.using(tmp_path), stage_cache.lock(made):
+        assert stage_cache.find(used)[0]
         cache_room.prune(tmp_path, 0)
         assert keys(tmp_path) == {used, made}
     cache_room.prune(tmp_path, 0)
@@ -167,7 +167,7 @@ def test_of_a_bucket_the_mirror_is_cleared_and_the_bucket_keeps_its_files(bucket
     assert "the bucket keeps the rest" in console.file.getvalue()
     assert keys(place) == set()
     assert (bucket / "hone" / "stages" / "train" / key / "result.json").is_file()
-    assert cache.Shelf(place, "train", "").find(key)[0]
+    assert cache.StageCache(place, "train", "").find(key)[0]
 
 
 @pytest.mark.parametrize(("text", "size"), [("5GB", 5e9), ("500 mb", 5e8), ("2GiB", 2**31), ("0", 0), ("1.5T", 1.5e12)])

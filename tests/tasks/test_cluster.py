@@ -18,8 +18,8 @@ from hone.configs.delivery import ComputeSettings
 from hone.configs.model import ModelSettings
 from hone.tasks import cluster, version
 from hone.tasks.errors import ModelError, PreflightError, TrainingError
-from hone.tasks.model import loop
-from hone.tasks.model.learner import TrainingEvent, TrainingJob, TrainingResult
+from hone.tasks.model.training import loop
+from hone.tasks.model.training.trainable import TrainingEvent, TrainingJob, TrainingResult
 from tests.model.training_fixtures import curve, files, make_clumsy, make_job, make_mortal
 
 pytestmark = pytest.mark.timeout(2400)
@@ -97,7 +97,7 @@ def test_a_worker_that_is_killed_resumes_and_the_job_ends_as_if_undisturbed(
     folder: Path, undisturbed: TrainingResult
 ) -> None:
     heard: list[TrainingEvent] = []
-    job = dataclasses.replace(job_of(folder, "killed"), make_learner=make_mortal)
+    job = dataclasses.replace(job_of(folder, "killed"), make_trainable=make_mortal)
     result = cluster.train(job, TWO, heard.append)
     assert int((folder / "grave").read_text()) not in {process.pid for process in workers()}
     assert files(result.best) == files(undisturbed.best)
@@ -128,7 +128,7 @@ def test_a_finished_job_needs_no_cluster(folder: Path, undisturbed: TrainingResu
 
 
 def test_a_fault_in_the_code_of_one_worker_ends_the_job_at_once_by_its_name(folder: Path) -> None:
-    job = dataclasses.replace(job_of(folder, "clumsy"), make_learner=make_clumsy)
+    job = dataclasses.replace(job_of(folder, "clumsy"), make_trainable=make_clumsy)
     message = r"^IndexError: list index out of range \(training_fixtures\.py, line \d+\)\. Every start"
     with pytest.raises(TrainingError, match=message) as told:
         cluster.train(job, TWO, nothing)

@@ -13,42 +13,49 @@ import pytest
 from hone.tasks import cache, code
 
 TRAINING = {
-    "tasks/model/loop.py", "tasks/model/learner.py", "tasks/model/optimizer.py", "tasks/model/checkpoint.py",
-    "tasks/model/anatomy.py", "tasks/model/text.py", "tasks/cluster/worker.py",
+    "tasks/model/training/loop.py", "tasks/model/training/trainable.py", "tasks/model/training/optimizer.py",
+    "tasks/model/checkpoints/checkpoint.py",
+    "tasks/model/architectures/encoders.py", "tasks/model/text.py", "tasks/cluster/worker.py",
     "tasks/objectives/learning.py", "tasks/objectives/text_classification/learning.py",
 }  # fmt: skip
 TEACHING = TRAINING | {
-    "tasks/model/teaching.py", "tasks/model/losses.py", "tasks/model/teacher_outputs.py", "tasks/model/asking.py",
-    "tasks/model/augment.py", "tasks/model/projections.py",
+    "tasks/model/training/distillation.py", "tasks/model/training/losses.py", "tasks/model/teacher/outputs.py",
+    "tasks/model/teacher/inference.py", "tasks/model/teacher/augment.py", "tasks/model/training/projections.py",
 }  # fmt: skip
-ASKING = {"tasks/model/predict.py", "tasks/model/text.py", "tasks/model/runtime.py"}
+ASKING = {"tasks/model/runtime/predict.py", "tasks/model/text.py", "tasks/model/runtime/runtime.py"}
 STAGES: dict[str, tuple[set[str], set[str]]] = {
     "data": ({"tasks/data/prepare.py", "tasks/data/split.py", "tasks/data/readers.py"}, TRAINING),
-    "train": (TRAINING | {"tasks/train/classify.py"}, (TEACHING - TRAINING) | ASKING - {"tasks/model/text.py"}),
+    "train": (TRAINING | {"tasks/train/supervised.py"}, (TEACHING - TRAINING) | ASKING - {"tasks/model/text.py"}),
     "distill": (
         TEACHING | {"tasks/distill/student.py"},
-        {"tasks/model/fake_quantization.py", "tasks/model/predict.py"},
+        {"tasks/model/training/fake_quantization.py", "tasks/model/runtime/predict.py"},
     ),
     "prune": (
         TEACHING
         | {f"tasks/prune/{name}.py" for name in ("structured", "importance", "magnitude", "wanda", "patterns")},
-        {"tasks/model/predict.py"},
+        {"tasks/model/runtime/predict.py"},
     ),
     "quantize": (
-        TEACHING | {"tasks/quantize/calibrate.py", "tasks/model/fake_quantization.py"},
-        {"tasks/prune/cut.py"},
+        TEACHING | {"tasks/quantize/calibrate.py", "tasks/model/training/fake_quantization.py"},
+        {"tasks/prune/prune_model.py"},
     ),
     "export": (
-        {"tasks/export/lean.py", "tasks/model/checkpoint.py"},
-        {"tasks/model/loop.py", "tasks/cluster/worker.py"},
+        {"tasks/export/graph_passes.py", "tasks/model/checkpoints/checkpoint.py"},
+        {"tasks/model/training/loop.py", "tasks/cluster/worker.py"},
     ),
     "evaluate": (
-        ASKING | {"tasks/model/sessions.py", "tasks/evaluate/timing_worker.py", "tasks/probe/worker.py"},
-        {"tasks/model/losses.py"},
+        ASKING | {"tasks/model/runtime/sessions.py", "tasks/evaluate/timing_worker.py", "tasks/probe/worker.py"},
+        {"tasks/model/training/losses.py"},
     ),
-    "champion": (ASKING | {"tasks/evidence.py"}, {"tasks/model/loop.py"}),
-    "gate": ({"tasks/gate/checks.py", "tasks/evidence.py", "tasks/model/text.py"}, {"tasks/model/checkpoint.py"}),
-    "drift": (ASKING | {"tasks/drift/embed.py", "tasks/model/checkpoint.py"}, {"tasks/model/loop.py"}),
+    "champion": (ASKING | {"tasks/evidence.py"}, {"tasks/model/training/loop.py"}),
+    "gate": (
+        {"tasks/gate/checks.py", "tasks/evidence.py", "tasks/model/text.py"},
+        {"tasks/model/checkpoints/checkpoint.py"},
+    ),
+    "drift": (
+        ASKING | {"tasks/drift/embed.py", "tasks/model/checkpoints/checkpoint.py"},
+        {"tasks/model/training/loop.py"},
+    ),
 }
 MEETING = {"gate", "report", "register", "promote", "tracking", "data", "export"}
 
@@ -99,13 +106,13 @@ def test_docstrings_comments_and_line_breaks_change_no_key(copy: Path) -> None:
 
 
 def test_code_that_is_imported_changes_the_keys_of_those_who_import_it(copy: Path) -> None:
-    edit(copy, "tasks/model/losses.py", "    return ", "    1 + 1\n    return ")
-    assert changed(copy, "distill") == {"tasks/model/losses.py"}
+    edit(copy, "tasks/model/training/losses.py", "    return ", "    1 + 1\n    return ")
+    assert changed(copy, "distill") == {"tasks/model/training/losses.py"}
     assert changed(copy, "train") == set()
-    edit(copy, "tasks/model/optimizer.py", "\ndef ", "\nTHIRD = 3\n\n\ndef ")
+    edit(copy, "tasks/model/training/optimizer.py", "\ndef ", "\nTHIRD = 3\n\n\ndef ")
     assert changed(copy, "train") == set()  # nobody asks for it
-    edit(copy, "tasks/model/optimizer.py", "    return ", "    1 + 1\n    return ")
-    assert changed(copy, "train") == {"tasks/model/optimizer.py"}
+    edit(copy, "tasks/model/training/optimizer.py", "    return ", "    1 + 1\n    return ")
+    assert changed(copy, "train") == {"tasks/model/training/optimizer.py"}
     edit(copy, "tasks/tracking/server.py", "    return ", "    1 + 1\n    return ")
     assert changed(copy, "gate") == set()
 
@@ -114,7 +121,7 @@ def test_a_changed_objective_changes_the_keys_of_those_who_learn_by_it(copy: Pat
     objective = "tasks/objectives/text_classification/learning.py"
     edit(copy, objective, "ignore_index=-1", "ignore_index=-2")
     assert all(changed(copy, stage) == {objective} for stage in ("train", "distill", "prune", "quantize"))
-    assert {objective} == changed_of(copy, "hone.tasks.model.asking")  # the key of what the teacher says
+    assert {objective} == changed_of(copy, "hone.tasks.model.teacher.inference")  # the key of what the teacher says
 
 
 def test_of_a_module_counts_what_is_imported_from_it_and_what_that_uses(tmp_path: Path) -> None:
@@ -198,4 +205,4 @@ def test_nothing_is_left_to_parse_once_the_stages_are_read(monkeypatch: pytest.M
     monkeypatch.setattr(code, "syntax_tree", lambda source: pytest.fail("parsed again"))
     for stage in STAGES:
         code.digests(f"tasks.{stage}.task")
-    code.digests("hone.tasks.model.teacher_outputs")
+    code.digests("hone.tasks.model.teacher.outputs")

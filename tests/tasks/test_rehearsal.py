@@ -10,7 +10,7 @@ from hone.configs.recipe import Recipe, parse_recipe
 from hone.tasks import rehearsal
 from hone.tasks.dry_run import dry_run
 from hone.tasks.errors import ExportError, HoneError, ModelError
-from hone.tasks.model.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
 from hone.tasks.model.text import Rows
 from tests import tiny
 from tests.prune.encoders import tiny as tiny_encoder

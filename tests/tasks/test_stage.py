@@ -13,7 +13,7 @@ from hone.configs.recipe import Recipe
 from hone.tasks import store
 from hone.tasks.contracts import PreparedData
 from hone.tasks.errors import TrainingError
-from hone.tasks.stage import RunContext, Workshop, run_stage
+from hone.tasks.stage import RunContext, StageWorkspace, run_stage
 
 
 def run(folder: Path, text: str = "rows", fresh: bool = False, body: Callable[..., Any] | None = None) -> PreparedData:
@@ -21,11 +21,11 @@ def run(folder: Path, text: str = "rows", fresh: bool = False, body: Callable[..
     recipe = Recipe.model_validate({"name": "demo", "data": {"train": "unused.csv"}, "model": {"source": "unused"}})
     context = RunContext(recipe=recipe, output=str(folder / "out"), storage=str(folder / "storage"), fresh=fresh)
 
-    def write(workshop: Workshop) -> dict[str, Any]:
-        (workshop.folder / "splits").mkdir()
-        (workshop.folder / "splits" / "train.txt").write_text(text)
+    def write(workspace: StageWorkspace) -> dict[str, Any]:
+        (workspace.folder / "splits").mkdir()
+        (workspace.folder / "splits" / "train.txt").write_text(text)
         return {
-            "artifact": workshop.artifact("splits", ["sha256:0"]),
+            "artifact": workspace.artifact("splits", ["sha256:0"]),
             "content_digest": "sha256:0",
             "labels": ["no", "yes"],
             "rows": {"train": 1},
@@ -96,10 +96,10 @@ def test_a_contract_of_other_code_is_a_result_that_is_not_there(
 
 
 def test_what_a_run_that_died_had_begun_is_not_in_the_result(tmp_path: Path) -> None:
-    def dies(workshop: Workshop) -> dict[str, Any]:
-        (workshop.folder / "splits").mkdir()
-        (workshop.folder / "splits" / "stray.txt").write_text("half")
-        (workshop.scratch / "point").write_text("resume")
+    def dies(workspace: StageWorkspace) -> dict[str, Any]:
+        (workspace.folder / "splits").mkdir()
+        (workspace.folder / "splits" / "stray.txt").write_text("half")
+        (workspace.scratch / "point").write_text("resume")
         raise TrainingError("died")
 
     with pytest.raises(TrainingError):

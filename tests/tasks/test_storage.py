@@ -141,19 +141,19 @@ def test_a_bucket_that_has_something_else_is_found_out(here: Path, bucket: Path)
 def test_a_result_is_found_by_whoever_shares_the_bucket(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shelf = cache.Shelf(here, "train", "demo")
-    storage.send(write(shelf.place("k"), **{storage.MARKER: '{"contracts": 1, "a": 1}'}))
-    shelf.remember({"setting a": "1"})
-    there = cache.Shelf(another_machine(monkeypatch, tmp_path), "train", "demo")
+    stage_cache = cache.StageCache(here, "train", "demo")
+    storage.send(write(stage_cache.place("k"), **{storage.MARKER: '{"contracts": 1, "a": 1}'}))
+    stage_cache.record({"setting a": "1"})
+    there = cache.StageCache(another_machine(monkeypatch, tmp_path), "train", "demo")
     assert there.find("k") == ({"a": 1}, "")
     assert there.find("other") == (None, "")
     assert there.previous() == {"setting a": "1"}
 
 
 def test_a_result_that_was_finished_and_not_sent_is_sent_when_it_is_found(here: Path, bucket: Path) -> None:
-    shelf = cache.Shelf(here, "train", "demo")
-    write(shelf.place("k"), **{storage.MARKER: '{"contracts": 1}', "x": "1"})
-    assert shelf.find("k") == ({}, "")
+    stage_cache = cache.StageCache(here, "train", "demo")
+    write(stage_cache.place("k"), **{storage.MARKER: '{"contracts": 1}', "x": "1"})
+    assert stage_cache.find("k") == ({}, "")
     assert (bucket / "hone" / "stages" / "train" / "k" / "x").read_text() == "1"
 
 

@@ -16,8 +16,8 @@ from hone.configs.delivery import ComputeSettings
 from hone.configs.recipe import Recipe, parse_recipe
 from hone.tasks import cluster, progress, tracking
 from hone.tasks.contracts import PreparedData, StageRecord
-from hone.tasks.model.learner import TrainingEvent
-from hone.tasks.stage import RunContext, Workshop, run_stage
+from hone.tasks.model.training.trainable import TrainingEvent
+from hone.tasks.stage import RunContext, StageWorkspace, run_stage
 from hone.tasks.tracking import server
 from tests.model.training_fixtures import make_job
 
@@ -53,14 +53,14 @@ def run(name: str, records: Path, folder: Path, meet: Callable[[], Any]) -> list
     with tracking.pipeline_run(name, own.model_dump(mode="json"), {}) as run_id, progress.listening(heard):
         context = RunContext(recipe=own, output=str(folder / "out"), storage=str(folder), mlflow_run_id=run_id)
 
-        def body(workshop: Workshop) -> dict[str, Any]:
+        def body(workspace: StageWorkspace) -> dict[str, Any]:
             meet()
-            workshop.advanced(1, 2, f"half of {name}")
-            workshop.log.metrics({f"loss_of_{name}": workshop.seed})
-            (workshop.folder / "splits").mkdir()
-            (workshop.folder / "splits" / "train.txt").write_text(name)
+            workspace.advanced(1, 2, f"half of {name}")
+            workspace.log.metrics({f"loss_of_{name}": workspace.seed})
+            (workspace.folder / "splits").mkdir()
+            (workspace.folder / "splits" / "train.txt").write_text(name)
             meet()
-            artifact = workshop.artifact("splits", [])
+            artifact = workspace.artifact("splits", [])
             return {"artifact": artifact, "content_digest": artifact.digest, "labels": ["no"], "rows": {"train": 1}}
 
         body.__module__ = "hone.tasks.data.task"

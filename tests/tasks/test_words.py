@@ -8,7 +8,7 @@ import pytest
 
 from hone.tasks.drift.features import words as drift_words
 from hone.tasks.evaluate.perturb import PERTURBATIONS
-from hone.tasks.model.augment import augment
+from hone.tasks.model.teacher.augment import augment
 from hone.tasks.model.text import Rows, word_counts
 from hone.tasks.words import pieces, words
 
@@ -60,14 +60,14 @@ def test_a_mask_or_a_neighbour_takes_the_place_of_a_word_and_not_of_the_text(tex
 @pytest.mark.parametrize("text", TEXTS[:3])
 def test_typing_errors_are_few_and_far_between(text: str) -> None:
     perturb: Callable[[str, random.Random], str] = PERTURBATIONS["typos"]
-    chance = random.Random(0)
-    changed = [perturb(text, chance) for _ in range(100)]
+    rng = random.Random(0)
+    changed = [perturb(text, rng) for _ in range(100)]
     assert 30 < sum(one != text for one in changed) < 95
     assert all(abs(len(one) - len(text)) <= 8 for one in changed)
     assert not any(letter.isascii() and letter.isalpha() for one in changed for letter in one)
 
 
 def test_punctuation_of_other_scripts_is_punctuation() -> None:
-    chance = random.Random(0)
-    found = {PERTURBATIONS["punctuation"]("很好，真的。", chance) for _ in range(20)}
+    rng = random.Random(0)
+    found = {PERTURBATIONS["punctuation"]("很好，真的。", rng) for _ in range(20)}
     assert found == {"很好 真的", "很好，真的!!"}

@@ -15,8 +15,8 @@ from hone.tasks.contracts import (
     Candidate,
     Check,
     ConfigurationTiming,
+    ConversionCheck,
     EvaluationReport,
-    Handoff,
     Latency,
     PreparedData,
     StageRecord,
@@ -191,7 +191,7 @@ def check(name: str, subject: str, value: float) -> Check:
 def test_checks_slices_and_hand_offs_of_one_name_are_told_apart() -> None:
     step = {"kind": "exact", "rows": 1, "rms_share": 0.0, "agreement": 1.0, "accuracy_difference": 0.0}
     handoffs = [
-        Handoff(model="teacher", source="pytorch", target=target, max_abs_difference=apart, **step)
+        ConversionCheck(model="teacher", source="pytorch", target=target, max_abs_difference=apart, **step)
         for target, apart in (("onnx (cpu)", 0.1), ("onnx (cuda)", 0.2))
     ]
     report = numbers.metrics_of(REPORT.model_copy(update={"handoffs": handoffs}))

@@ -1,8 +1,8 @@
 """How models that give texts several labels are judged: logits [rows, labels] against flags [rows, labels].
 
-Answers are logits less the logit of the model's threshold (`hone.tasks.model.predict` takes it off, as it stands in the
-model's config): a label is given where its number is above 0, whichever model it is of. So models are compared as they
-answer, each with its own threshold, and nothing is chosen where the true labels of the test are known.
+Answers are logits less the logit of the model's threshold (`hone.tasks.model.runtime.predict` takes it off, as it
+stands in the model's config): a label is given where its number is above 0, whichever model it is of. So models are
+compared as they answer, each with its own threshold, and nothing is chosen where the true labels of the test are known.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -70,7 +70,7 @@ class MultiLabelClassification:
         train: "Callable[[], Rows] | None" = None,
     ) -> dict[str, Mask]:
         """The texts of each label, and those without one, where there are any."""
-        found = {f"label = {name}": targets[:, place] > 0 for place, name in enumerate(labels)}
+        found = {f"label = {name}": targets[:, index] > 0 for index, name in enumerate(labels)}
         none = np.asarray((targets <= 0).all(axis=1))
         return found | ({"labels = none": none} if none.any() else {})
 
@@ -110,11 +110,11 @@ class MultiLabelClassification:
     def translate(self, answers: Answers, own: Sequence[str], labels: Sequence[str]) -> Answers:
         """A label that is new to the model is never given; one that this run does not have is left out."""
         place = {one_spelling(name): label for label, name in enumerate(own)}
-        found = np.full((len(answers), len(labels)), UNKNOWN, dtype=np.float32)
+        result = np.full((len(answers), len(labels)), UNKNOWN, dtype=np.float32)
         for label, name in enumerate(labels):
             if one_spelling(name) in place:
-                found[:, label] = answers[:, place[one_spelling(name)]]
-        return found
+                result[:, label] = answers[:, place[one_spelling(name)]]
+        return result
 
     def baseline(self, train: "Rows", labels: Sequence[str]) -> Baseline:
         """TF-IDF with a logistic regression for each label."""

@@ -64,12 +64,12 @@ class Regression:
         them with the middle is good on average and of no use at the ends."""
         edges = np.unique(np.quantile(targets, np.arange(1, RANGES) / RANGES, method="inverted_cdf"))
         bounds = [-np.inf, *edges.tolist(), np.inf]
-        found = {}
+        result = {}
         for low, high in itertools.pairwise(bounds):
             inside = (targets > low) & (targets <= high)
             if inside.any():
-                found[f"{labels[0]} = {targets[inside].min():g}–{targets[inside].max():g}"] = inside
-        return found
+                result[f"{labels[0]} = {targets[inside].min():g}–{targets[inside].max():g}"] = inside
+        return result
 
     def compare(self, source: Answers, target: Answers, targets: Targets) -> FormDifference:
         """The share of rows whose numbers are the same, within `SAME` of the true numbers' spread. What is gained is a

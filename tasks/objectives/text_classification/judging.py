@@ -62,7 +62,7 @@ class TextClassification:
         train: "Callable[[], Rows] | None" = None,
     ) -> dict[str, Mask]:
         """The rows of each label."""
-        return {f"label = {name}": targets == place for place, name in enumerate(labels)}
+        return {f"label = {name}": targets == index for index, name in enumerate(labels)}
 
     def compare(self, source: Answers, target: Answers, targets: Targets) -> FormDifference:
         """A row with a logit that is not finite agrees with nothing and is answered wrongly; one such row makes the
@@ -109,11 +109,11 @@ class TextClassification:
     def translate(self, answers: Answers, own: Sequence[str], labels: Sequence[str]) -> Answers:
         """A label that is new to the model is never its answer; one that this run does not have is left out."""
         place = {one_spelling(name): label for label, name in enumerate(own)}
-        found = np.full((len(answers), len(labels)), UNKNOWN, dtype=np.float32)
+        result = np.full((len(answers), len(labels)), UNKNOWN, dtype=np.float32)
         for label, name in enumerate(labels):
             if one_spelling(name) in place:
-                found[:, label] = answers[:, place[one_spelling(name)]]
-        return found
+                result[:, label] = answers[:, place[one_spelling(name)]]
+        return result
 
     def baseline(self, train: "Rows", labels: Sequence[str]) -> Baseline:
         """TF-IDF with logistic regression."""

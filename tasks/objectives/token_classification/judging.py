@@ -97,8 +97,8 @@ class TokenClassification:
             strict=True,
         )
         parts = {
-            2 * place + 1: {"f1": float(f1), "precision": float(right), "recall": float(found), "entities": float(true)}
-            for place, (f1, right, found, true) in enumerate(by_type)
+            2 * index + 1: {"f1": float(f1), "precision": float(right), "recall": float(found), "entities": float(true)}
+            for index, (f1, right, found, true) in enumerate(by_type)
         }
         return Score({name: metric.of(statistics) for name, metric in self.metrics.items()}, [], parts)
 
@@ -149,7 +149,7 @@ class TokenClassification:
     ) -> list[dict[str, Any]]:
         """The entities of each sentence as `Ann Smith (person), Rome (place)`, or by the numbers of their words where
         the report may not show them; `none` where there is no entity."""
-        found = []
+        result = []
         shown = texts or [""] * len(targets)
         columns = zip(
             shown, targets, _rows_of_tags(reference), _rows_of_tags(candidate), self.sureness(candidate), strict=True
@@ -158,8 +158,8 @@ class TokenClassification:
             words = text.split(" ")
             words = words if text and len(words) == len(true) else []
             label, other, own = (_told([labels[tag] for tag in tags], words) for tags in (true, expected, answered))
-            found.append({"label": label, "reference": other, "candidate": own, "probability": float(sureness)})
-        return found
+            result.append({"label": label, "reference": other, "candidate": own, "probability": float(sureness)})
+        return result
 
     def translate(self, answers: Ragged, own: Sequence[str], labels: Sequence[str]) -> Ragged:
         """A tag that is new to the model is never its answer; one that this run does not have is left out."""
@@ -234,8 +234,8 @@ def _rows_of_tags(answers: Ragged) -> Ragged:
 
 
 def _chances(answers: Ragged) -> npt.NDArray[np.float64]:
-    found: npt.NDArray[np.float64] = softmax(answers.values.astype(np.float64), axis=1)
-    return found
+    result: npt.NDArray[np.float64] = softmax(answers.values.astype(np.float64), axis=1)
+    return result
 
 
 def _told(tags: Sequence[str], words: Sequence[str]) -> str:

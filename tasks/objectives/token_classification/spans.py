@@ -79,23 +79,23 @@ def split_words(text: str, pieces: Callable[[str], Sequence[str]]) -> list[tuple
     Args:
         pieces: `words.pieces`.
     """
-    found: list[tuple[int, int]] = []
+    result: list[tuple[int, int]] = []
     place = 0
     for piece in pieces(text):
         end = place + len(piece)
         first, last = end - len(piece.lstrip()), end
         place = end
         while first < last and _is_sign(text[first]) and text[first] not in KEPT:
-            found.append((first, first + 1))
+            result.append((first, first + 1))
             first += 1
         while last > first and _is_sign(text[last - 1]):
             last -= 1
         if last - first > 2 and text[last - 2 : last] in POSSESSIVE:
-            found += [(first, last - 2), (last - 2, last)]
+            result += [(first, last - 2), (last - 2, last)]
         elif last > first:
-            found.append((first, last))
-        found += [(sign, sign + 1) for sign in range(last, end)]
-    return found
+            result.append((first, last))
+        result += [(sign, sign + 1) for sign in range(last, end)]
+    return result
 
 
 def _is_sign(character: str) -> bool:

@@ -127,13 +127,13 @@ def entities(tags: Sequence[str]) -> list[Entity]:
 
     Source: seqeval, `Entities(sequences, IOB2)`.
     """
-    found: list[Entity] = []
+    result: list[Entity] = []
     start, open_ = 0, ""
     for word, tag in enumerate([*tags, OUTSIDE]):
         prefix, kind = split_tag(tag)
         if open_ and not (prefix == "I" and kind == open_):
-            found.append(Entity(open_, start, word))
+            result.append(Entity(open_, start, word))
             open_ = ""
         if prefix == "B":
             start, open_ = word, kind
-    return found
+    return result

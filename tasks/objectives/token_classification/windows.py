@@ -117,9 +117,9 @@ class Windows:
                 flat[start:end] = answered[row, : end - start]
         if flat is None:
             return np.zeros((0, 1), np.float32)
-        found = flat[self.answers]
-        found[self.answers < 0] = [0.0, *[SILENT] * (flat.shape[1] - 1)]
-        return found
+        result = flat[self.answers]
+        result[self.answers < 0] = [0.0, *[SILENT] * (flat.shape[1] - 1)]
+        return result
 
     def by_word(self, values: npt.NDArray[np.generic], silent: float = 0) -> list[npt.NDArray[np.generic]]:
         """What tokens were answered [tokens, ...] as what words were, by sentence [words of the sentence, ...].
@@ -155,9 +155,9 @@ def make_windows(
     for start in range(0, len(sentences), SENTENCES_AT_ONCE):
         several = [list(words) for words in sentences[start : start + SENTENCES_AT_ONCE]]
         encoded = tokenizer(several, is_split_into_words=True, add_special_tokens=False, verbose=False)
-        for place, words in enumerate(several):
-            subwords = np.asarray(encoded["input_ids"][place], np.int64)
-            word_of = np.asarray(encoded.word_ids(place), np.int64)
+        for index, words in enumerate(several):
+            subwords = np.asarray(encoded["input_ids"][index], np.int64)
+            word_of = np.asarray(encoded.word_ids(index), np.int64)
             sizes = np.bincount(word_of, minlength=len(words))
             kept = np.arange(len(word_of)) - (np.cumsum(sizes) - sizes)[word_of] < room
             cut += int((sizes > room).sum())
@@ -177,7 +177,7 @@ def make_windows(
                 best[inside] = np.maximum(best[inside], context)
                 ids += [*head, *subwords[low:high].tolist(), *tail]
                 lengths.append(len(head) + high - low + len(tail))
-                of.append(start + place)
+                of.append(start + index)
             answers.append(answer)
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
     return Windows(

@@ -1,0 +1,185 @@
+"""What a model answers on the test split. An exported one is asked by the very code that serves it (`runtime`)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from hone.tasks.cores import usable_cores
+from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.runtime import runtime
+from hone.tasks.model.runtime.model_under_test import ModelUnderTest
+from hone.tasks.model.runtime.runtime import TokenIds, create_session
+from hone.tasks.model.text import Batch, Rows, TokenizedText, make_batch, model_inputs, tokenize
+from hone.tasks.model.training.fake_quantization import attach, read_plan
+from hone.tasks.objectives.judging import Answers
+from hone.tasks.objectives.multi_label_classification.threshold import logit
+from hone.tasks.objectives.ragged import Ragged
+from hone.tasks.objectives.token_classification import windows
+from hone.tasks.objectives.token_classification.spans import SentenceReader
+from hone.tasks.objectives.token_classification.windows import Windows
+
+Answer = Callable[["EncodedSplit", np.ndarray], np.ndarray]
+Backend = Literal["pytorch", "fake-quantised", "onnxruntime"]
+"""fake-quantised: in PyTorch, with the roundings of the integer graph."""
+
+
+@dataclass(frozen=True)
+class EncodedSplit:
+    """Rows as a model's own tokenizer reads them."""
+
+    text: TokenizedText
+    """Of sentences, a row of it is a window."""
+    pad_id: int
+    token: Callable[[int], str]
+    """The token of an id."""
+    windows: Windows | None = None
+    """Of sentences, how the windows and their words hang together."""
+
+    @property
+    def row_lengths(self) -> np.ndarray:
+        """Tokens of each row of the split [rows], in all windows of a sentence together."""
+        if self.windows is None:
+            return self.text.lengths
+        return np.bincount(self.windows.sentences, self.text.lengths).astype(np.int64)
+
+    def places_of(self, rows: np.ndarray) -> np.ndarray:
+        """Places in `text` of these rows of the split."""
+        return rows if self.windows is None else np.flatnonzero(np.isin(self.windows.sentences, rows))
+
+    def batch(self, places: np.ndarray) -> Batch:
+        """These rows, padded to the longest of them."""
+        return make_batch(self.text, places, self.pad_id, "cpu")
+
+    def rows(self, places: np.ndarray) -> list[TokenIds]:
+        """These rows, as the served model takes them."""
+        result = []
+        for place in places:
+            part = slice(int(self.text.offsets[place]), int(self.text.offsets[place + 1]))
+            ids = self.text.ids[part]
+            types = np.zeros_like(ids) if self.text.type_ids is None else self.text.type_ids[part]
+            result.append(TokenIds(ids, types))
+        return result
+
+
+def predict(
+    subject: ModelUnderTest, rows: Rows, *, max_length: int, batch_size: int, providers: Sequence[str], threads: int
+) -> Answers:
+    """Logits [rows, labels] float32, in the order of the rows, of a model with its own tokenizer, less that of its
+    threshold where it has one; numbers [rows, 1]; where rows are words with tags, `Ragged` logits [rows, words of each,
+    labels].
+
+    Args:
+        threads: 0 takes one for each core.
+    """
+    reading = read(subject.folder, rows, max_length)
+    return answer(subject.folder, subject.runtime, reading, batch_size=batch_size, providers=providers, threads=threads)
+
+
+def read(folder: Path, rows: Rows, max_length: int) -> EncodedSplit:
+    """The rows as the model in a folder reads them: an exported one as it is served, with the length and the cleaning
+    that it was exported with; a checkpoint through its tokenizer, cut to `max_length`. Sentences are cut nowhere, and
+    become windows of that length."""
+    if (folder / runtime.SERVING).exists():
+        return _read_as_served(folder, rows)
+    tokenizer = load_tokenizer(folder)
+    pad_id = int(tokenizer.pad_token_id)
+
+    def token(place: int) -> str:
+        return str(tokenizer.convert_ids_to_tokens(place))
+
+    if rows.tokens is not None:
+        found = windows.make_windows(tokenizer, rows.tokens, max_length, windows.overlap_of(max_length))
+        return _of_windows(found, pad_id, token)
+    return EncodedSplit(tokenize(tokenizer, rows, max_length), pad_id, token)
+
+
+def answer(
+    folder: Path, form: Backend, reading: EncodedSplit, *, batch_size: int, providers: Sequence[str], threads: int
+) -> Answers:
+    """Logits [rows, labels] float32, in the order of the rows, of the model in a folder, less that of its threshold
+    where it has one, so that above 0 a label is given; of sentences, `Ragged` ones [rows, words of each, labels].
+
+    Rows are batched by length: padding is masked but not free, and what a dynamically quantised model answers depends a
+    little on its batch, as one activation scale serves all of it. The same reading gives the same batches.
+    """
+    one_batch = (
+        _open_onnx(folder, list(providers), threads)
+        if form == "onnxruntime"
+        else _open_pytorch(load_as(folder, form), list(providers))
+    )
+    batches = runtime.batches(reading.text.lengths.tolist(), batch_size)
+    if reading.windows is not None:
+        by_word = reading.windows.logits(batches, lambda places: one_batch(reading, places))
+        return Ragged(by_word, reading.windows.words)
+    answered = np.concatenate([one_batch(reading, places) for places in batches])
+    logits = np.empty_like(answered, dtype=np.float32)
+    logits[np.concatenate(batches)] = answered
+    threshold = runtime.read_threshold(folder)
+    return logits if threshold is None else logits - np.float32(logit(threshold))
+
+
+def load_as(folder: Path, form: Backend) -> PreTrainedModel:
+    """The checkpoint in a folder as it is, or with the roundings that `quantization.json` beside it describes."""
+    model = load_model(folder)
+    return attach(model, read_plan(folder)) if form == "fake-quantised" else model
+
+
+def session_inputs(names: Sequence[str], batch: Batch) -> dict[str, np.ndarray]:
+    """A batch as the inputs of an ONNX graph; token types are 0 where it wants them and the tokenizer gives none."""
+    given = {"token_type_ids": torch.zeros_like(batch["input_ids"]), **batch}
+    return {name: given[name].numpy() for name in names}
+
+
+def _of_windows(found: Windows, pad_id: int, token: Callable[[int], str]) -> EncodedSplit:
+    """Sentences that are windows already."""
+    text = TokenizedText(found.ids, found.offsets, found.type_ids, np.full(len(found), -1, np.int64))
+    return EncodedSplit(text, pad_id, token, found)
+
+
+def _read_as_served(folder: Path, rows: Rows) -> EncodedSplit:
+    if rows.tokens is not None:
+        sentences = SentenceReader(folder, runtime=runtime, windows=windows)
+        return _of_windows(
+            sentences.read(rows.tokens), sentences.pad_id, lambda place: str(sentences.tokenizer.id_to_token(place))
+        )
+    reader = runtime.TextReader(folder)
+    found = reader.read(rows.texts, rows.pairs)
+    lengths = [len(row.ids) for row in found]
+    flat = [
+        np.array([value for row in found for value in part(row)]) for part in (lambda r: r.ids, lambda r: r.type_ids)
+    ]
+    text = TokenizedText(
+        ids=flat[0].astype(np.int32),
+        offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
+        type_ids=flat[1].astype(np.int8) if reader.settings.token_types else None,
+        labels=rows.labels,
+    )
+    return EncodedSplit(text, reader.pad_id, lambda place: str(reader.tokenizer.id_to_token(place)))
+
+
+def _open_onnx(folder: Path, providers: list[str], threads: int) -> Answer:
+    session = create_session(folder / "model.onnx", providers, threads or usable_cores())
+
+    def one_batch(reading: EncodedSplit, places: np.ndarray) -> np.ndarray:
+        logits: np.ndarray = runtime.run(session, reading.rows(places), reading.pad_id)
+        return logits
+
+    return one_batch
+
+
+def _open_pytorch(model: PreTrainedModel, providers: list[str]) -> Answer:
+    device = torch.device("cuda" if providers[0] != "cpu" and torch.cuda.is_available() else "cpu")
+    torch.nn.Module.to(model, device)
+
+    def one_batch(reading: EncodedSplit, places: np.ndarray) -> np.ndarray:
+        inputs = {name: values.to(device) for name, values in model_inputs(reading.batch(places)).items()}
+        with torch.inference_mode():
+            logits: np.ndarray = model(**inputs).logits.float().cpu().numpy()
+            return logits
+
+    return one_batch

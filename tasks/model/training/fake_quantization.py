@@ -1,0 +1,207 @@
+"""Eight bits in PyTorch: rounds what the exported integer graph will round, so that no accuracy is lost in between.
+
+- Weights, and each row of an embedding table: signed, symmetric, q = round(w / s) with s = max|w| / 127 per output
+  channel (per row of a table). It is the grid of onnxruntime's `quantize_dynamic(per_channel=True, weight_type=QInt8)`.
+- Activations, dynamic: unsigned, asymmetric, one scale for the whole tensor, as ONNX's DynamicQuantizeLinear sets it.
+  The tensor includes the padding, so what a row gives depends a little on its batch.
+- Activations, static: signed, symmetric, q = clamp(round(x / s), -128, 127) with a scale fixed beforehand.
+
+Gradients pass straight through the rounding, and stop where a static scale clips.
+Source: Jacob et al. 2018, arXiv:1712.05877; Bengio et al. 2013, arXiv:1308.3432 (straight-through estimator).
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from hone.tasks.model.architectures.encoders import use_of
+
+FILE = "quantization.json"
+Scheme = Literal["dynamic", "static"]
+
+
+@dataclass(frozen=True)
+class QuantizationConfig:
+    """What of a model is quantised, and how. It lies beside the weights as `quantization.json`."""
+
+    scheme: Scheme
+    linears: tuple[str, ...]
+    """Dotted names of the linear layers that compute in 8 bits."""
+    tables: tuple[str, ...]
+    """Dotted names of the embedding tables that are stored in 8 bits."""
+    first_token: tuple[str, ...] = ()
+    """Linear layers of which the exported graph computes the first token alone; its range alone sets their scale."""
+    kept: tuple[str, ...] = ()
+    """Layers left in fp32 because quantising them costs too much."""
+    scales: dict[str, float] = field(default_factory=dict)
+    """Scale of the input of each linear layer (scheme static)."""
+
+    def only(self, name: str) -> "QuantizationConfig":
+        """The same with one layer quantised and no other."""
+        return replace(
+            self,
+            linears=tuple(linear for linear in self.linears if linear == name),
+            tables=tuple(table for table in self.tables if table == name),
+        )
+
+    def excluding(self, names: list[str]) -> "QuantizationConfig":
+        """The same with these layers in fp32."""
+        return replace(
+            self,
+            linears=tuple(linear for linear in self.linears if linear not in names),
+            tables=tuple(table for table in self.tables if table not in names),
+            kept=tuple(names),
+        )
+
+    def with_scales(self, scales: dict[str, float]) -> "QuantizationConfig":
+        """The same with these static scales."""
+        return replace(self, scales=scales)
+
+    def write(self, folder: Path) -> None:
+        """Writes it beside the weights."""
+        (folder / FILE).write_text(json.dumps(asdict(self), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def plan_for(model: PreTrainedModel, scheme: Scheme, tables: bool) -> QuantizationConfig:
+    """Every linear layer that computes something, and every embedding table that is looked up where `tables`; static
+    scales are still to be set."""
+    use = use_of(model)
+    return QuantizationConfig(
+        scheme=scheme, linears=use.linears, tables=use.tables if tables else (), first_token=use.first_token
+    )
+
+
+def read_plan(folder: Path) -> QuantizationConfig:
+    """The plan that lies beside a checkpoint's weights."""
+    values = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return QuantizationConfig(**fields)
+
+
+def weight_of(model: PreTrainedModel, name: str) -> Tensor:
+    """The weight of a linear layer [out, in] or of an embedding table [rows, width]."""
+    return model.get_parameter(f"{name}.weight")
+
+
+def weight_grid(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Integers and scales of a weight [rows, columns] fp32: int8 [rows, columns] in -127..127, and fp32 [rows].
+
+    A weight that lies on its grid already gives the same integers again. A row of zeros has scale 1.
+    """
+    weight = weight.detach()
+    scale = weight.abs().amax(dim=-1) / 127
+    scale = torch.where(scale < torch.finfo(torch.float32).tiny, torch.ones_like(scale), scale)
+    return torch.round(weight / scale[:, None]).clamp(-127, 127).to(torch.int8), scale
+
+
+def dynamic_grid(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale and zero point (scalars fp32) for a tensor: its range, widened to hold 0, over 0..255.
+
+    Source: ONNX, DynamicQuantizeLinear-11.
+    """
+    low, high = torch.aminmax(values.detach())
+    low, high = low.clamp(max=0), high.clamp(min=0)
+    scale = torch.where(high == low, torch.ones_like(high), (high - low) / 255)
+    return scale, torch.round((-low / scale).clamp(0, 255))
+
+
+class FakeQuantLinear(nn.Linear):
+    """A linear layer whose input and weight are rounded; `attach` turns an nn.Linear into one and `detach` back."""
+
+    first_token: bool
+    input_scale: float | None
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[..., in] to [..., out]. Under autocast the rounding stays fp32, and the product is autocast."""
+        with torch.autocast(values.device.type, enabled=False):
+            values, weight = values.float(), _Rows.apply(self.weight)
+            if self.input_scale is not None:
+                values = _Fixed.apply(values, self.input_scale)
+            elif self.first_token and values.dim() == 3 and values.shape[1] > 1:
+                # The other tokens reach no output, but a loss may look at them: they get a scale of their own.
+                values = torch.cat([_Ranged.apply(values[:, :1]), _Ranged.apply(values[:, 1:])], dim=1)
+            else:
+                values = _Ranged.apply(values)
+        return nn.functional.linear(values, weight, self.bias)
+
+
+class FakeQuantEmbedding(nn.Embedding):
+    """An embedding table whose rows are rounded."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Ids [...] to vectors [..., width]."""
+        with torch.autocast(ids.device.type, enabled=False):
+            return _Rows.apply(super().forward(ids))
+
+
+def attach(model: PreTrainedModel, plan: QuantizationConfig) -> PreTrainedModel:
+    """Makes the plan's layers round, in place. Parameters, their names and hooks on the layers stay what they are."""
+    for name in plan.linears:
+        linear = model.get_submodule(name)
+        linear.__class__ = FakeQuantLinear
+        linear.first_token = name in plan.first_token  # type: ignore[assignment]
+        linear.input_scale = plan.scales[name] if plan.scheme == "static" else None  # type: ignore[assignment]
+    for name in plan.tables:
+        model.get_submodule(name).__class__ = FakeQuantEmbedding
+    return model
+
+
+def detach(model: PreTrainedModel) -> PreTrainedModel:
+    """Undoes `attach`, in place."""
+    for module in model.modules():
+        if isinstance(module, FakeQuantLinear):
+            del module.first_token, module.input_scale
+            module.__class__ = nn.Linear  # type: ignore[assignment]
+        elif isinstance(module, FakeQuantEmbedding):
+            module.__class__ = nn.Embedding  # type: ignore[assignment]
+    return model
+
+
+def snap_to_grid(model: PreTrainedModel, plan: QuantizationConfig) -> PreTrainedModel:
+    """Puts the plan's weights onto their grids, in place, so that whoever quantises them finds the same integers."""
+    with torch.no_grad():
+        for name in (*plan.linears, *plan.tables):
+            weight = weight_of(model, name)
+            integers, scale = weight_grid(weight)
+            weight.copy_(integers * scale[:, None])
+    return model
+
+
+class _Rows(torch.autograd.Function):
+    @staticmethod
+    def forward(_context: Any, rows: Tensor) -> Tensor:
+        integers, scale = weight_grid(rows.flatten(0, -2))
+        return (integers * scale[:, None]).view_as(rows)
+
+    @staticmethod
+    def backward(_context: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0]
+
+
+class _Ranged(torch.autograd.Function):
+    @staticmethod
+    def forward(_context: Any, values: Tensor) -> Tensor:
+        scale, zero = dynamic_grid(values)
+        return (values / scale).round_().clamp_(-zero, 255 - zero).mul_(scale)
+
+    @staticmethod
+    def backward(_context: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0]
+
+
+class _Fixed(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, values: Tensor, scale: float) -> Tensor:
+        steps = (values / scale).round_()
+        context.save_for_backward((steps >= -128) & (steps <= 127))
+        return steps.clamp_(-128, 127).mul_(scale)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (inside,) = context.saved_tensors
+        return gradients[0] * inside, None
