@@ -73,7 +73,9 @@ def text_model(answer: Any) -> PythonModel:
     """Takes a list of texts, and answers each with an `answer`, in their order."""
 
     class TextClassifier(_Classifier):
-        def predict(self, context: Any, model_input: list[str], params: dict[str, Any] | None = None) -> list[answer]:  # type: ignore[valid-type]  # MLflow reads it where the class is made
+        def predict(
+            self, context: Any, model_input: list[str], params: dict[str, Any] | None = None
+        ) -> list[answer]:  # MLflow reads it where the class is made
             return self._model.answers(list(model_input))
 
     return TextClassifier()
@@ -83,7 +85,7 @@ def pair_model(answer: Any) -> PythonModel:
     """Takes a list of `{"text": ..., "text_pair": ...}`, and answers each likewise."""
 
     class PairClassifier(_Classifier):
-        def predict(self, context: Any, model_input: list[Pair], params: dict[str, Any] | None = None) -> list[answer]:  # type: ignore[valid-type]
+        def predict(self, context: Any, model_input: list[Pair], params: dict[str, Any] | None = None) -> list[answer]:
             texts, pairs = [row.text for row in model_input], [row.text_pair for row in model_input]
             return self._model.answers(texts, pairs)
 

@@ -26,6 +26,7 @@ PARTS = {
 def tagged(report):
     """The made-up run, had its models tagged words."""
     told = copy.deepcopy(report)
+    told["recipe"]["task"] = "token-classification"
     told["data"]["labels"] = LABELS
     told["metrics"] = [{"name": "f1", "title": "entity F1", "better": "higher", "unit": "share"}]
     for candidate in told["candidates"]:
