@@ -129,7 +129,8 @@ class GateSettings(Section):
     parity_exact: float = Field(1e-3, gt=0)
     """Largest difference of a logit where both sides of a hand-off compute in fp32."""
     parity_rounded: float = Field(0.9, ge=0, le=1)
-    """Least share of rows with the same label where rounding comes in: PyTorch and fake-quantised."""
+    """Least share of rows with the same label (of several, of labels with the same yes or no; of numbers, of rows
+    within a quarter of the true ones' standard deviation) where rounding comes in: PyTorch and fake-quantised."""
     parity_integer: float = Field(0.02, gt=0)
     """Largest root mean square difference of the logits, as a share of their spread, where both sides round:
     fake-quantised and integer kernels. Rounding that falls on the other side explains about 0.003."""

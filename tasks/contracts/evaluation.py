@@ -66,7 +66,8 @@ class ConversionCheck(Contract):
     rms_share: float
     """Root mean square difference of the logits, as a share of their spread (standard deviation)."""
     agreement: float
-    """Share of rows with the same predicted label, or of words with the same predicted tag."""
+    """Share of rows with the same predicted label, of words with the same predicted tag, of labels with the same yes or
+    no, or of rows with the same number, within a quarter of the true ones' standard deviation."""
     accuracy_difference: float
     """Target less source, in the primary metric."""
     mismatch: str = ""
@@ -113,12 +114,14 @@ class Candidate(Contract):
     precision: str
     digest: str = ""
     metrics: dict[str, float]
-    """By name, on the test split: accuracy, precision, recall, macro_f1, calibration_error of a classifier."""
+    """By name, on the test split: accuracy, precision, recall, macro_f1, calibration_error of a classifier; micro_f1
+    and the like where texts have several labels; mse and spearman of numbers."""
     confusion: list[list[int]]
     """Rows are true labels, columns predicted ones; empty where a row has no label of its own."""
     parts: dict[int, dict[str, float]] = {}
     """Metrics of parts of the answers, by the id of a part's first label: of sentences, f1, precision and recall of
-    each type of entity, and how many `entities` of it there are."""
+    each type of entity, and how many `entities` of it there are; of texts with several labels the same of each label,
+    and how many `texts` have it."""
     size_bytes: int
     """Of the model file."""
     parameters: int

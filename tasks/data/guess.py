@@ -11,6 +11,8 @@ from hone.tasks.data.columns import Columns
 from hone.tasks.errors import DataError
 from hone.tasks.label_value import NUMBER
 
+Kind = Literal["one", "several", "number"]
+"""What a label column holds, as data.labels says it."""
 LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "intent", "topic", "queue", "gold", "tag",
                "rating", "stars", "score", "y")  # fmt: skip
 TEXT_NAMES = ("text", "sentence", "review", "comment", "body", "content", "message", "utterance", "tweet", "document",
@@ -59,8 +61,8 @@ class Guess:
     tokens: int
     """That 99 of 100 have at most."""
     max_length: int
-    kind: Literal["one", "several", "number"] = "one"
-    """What the label column holds, as data.labels says it."""
+    kind: Kind = "one"
+    """What the label column holds."""
     separator: str = ""
     """What stands between several labels; empty: they are lists, or one."""
     range: tuple[float, float] | None = None
@@ -75,7 +77,7 @@ def guess_columns(columns: Columns, text: str = "", label: str = "") -> Guess:
             each.
     """
     there, lists = columns.values, columns.lists
-    absent = [name for name in (text, label) if name and name not in there and name not in lists]
+    absent = [name for name in (text, label) if name and name not in there and (name != label or name not in lists)]
     if absent:
         raise DataError(
             f"{columns.settings.train}: no column {', '.join(map(repr, absent))}; there are {_named([*there, *lists])}"
@@ -83,15 +85,7 @@ def guess_columns(columns: Columns, text: str = "", label: str = "") -> Guess:
     if text and text == label:
         raise DataError(f"--text and --label are both {text!r}: name two columns of {_named(there)}")
     reasons = {name: label_problem(values) for name, values in there.items()}
-    labels = [name for name, reason in reasons.items() if not reason and name != text]
-    labels.sort(key=lambda name: _likeliness(there, name))
-    several = sorted((name for name in lists if _repeat(lists[name])), key=lambda name: _rank(name, LABEL_NAMES))
-    separated = [name for name in there if name not in labels and name != text and separator_of(there[name])]
-    numbers = [name for name in there if name not in labels and name != text and are_numbers(there[name])]
-    called = [name for name in several if _rank(name, LABEL_NAMES) < len(LABEL_NAMES)]
-    if not labels or (called and _rank(labels[0], LABEL_NAMES) == len(LABEL_NAMES)):
-        numbers.sort(key=lambda name: _rank(name, LABEL_NAMES))
-        labels = [*several, *labels, *separated, *numbers]
+    labels = _candidates(columns, [name for name, reason in reasons.items() if not reason and name != text], text)
     if not label and not labels:
         told = "\n".join(f"  {name}: {reason}" for name, reason in reasons.items() if name != text)
         read = "" if columns.complete else f" among the first {columns.rows:,} rows"
@@ -112,28 +106,58 @@ def guess_columns(columns: Columns, text: str = "", label: str = "") -> Guess:
         by_name = {name.lower(): name for name in texts}
         found = [(by_name[one], by_name[two]) for one, two in PAIRS if one in by_name and two in by_name]
         text, pair = found[0] if found else (texts[0], "")
-    separator = "" if label in lists else separator_of(there[label])
-    filled = [value for value in there.get(label, []) if value]
-    kind: Literal["one", "several", "number"] = "several" if label in lists or separator else "one"
-    if kind == "one" and label_problem(there[label]) and are_numbers(there[label]):
-        kind = "number"
-    own = lists.get(label) or [_parts(value, separator) if separator else [value] for value in filled]
+    kind, separator, own = _held_by(columns, label)
     lengths = sorted(_tokens(there, text, pair))
     tokens = lengths[min(len(lengths) - 1, int(COVERED * len(lengths)))]
     return Guess(
         text=text,
         label=label,
         pair=pair,
-        labels=dict(Counter(label for row in own for label in row).most_common()) if kind != "number" else {},
+        labels=dict(Counter(value for row in own for value in row).most_common()) if kind != "number" else {},
         kind=kind,
         separator=separator,
-        range=(min(map(float, filled)), max(map(float, filled))) if kind == "number" else None,
+        range=_range(own) if kind == "number" else None,
         other_labels=[name for name in labels if name not in (label, text, pair)],
         other_texts=[name for name in texts if name not in (text, pair)],
         median_tokens=lengths[len(lengths) // 2],
         tokens=tokens,
         max_length=next((length for length in LENGTHS if length >= tokens), LENGTHS[-1]),
     )
+
+
+def _candidates(columns: Columns, labels: list[str], text: str) -> list[str]:
+    """Columns that may be the label, the likeliest first.
+
+    Args:
+        labels: those that look like one label a row. Where there is none, and before those whose names say nothing
+            where a list is called like labels, come lists, values with a separator between several, and numbers.
+    """
+    there, lists = columns.values, columns.lists
+    labels = sorted(labels, key=lambda name: _likeliness(there, name))
+    several = sorted((name for name in lists if _repeat(lists[name])), key=lambda name: _rank(name, LABEL_NAMES))
+    called = any(_rank(name, LABEL_NAMES) < len(LABEL_NAMES) for name in several)
+    if labels and not (called and _rank(labels[0], LABEL_NAMES) == len(LABEL_NAMES)):
+        return labels
+    rest = [name for name in there if name not in labels and name != text]
+    numbers = sorted((name for name in rest if are_numbers(there[name])), key=lambda name: _rank(name, LABEL_NAMES))
+    return [*several, *labels, *(name for name in rest if separator_of(there[name])), *numbers]
+
+
+def _held_by(columns: Columns, label: str) -> tuple[Kind, str, Sequence[Sequence[str]]]:
+    """What the label column holds, what stands between several, and the values of each row that has any."""
+    if label in columns.lists:
+        return "several", "", columns.lists[label]
+    values = columns.values[label]
+    separator, filled = separator_of(values), [value for value in values if value]
+    if separator:
+        return "several", separator, [_parts(value, separator) for value in filled]
+    kind: Kind = "number" if label_problem(values) and are_numbers(values) else "one"
+    return kind, "", [[value] for value in filled]
+
+
+def _range(rows: Sequence[Sequence[str]]) -> tuple[float, float]:
+    numbers = [float(value) for row in rows for value in row]
+    return min(numbers), max(numbers)
 
 
 def label_problem(values: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """The report of models that give texts several labels, or a number."""
 
 import copy
+from html import unescape
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def test_the_page_of_several_labels_tells_each_of_them(report):
     told = told_as(report, "several", MICRO, lambda accuracy: accuracy)
     html = render_page(told)
     outline(html)
-    found = text_of(html).replace("&#39;", "'")
+    found = unescape(text_of(html))
     assert "label texts precision recall F1 teacher's F1" in found
     assert found.index("20 90.00% 90.00% 90.00% 90.00%") < found.index("3 40.00% 66.67% 50.00% 50.00%")
     assert "A label is given above the model's own threshold, which was chosen on the validation split" in found
@@ -57,7 +58,7 @@ def test_the_page_of_numbers_tells_errors_and_nothing_of_labels_or_chances(repor
     told = told_as(report, "number", MSE, lambda accuracy: 1 - accuracy)
     html = render_page(told)
     outline(html)
-    found = text_of(html).replace("&#39;", "'")
+    found = unescape(text_of(html))
     assert "A number is neither right nor wrong" in found
     assert "its probability" not in found
     assert "true number" in found
