@@ -61,7 +61,8 @@ def measure(
     index: float,
     seed: int,
     texts: Texts = "shown",
-    objective: Objective = "text-classification",
+    *,
+    objective: Objective,
 ) -> list[DriftPart]:
     """Labels, lengths, words, unseen words, what the champion makes of a text and what it answers, each compared. The
     last three need rows that the champion has not learned from, and are left out where there are none.

@@ -67,8 +67,15 @@ def _measured(context: RunContext, data: PreparedData) -> DriftReport:
         learned = _sample(context, before, folders[0], [], model, embedder)
         now = _sample(context, data, folders[1], seen, model, embedder)
         known = {word for text in texts_of(seen[0]) for word in words(text)}
-        how = (recipe.report.texts, recipe.objective)
-        parts = measure(learned, now, known, recipe.retrain.drift_index, workspace.seed, *how)
+        parts = measure(
+            learned,
+            now,
+            known,
+            recipe.retrain.drift_index,
+            workspace.seed,
+            recipe.report.texts,
+            objective=recipe.objective,
+        )
         return {
             "name": name,
             "version": version.version,

@@ -78,7 +78,7 @@ def write_golden(
     rows: "Rows",
     logits: "Answers",
     labels: Sequence[str],
-    task: str = "text-classification",
+    task: str,
     threshold: float | None = None,
 ) -> None:
     """Writes `golden.json`.

@@ -37,7 +37,7 @@ def sample(seed: int, rows: int = 400, share_good: float | None = None, add: str
 
 def parts_of(before: Sample, now: Sample) -> dict[str, DriftPart]:
     known = {word for text in before.texts for word in words(text)}
-    return {part.name: part for part in measure(before, now, known, INDEX, seed=0)}
+    return {part.name: part for part in measure(before, now, known, INDEX, seed=0, objective="text-classification")}
 
 
 def drifted(before: Sample, now: Sample) -> set[str]:
@@ -54,7 +54,11 @@ def test_two_draws_of_the_same_texts_have_not_drifted_and_every_side_is_told() -
 def test_words_of_the_data_are_told_only_as_the_recipe_allows_it() -> None:
     before, now = sample(1), sample(2, add=" quillonbrax")
     told = {
-        how: next(part for part in measure(before, now, set(), INDEX, 0, how) if part.name == "vocabulary")
+        how: next(
+            part
+            for part in measure(before, now, set(), INDEX, 0, how, objective="text-classification")
+            if part.name == "vocabulary"
+        )
         for how in ("shown", "hashed", "none")
     }
     assert "quillonbrax 0.0%" in told["shown"].before

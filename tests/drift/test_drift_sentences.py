@@ -65,6 +65,6 @@ def test_new_sentences_are_held_against_those_that_the_champion_learned_from(tag
     assert before.embeddings is not None
     assert len(before.answers) == len(before.embeddings) == sides[0][1].rows["test"]
     assert set(before.labels) == {"person", "place", "no entity"}
-    parts = measure(before, now, {"the"}, 0.2, seed=0)
+    parts = measure(before, now, {"the"}, 0.2, seed=0, objective="token-classification")
     assert [part.name for part in parts] == ["labels", "length", "vocabulary", "unseen_words", "embeddings", "answers"]
     assert not any(part.drifted for part in parts if part.name in ("labels", "length", "vocabulary"))

@@ -68,7 +68,7 @@ def test_embeddings_that_moved_are_found_and_others_are_not(shift: float, drifte
         vectors[:, :3] += moved
         return Sample(texts, ["good", "bad"] * 150, texts, embeddings=vectors)
 
-    parts = measure(side(0.0), side(shift), set(" ".join(texts).split()), 0.2, seed=0)
+    parts = measure(side(0.0), side(shift), set(" ".join(texts).split()), 0.2, seed=0, objective="text-classification")
     found = {part.name: part.drifted for part in parts}
     assert found == {
         "labels": False,

@@ -84,7 +84,7 @@ def test_a_retraining_with_nothing_to_do_now_is_completed_and_tagged_so(
     def look(_recipe: Recipe) -> retrain.Look:
         return retrain.Look(found, "the last run ended just now")
 
-    for name in ("resumed", "checked", "reconcile_champion"):
+    for name in ("handle_answer", "checked", "reconcile_champion"):
         monkeypatch.setattr(retrain, name, nothing)
     monkeypatch.setattr(retrain.tracking, "configure", nothing)
     monkeypatch.setattr(retrain, "look", look)

@@ -29,7 +29,7 @@ def wrong_on(rows: slice) -> np.ndarray:
 
 def judge(candidate: np.ndarray, other: np.ndarray, rows: RowSource | None = None, **settings) -> Check:
     asked = NOTHING.model_copy(update=settings)
-    metrics = [METRICS[name] for name in asked.metrics]
+    metrics = [METRICS[name] for name in asked.metrics or ["accuracy"]]
     found = quality_checks(told(candidate), {"teacher": told(other)}, metrics, asked, 0, rows)
     return decide(found, asked.level)[0]
 

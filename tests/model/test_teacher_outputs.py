@@ -47,9 +47,9 @@ def asked(place, monkeypatch, loss=LOSS, layers=(0, 2), storage="storage") -> li
         return run_teacher(question, wanted, into, on_progress)
 
     run_teacher = teacher_outputs.run_teacher
-    monkeypatch.setattr(teacher_outputs, "ask", spy)
+    monkeypatch.setattr(teacher_outputs, "run_teacher", spy)
     ask_teacher(place / storage, place / "teacher", place / "data", loss, list(layers))
-    monkeypatch.setattr(teacher_outputs, "ask", run_teacher)
+    monkeypatch.setattr(teacher_outputs, "run_teacher", run_teacher)
     return calls
 
 

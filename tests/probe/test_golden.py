@@ -64,4 +64,4 @@ def test_a_model_that_answers_with_nan_has_no_golden_requests(tmp_path: Path) ->
     rows = Rows(["fine", "not"], None, np.zeros(2, np.int64))
     logits = np.array([[0.0, 1.0], [np.nan, 1.0]], np.float32)
     with pytest.raises(MeasurementError, match="answers golden request 1 with nan, so there is nothing to ship"):
-        write_golden(tmp_path / "golden.json", rows, logits, ["a", "b"])
+        write_golden(tmp_path / "golden.json", rows, logits, ["a", "b"], "text-classification")

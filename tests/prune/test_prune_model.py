@@ -140,7 +140,7 @@ def weighed(monkeypatch) -> list[torch.Tensor]:
 def test_importance_counts_hidden_states_through_trained_projections_alone(place, weighed, monkeypatch):
     settings = {"neuron_fraction": 0.5, "neuron_multiple": 8}
     cut_to(place, "untrained", "narrow", (0, 2), **settings)
-    monkeypatch.setattr("tests.prune.test_cut.LOSS", LOSS.model_copy(update={"hidden_weight": 0.0}))
+    monkeypatch.setattr("tests.prune.test_prune_model.LOSS", LOSS.model_copy(update={"hidden_weight": 0.0}))
     cut_to(place, "by-predictions", "narrow", (0, 2), **settings)
     monkeypatch.undo()
     assert torch.equal(weighed[0], weighed[1])

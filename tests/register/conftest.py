@@ -111,7 +111,7 @@ def write_requests(path: Path, model: Path, places: list[int], pairs: bool = Fal
     """Golden requests of the tiny model for some of the texts, as the evaluation writes them."""
     rows = Rows(TEXTS, PAIRS if pairs else None, np.zeros(len(TEXTS), np.int64)).pick(places)
     logits = Classifier(model).logits(rows.texts, rows.pairs, batch_size=1)
-    write_golden(path, rows, logits, LABELS)
+    write_golden(path, rows, logits, LABELS, "text-classification")
     return path
 
 

@@ -23,7 +23,7 @@ def golden(tmp_path: Path) -> Path:
     offsets = np.cumsum([0, *map(len, SENTENCES)])
     answered = Ragged(tagger(folder).logits(SENTENCES), offsets)
     rows = Rows([" ".join(words) for words in SENTENCES], None, np.full(3, -1, np.int64), tokens=SENTENCES)
-    write_golden(tmp_path / "golden.json", rows, answered, LABELS)
+    write_golden(tmp_path / "golden.json", rows, answered, LABELS, "token-classification")
     return tmp_path / "golden.json"
 
 

@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def golden(folder: Path, tmp_path: Path) -> Path:
-    write_golden(tmp_path / "golden.json", ROWS, ask(folder), LABELS)
+    write_golden(tmp_path / "golden.json", ROWS, ask(folder), LABELS, "token-classification")
     return tmp_path / "golden.json"
 
 
@@ -93,7 +93,7 @@ def test_a_model_that_answers_with_nan_has_no_golden_requests(folder: Path, tmp_
     logits = ask(folder)
     logits.values[-1, 0] = np.nan
     with pytest.raises(MeasurementError, match="answers golden request 4 with nan"):
-        write_golden(tmp_path / "golden.json", ROWS, logits, LABELS)
+        write_golden(tmp_path / "golden.json", ROWS, logits, LABELS, "token-classification")
 
 
 def test_entities_are_held_against_the_expected_ones() -> None:
