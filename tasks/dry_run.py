@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from hone.configs.model import PATTERN_METHODS
 from hone.configs.recipe import Recipe
 from hone.tasks.distill.student import check_tokens, layers_kept, other_student
 from hone.tasks.errors import HoneError, ModelError
@@ -58,7 +59,7 @@ def dry_run(recipe: Recipe, rows: Rows, labels: list[str]) -> Facts:
         folder = resolve_source(recipe.distill.student, recipe.distill.student_revision, "distill.student")
         other = other_student(folder, recipe.model, labels, 0, recipe.objective)
     check_abilities(recipe, model.config.model_type, other and other[0].config.model_type)
-    if recipe.prune.method in ("magnitude", "wanda"):
+    if recipe.prune.method in PATTERN_METHODS:
         check_widths(other[0] if other is not None else model, recipe.prune.pattern)
     if recipe.distill.method != "none" and other is None:
         layers_kept(recipe.distill, model.config.num_hidden_layers)

@@ -1,6 +1,15 @@
-"""Names of answers in a model's config, as plain transformers reads them."""
+"""Names of answers: in a model's config, as plain transformers reads them, and those of two models held together."""
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hone.tasks.label_value import one_spelling
+
+UNHEARD = -60.0
+"""Logit of a label that a model has never heard of."""
 
 
 def named(labels: list[str]) -> dict[str, Any]:
@@ -14,3 +23,18 @@ def named(labels: list[str]) -> dict[str, Any]:
         "id2label": dict(enumerate(labels)),
         "label2id": {name: index for index, name in enumerate(labels)},
     }
+
+
+def by_name(logits: npt.NDArray[np.float32], own: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.float32]:
+    """A model's logits [items, its own labels] in other labels [items, labels], matched by their names: one that is new
+    to the model is never its answer, and one that is not asked for is left out.
+
+    Args:
+        own, labels: names by id.
+    """
+    place = {one_spelling(name): label for label, name in enumerate(own)}
+    result = np.full((len(logits), len(labels)), UNHEARD, dtype=np.float32)
+    for label, name in enumerate(labels):
+        if one_spelling(name) in place:
+            result[:, label] = logits[:, place[one_spelling(name)]]
+    return result

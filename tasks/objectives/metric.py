@@ -61,3 +61,8 @@ class Metric:
     def shown(self, value: float) -> str:
         """The value as people read it: `84.12%`, `0.531`."""
         return f"{100 * value:.2f}%" if self.unit == "share" else f"{value:.4g} {self.unit}".rstrip()
+
+
+def share(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The part of a whole, element by element; 0 where there is none."""
+    return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) > 0)

@@ -76,12 +76,17 @@ def row_means(answers: Any) -> npt.NDArray[np.float64]:
     return answers.means() if isinstance(answers, Ragged) else np.asarray(answers, np.float64)
 
 
+def alike(one: Any, other: Any) -> bool:
+    """Whether both have the same shape, row by row."""
+    if isinstance(one, Ragged) != isinstance(other, Ragged) or numbers(one).shape != numbers(other).shape:
+        return False
+    return not isinstance(one, Ragged) or np.array_equal(one.offsets, other.offsets)
+
+
 def distances(one: Any, other: Any) -> npt.NDArray[np.float64] | None:
     """The largest difference of a number of each row [rows], infinite where one is no number; None where the two do not
     have the same shape."""
-    if isinstance(one, Ragged) != isinstance(other, Ragged) or numbers(one).shape != numbers(other).shape:
-        return None
-    if isinstance(one, Ragged) and not np.array_equal(one.offsets, other.offsets):
+    if not alike(one, other):
         return None
     flat, flat_other = (numbers(side).reshape(len(numbers(side)), -1) for side in (one, other))
     with np.errstate(invalid="ignore", over="ignore"):

@@ -17,7 +17,7 @@ from hone.tasks.gate.champion import champion_checks
 from hone.tasks.gate.decision import decide
 from hone.tasks.model.text import read_split
 from hone.tasks.objectives.judging import judging
-from hone.tasks.objectives.text_classification.judging import UNKNOWN
+from hone.tasks.objectives.labels import UNHEARD
 from hone.tasks.objectives.text_classification.metrics import statistics_of
 from hone.tasks.stage import RunContext
 
@@ -33,7 +33,7 @@ def test_its_labels_are_matched_by_their_names(tiny_onnx_folder: Path, prepared_
     other = answer(tiny_onnx_folder, rows, ["good", "new", "bad"], JUDGING, **ASKED)
     assert own.shape == (60, 2)
     assert np.array_equal(other[:, [2, 0]], own)
-    assert (other[:, 1] == UNKNOWN).all()
+    assert (other[:, 1] == UNHEARD).all()
     assert (other.argmax(axis=1) != 1).all()
 
 

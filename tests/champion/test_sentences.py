@@ -21,7 +21,7 @@ from hone.tasks.model.runtime.model_under_test import registered
 from hone.tasks.model.runtime.predict import predict
 from hone.tasks.model.text import Rows, exclude_training_rows, read_split
 from hone.tasks.objectives.judging import judging
-from hone.tasks.objectives.token_classification.judging import UNKNOWN
+from hone.tasks.objectives.labels import UNHEARD
 from hone.tasks.stage import RunContext
 from tests.probe.served_tagger import LABELS, write_served_tagger
 
@@ -133,7 +133,7 @@ def test_a_champion_tagger_answers_what_it_has_not_learned_in_its_own_tags_and_i
     assert logits is not None
     assert logits.lengths.tolist() == [len(words) for words in rows.tokens or []]
     np.testing.assert_allclose(logits.values[:, [0, *range(3, 7)]], own.values, atol=1e-5)
-    assert (logits.values[:, 1:3] == UNKNOWN).all()  # a type that is new to it is never its answer
+    assert (logits.values[:, 1:3] == UNHEARD).all()  # a type that is new to it is never its answer
     targets = JUDGING.targets(test)
     candidate = JUDGING.statistics(
         JUDGING.translate(predict(registered(taggers["candidate"]), test, **HOW), LABELS, NOW), targets

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from hone.tasks.label_value import one_spelling
-from hone.tasks.objectives.differences import difference_of
+from hone.tasks.objectives.differences import compare_forms
 from hone.tasks.objectives.judging import Baseline, FormDifference, Mask, Score
-from hone.tasks.objectives.metric import Metric, Statistics
-from hone.tasks.objectives.multi_label_classification.metrics import METRICS, by_label, share, statistics_of
+from hone.tasks.objectives.labels import by_name
+from hone.tasks.objectives.metric import Metric, Statistics, share
+from hone.tasks.objectives.multi_label_classification.metrics import METRICS, by_label, statistics_of
 
 if TYPE_CHECKING:
     from hone.configs.delivery import EvaluateSettings
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 Answers = npt.NDArray[np.float32]
 Targets = npt.NDArray[Any]
-UNKNOWN = -60.0
-"""Logit of a label that a model has never heard of."""
 
 
 class MultiLabelClassification:
@@ -77,11 +75,7 @@ class MultiLabelClassification:
     def compare(self, source: Answers, target: Answers, targets: Targets) -> FormDifference:
         """By label: the share of all yes and no that are the same. A row with a logit that is not finite agrees with
         nothing."""
-        primary = self.metrics[self.primary]
-        gained = 0.0
-        if source.shape == target.shape:
-            gained = primary.of(self.statistics(target, targets)) - primary.of(self.statistics(source, targets))
-        return difference_of(source, target, lambda one, other: (one > 0) == (other > 0), gained)
+        return compare_forms(self, source, target, targets, lambda one, other: (one > 0) == (other > 0))
 
     def sureness(self, answers: Answers) -> npt.NDArray[np.float64]:
         """Of the label that the model is least sure of, seen from its threshold: 0.5 at it, and 1 far off."""
@@ -109,12 +103,7 @@ class MultiLabelClassification:
 
     def translate(self, answers: Answers, own: Sequence[str], labels: Sequence[str]) -> Answers:
         """A label that is new to the model is never given; one that this run does not have is left out."""
-        place = {one_spelling(name): label for label, name in enumerate(own)}
-        result = np.full((len(answers), len(labels)), UNKNOWN, dtype=np.float32)
-        for label, name in enumerate(labels):
-            if one_spelling(name) in place:
-                result[:, label] = answers[:, place[one_spelling(name)]]
-        return result
+        return by_name(answers, own, labels)
 
     def baseline(self, train: "Rows", labels: Sequence[str]) -> Baseline:
         """TF-IDF with a logistic regression for each label."""

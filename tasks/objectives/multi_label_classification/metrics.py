@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from hone.tasks.objectives.metric import Metric, Statistics, Sums, Values
+from hone.tasks.objectives.metric import Metric, Statistics, Sums, Values, share
 
 Flags = npt.NDArray[np.bool_]
 DISAGREEMENT = "better on {won:,} texts, worse on {lost:,} of {rows:,}"
@@ -83,8 +83,3 @@ METRICS: Mapping[str, Metric] = {
     )
 }
 """Precision and recall are micro averages, as their harmonic mean is the primary metric."""
-
-
-def share(part: Sums, whole: Sums) -> Sums:
-    """The ratio, and 0 where there is nothing."""
-    return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) > 0)

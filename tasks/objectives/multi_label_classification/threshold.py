@@ -12,6 +12,8 @@ and so at most 0.5.
 import numpy as np
 import numpy.typing as npt
 
+from hone.tasks.objectives.metric import share
+
 Floats = npt.NDArray[np.float64]
 
 GRID: Floats = np.arange(1, 50) / 50
@@ -36,8 +38,7 @@ def micro_f1(true: float, predicted: Floats, correct: Floats) -> Floats:
         true: labels that rows have.
         predicted, correct: labels that are given, and rightly so, by candidate.
     """
-    whole = true + predicted
-    return np.divide(2 * correct, whole, out=np.zeros_like(whole, dtype=np.float64), where=whole > 0)
+    return share(2 * correct, true + predicted)
 
 
 def best(true: float, predicted: Floats, correct: Floats) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hone.tasks.objectives.differences import difference_of
+from hone.tasks.objectives.differences import compare_forms
 from hone.tasks.objectives.judging import Baseline, FormDifference, Mask, Score
 from hone.tasks.objectives.metric import Metric, Statistics
 from hone.tasks.objectives.regression.metrics import METRICS, statistics_of
@@ -74,11 +74,8 @@ class Regression:
     def compare(self, source: Answers, target: Answers, targets: Targets) -> FormDifference:
         """The share of rows whose numbers are the same, within `SAME` of the true numbers' spread. What is gained is a
         mean squared error, of which less is better."""
-        near, primary = SAME * float(targets.std()), self.metrics[self.primary]
-        gained = 0.0
-        if source.shape == target.shape:
-            gained = primary.of(self.statistics(target, targets)) - primary.of(self.statistics(source, targets))
-        return difference_of(source, target, lambda one, other: np.abs(one - other) <= near, gained)
+        near = SAME * float(targets.std())
+        return compare_forms(self, source, target, targets, lambda one, other: np.abs(one - other) <= near)
 
     def sureness(self, answers: Answers) -> npt.NDArray[np.float64]:
         """A number says nothing of how sure it is: 0.5 for all."""

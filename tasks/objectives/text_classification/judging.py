@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
-from hone.tasks.label_value import one_spelling
+from hone.tasks.objectives.differences import compare_forms, same_choice
 from hone.tasks.objectives.judging import Baseline, FormDifference, Mask, Score
+from hone.tasks.objectives.labels import by_name
 from hone.tasks.objectives.metric import Metric, Statistics
 from hone.tasks.objectives.text_classification.metrics import METRICS, Ids, calibration_error, statistics_of
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 Answers = npt.NDArray[np.float32]
 Targets = npt.NDArray[Any]
-UNKNOWN = -60.0
-"""Logit of a label that a model has never heard of."""
 
 
 class TextClassification:
@@ -67,19 +66,7 @@ class TextClassification:
     def compare(self, source: Answers, target: Answers, targets: Targets) -> FormDifference:
         """A row with a logit that is not finite agrees with nothing and is answered wrongly; one such row makes the
         differences infinite, as do other numbers of labels."""
-        infinite = float("inf")
-        if source.shape != target.shape:
-            return FormDifference(infinite, infinite, 0.0, 0.0)
-        before, after = _predicted(source), _predicted(target)
-        sound = (before < source.shape[1]) & (after < source.shape[1])
-        agreement = float(((before == after) & sound).mean())
-        gained = float((after == targets).mean() - (before == targets).mean())
-        if not sound.all():
-            return FormDifference(infinite, infinite, agreement, gained)
-        apart = target.astype(np.float64) - source
-        spread = max(float(source.std()), float(np.finfo(np.float32).tiny))
-        rms = float(np.sqrt((apart**2).mean()))
-        return FormDifference(float(np.abs(apart).max()), rms / spread, agreement, gained)
+        return compare_forms(self, source, target, targets, same_choice)
 
     def sureness(self, answers: Answers) -> npt.NDArray[np.float64]:
         """The softmax of the answer given."""
@@ -108,12 +95,7 @@ class TextClassification:
 
     def translate(self, answers: Answers, own: Sequence[str], labels: Sequence[str]) -> Answers:
         """A label that is new to the model is never its answer; one that this run does not have is left out."""
-        place = {one_spelling(name): label for label, name in enumerate(own)}
-        result = np.full((len(answers), len(labels)), UNKNOWN, dtype=np.float32)
-        for label, name in enumerate(labels):
-            if one_spelling(name) in place:
-                result[:, label] = answers[:, place[one_spelling(name)]]
-        return result
+        return by_name(answers, own, labels)
 
     def baseline(self, train: "Rows", labels: Sequence[str]) -> Baseline:
         """TF-IDF with logistic regression."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from hone.tasks.objectives.metric import Metric, Statistics, Sums, Values
+from hone.tasks.objectives.metric import Metric, Statistics, Sums, Values, share
 
 Ids = npt.NDArray[np.int64]
 RIGHT_AND_WRONG = "alone right on {won:,} rows, alone wrong on {lost:,} of {rows:,}"
@@ -42,19 +42,19 @@ def accuracy(sums: Sums) -> Values:
 def precision(sums: Sums) -> Values:
     """Mean over labels of right / predicted so [draws]; 0 where a label is never predicted."""
     _, predicted, right = _counts(sums)
-    return _macro(sums, _share(right, predicted))
+    return _macro(sums, share(right, predicted))
 
 
 def recall(sums: Sums) -> Values:
     """Mean over labels of right / truly so [draws]; 0 where a label does not occur."""
     true, _, right = _counts(sums)
-    return _macro(sums, _share(right, true))
+    return _macro(sums, share(right, true))
 
 
 def macro_f1(sums: Sums) -> Values:
     """Mean over labels of 2 right / (truly + predicted so) [draws]."""
     true, predicted, right = _counts(sums)
-    return _macro(sums, _share(2 * right, predicted + true))
+    return _macro(sums, share(2 * right, predicted + true))
 
 
 METRICS: Mapping[str, Metric] = {
@@ -92,10 +92,6 @@ def _counts(sums: Sums) -> tuple[Sums, Sums, Sums]:
     """How often each label is true, predicted and right, [draws, labels] each."""
     by_label = sums.reshape(len(sums), 3, -1)
     return by_label[:, 0], by_label[:, 1], by_label[:, 2]
-
-
-def _share(part: Sums, whole: Sums) -> Sums:
-    return np.divide(part, whole, out=np.zeros_like(part, dtype=np.float64), where=whole > 0)
 
 
 def _macro(sums: Sums, by_label: Sums) -> Values:

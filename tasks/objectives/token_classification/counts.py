@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from hone.tasks.objectives.metric import share
 from hone.tasks.objectives.token_classification.tags import entities
 
 Floats = npt.NDArray[np.float64]
@@ -45,44 +46,44 @@ def precision(sums: npt.ArrayLike) -> Floats:
         sums: of `entity_counts` over sentences [..., 3 * types], weighted or not.
     """
     _true, predicted, correct = _sides(sums)
-    return _ratio(correct.sum(-1), predicted.sum(-1))
+    return share(correct.sum(-1), predicted.sum(-1))
 
 
 def recall(sums: npt.ArrayLike) -> Floats:
     """Share of the true entities that are found, of all types together; 0 where there is none."""
     true, _predicted, correct = _sides(sums)
-    return _ratio(correct.sum(-1), true.sum(-1))
+    return share(correct.sum(-1), true.sum(-1))
 
 
 def micro_f1(sums: npt.ArrayLike) -> Floats:
     """Harmonic mean of precision and recall, of all types together; 0 where there are no entities on either side."""
     true, predicted, correct = _sides(sums)
-    return _ratio(2 * correct.sum(-1), true.sum(-1) + predicted.sum(-1))
+    return share(2 * correct.sum(-1), true.sum(-1) + predicted.sum(-1))
 
 
 def f1_by_type(sums: npt.ArrayLike) -> Floats:
     """F1 of each type [..., types]; 0 of a type without entities on either side."""
     true, predicted, correct = _sides(sums)
-    return _ratio(2 * correct, true + predicted)
+    return share(2 * correct, true + predicted)
 
 
 def precision_by_type(sums: npt.ArrayLike) -> Floats:
     """Precision of each type [..., types]."""
     _true, predicted, correct = _sides(sums)
-    return _ratio(correct, predicted)
+    return share(correct, predicted)
 
 
 def recall_by_type(sums: npt.ArrayLike) -> Floats:
     """Recall of each type [..., types]."""
     true, _predicted, correct = _sides(sums)
-    return _ratio(correct, true)
+    return share(correct, true)
 
 
 def macro_f1(sums: npt.ArrayLike) -> Floats:
     """Mean of the types' F1, over those that have an entity on either side, as seqeval averages."""
     true, predicted, _correct = _sides(sums)
     there = (true + predicted) > 0
-    return _ratio(np.where(there, f1_by_type(sums), 0.0).sum(-1), there.sum(-1).astype(np.float64))
+    return share(np.where(there, f1_by_type(sums), 0.0).sum(-1), there.sum(-1).astype(np.float64))
 
 
 METRICS = {"f1": micro_f1, "precision": precision, "recall": recall, "macro_f1": macro_f1}
@@ -93,7 +94,3 @@ def _sides(sums: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
     values = np.asarray(sums, np.float64)
     true, predicted, correct = np.moveaxis(values.reshape(*values.shape[:-1], 3, -1), -2, 0)
     return true, predicted, correct
-
-
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) > 0)

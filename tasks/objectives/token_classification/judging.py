@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
-from hone.tasks.label_value import one_spelling
+from hone.tasks.objectives.differences import compare_forms, same_choice
 from hone.tasks.objectives.judging import Baseline, FormDifference, Mask, Score
+from hone.tasks.objectives.labels import UNHEARD, by_name
 from hone.tasks.objectives.metric import Metric, Statistics, Sums, Values
-from hone.tasks.objectives.ragged import Ragged, distances
+from hone.tasks.objectives.ragged import Ragged
 from hone.tasks.objectives.token_classification import baseline, counts
 from hone.tasks.objectives.token_classification.slices import known_entities
 from hone.tasks.objectives.token_classification.slices import slices as slices_of
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from hone.configs.delivery import EvaluateSettings
     from hone.tasks.model.text import Rows
 
-UNKNOWN = -60.0
-"""Logit of a tag that a model has never heard of, or that a lookup does not give."""
 DISAGREEMENT = "better on {won:,} sentences, worse on {lost:,} of {rows:,}"
 
 
@@ -123,21 +122,7 @@ class TokenClassification:
     def compare(self, source: Ragged, target: Ragged, targets: Ragged) -> FormDifference:
         """By word: numbers of all logits, and the share of words with the same tag. A word with a logit that is not
         finite agrees with nothing; one such word makes the differences infinite, as do other numbers of tags."""
-        infinite = float("inf")
-        if distances(source, target) is None:
-            return FormDifference(infinite, infinite, 0.0, 0.0)
-        before, after = _predicted(source), _predicted(target)
-        sound = (before >= 0) & (after >= 0)
-        agreement = float(((before == after) & sound).mean()) if len(before) else 1.0
-        f1 = self.metrics[self.primary]
-        gained = f1.of(self.statistics(target, targets)) - f1.of(self.statistics(source, targets))
-        if not sound.all():
-            return FormDifference(infinite, infinite, agreement, gained)
-        apart = target.values.astype(np.float64) - source.values
-        if not apart.size:
-            return FormDifference(0.0, 0.0, agreement, gained)
-        spread = max(float(source.values.std()), float(np.finfo(np.float32).tiny))
-        return FormDifference(float(np.abs(apart).max()), float(np.sqrt((apart**2).mean())) / spread, agreement, gained)
+        return compare_forms(self, source, target, targets, same_choice)
 
     def sureness(self, answers: Ragged) -> npt.NDArray[np.float64]:
         """The softmax of the tag of the word that the model is least sure of; 0 of a sentence without words."""
@@ -163,12 +148,7 @@ class TokenClassification:
 
     def translate(self, answers: Ragged, own: Sequence[str], labels: Sequence[str]) -> Ragged:
         """A tag that is new to the model is never its answer; one that this run does not have is left out."""
-        place = {one_spelling(name): label for label, name in enumerate(own)}
-        found = np.full((len(answers.values), len(labels)), UNKNOWN, dtype=np.float32)
-        for label, name in enumerate(labels):
-            if one_spelling(name) in place:
-                found[:, label] = answers.values[:, place[one_spelling(name)]]
-        return Ragged(found, answers.offsets)
+        return Ragged(by_name(answers.values, own, labels), answers.offsets)
 
     def baseline(self, train: "Rows", labels: Sequence[str]) -> Baseline:
         """The tag that each word has most often."""
@@ -198,13 +178,13 @@ class Lookup:
         return self.fitted.words
 
     def answers(self, rows: "Rows") -> Ragged:
-        """Logits [rows, words of each, labels]: 0 of the tag that is looked up, and `UNKNOWN` of all others. A text
+        """Logits [rows, words of each, labels]: 0 of the tag that is looked up, and `UNHEARD` of all others. A text
         that nobody has split is split at its blanks."""
         sentences = rows.tokens if rows.tokens is not None else [text.split() for text in rows.texts]
         place = {name: label for label, name in enumerate(self.labels)}
         tags = [np.array([place[tag] for tag in several], np.int64) for several in self.fitted.predict(sentences)]
         found = Ragged.of(tags, np.zeros(0, np.int64))
-        logits = np.full((len(found.values), len(self.labels)), UNKNOWN, np.float32)
+        logits = np.full((len(found.values), len(self.labels)), UNHEARD, np.float32)
         logits[np.arange(len(logits)), found.values] = 0.0
         return Ragged(logits, found.offsets)
 

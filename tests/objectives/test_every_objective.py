@@ -1,0 +1,40 @@
+"""Each objective stands in every table that is asked by its name: what is forgotten is told before training."""
+
+from typing import get_args
+
+import pytest
+
+from hone.configs import applies
+from hone.configs.data import DataSettings
+from hone.configs.delivery import QualityMetric
+from hone.configs.recipe import METRICS, OF_TEXTS, Objective
+from hone.tasks.data import kinds
+from hone.tasks.drift import measure
+from hone.tasks.model.runtime import runtime
+from hone.tasks.objectives.judging import judging
+from hone.tasks.objectives.learning import LEARNING
+from hone.tasks.report import wording
+
+OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+
+
+def test_each_objective_is_learned_compared_and_has_metrics_to_be_judged_by() -> None:
+    tables = {"learning": LEARNING, "drift": measure.ANSWERS, "gate.metrics": METRICS}
+    assert {name: set(OBJECTIVES) ^ set(table) for name, table in tables.items()} == {name: set() for name in tables}
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_recipe_names_the_metrics_that_it_is_judged_by_the_primary_one_first(objective: Objective) -> None:
+    judged = judging(objective)
+    assert METRICS[objective][0] == judged.primary
+    assert set(METRICS[objective]) == set(judged.metrics)
+    assert set(judged.metrics) <= set(get_args(QualityMetric))
+    assert set(judged.metrics) <= set(wording.METRICS)
+    assert judged.primary in wording.CHECKS
+    assert judged.baseline_runtime in wording.BASELINES
+
+
+def test_what_texts_have_is_read_asked_for_and_served() -> None:
+    named = set(get_args(DataSettings.model_fields["labels"].annotation))
+    assert set(OF_TEXTS) == set(kinds.OF_TEXTS) == named
+    assert set(applies.TEXTS) == set(OF_TEXTS.values()) == set(runtime.ANSWERS)
