@@ -7,7 +7,7 @@ OUTPUT ?= runs/quickstart
 # The other Pythons that Hone is for, as far as this machine has them, each in an environment of its own.
 OTHER_PYTHONS ?= $(foreach version,3.12 3.13,$(shell command -v python$(version)))
 
-.PHONY: setup quickstart test test-servers test-pythons check format lock clean
+.PHONY: setup quickstart test test-servers test-all test-pythons check format lock clean
 
 setup:
 	@$(PYTHON) infra/setup_venv.py
@@ -21,6 +21,10 @@ test: setup
 # What infra/compose.yaml wires, without containers. Says what is missing, and installs nothing itself.
 test-servers: setup
 	@$(BIN)/python -m pytest -n 0 -m servers -rs tests/servers
+
+# Both at once, which takes two cores less long than one after the other.
+test-all: setup
+	@$(BIN)/python -m pytest -m "servers or not servers" -rs
 
 # What Python itself decides, without Ray and servers: settings, data, statistics, files, training, export.
 test-pythons:

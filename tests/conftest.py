@@ -14,11 +14,12 @@ from hone.tasks.tracking import server
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 prepare_environment()
-LONG = {"test_chain", "test_deploy", "test_retrain", "test_quickstart", "test_cluster", "test_two_runs"}
+LONG = {"test_chain", "test_deploy", "test_servers", "test_quickstart", "test_cluster", "test_two_runs", "test_retrain"}
 
 
 TOGETHER = {
     "tests/export/": "exports",
+    "tests/evaluate/test_locate.py": "exports",
     "tests/evaluate/": "models",
     "tests/model/test_predict.py": "models",
     "tests/register/": "registry",

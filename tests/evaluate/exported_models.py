@@ -3,7 +3,9 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
@@ -31,9 +33,17 @@ QUERY = "bert.encoder.layer.1.attention.self.query"
 FEED_IN = "bert.encoder.layer.0.intermediate.dense"
 
 
-def write_models(folder: Path) -> dict[str, OnnxModel]:
-    """`teacher` in fp32 and `quantized` in 8 bits, of 2 layers each; checkpoints and exports lie below the folder."""
+_places: list[TemporaryDirectory] = []
+"""They go with this process."""
+
+
+@cache
+def write_models() -> dict[str, OnnxModel]:
+    """`teacher` in fp32 and `quantized` in 8 bits, of 2 layers each, once for all tests of this process: none of them
+    may change their folders."""
     torch.set_num_threads(1)
+    _places.append(TemporaryDirectory(prefix="hone-models-"))
+    folder = Path(_places[-1].name)
     teacher = write_teacher(folder / "checkpoints" / "teacher", layers=2)
     model = load_model(teacher)
     plan = plan_for(model, "dynamic", tables=True)

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,25 +10,16 @@ import pytest
 import torch
 from onnx import numpy_helper
 from torch import nn
-from transformers import PreTrainedTokenizerFast
 
 from hone.tasks.evaluate.locate import first_divergence, graph_values, layer_outputs
 from hone.tasks.export.graph import initializers, write_onnx
 from hone.tasks.export.graph_passes import optimize_graph
 from hone.tasks.export.integer import quantize_graph
-from hone.tasks.model.checkpoints.checkpoint import load_tokenizer
 from hone.tasks.model.training.fake_quantization import attach
 from tests.export.conftest import Export, export, plan_of, tokens
-from tests.tiny import write_encoder
 
 LAYER = "bert.encoder.layer"
 Change = Callable[[np.ndarray], np.ndarray]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Export]:
-    tokenizer: PreTrainedTokenizerFast = load_tokenizer(write_encoder(tmp_path_factory.mktemp("tokenizer") / "encoder"))
-    return cache(lambda kind: export(kind, tokenizer))
 
 
 def written(made: Export, scheme: str, path: Path, changes: dict[str, Change] | None = None) -> tuple[nn.Module, Path]:
@@ -55,9 +45,9 @@ def batch_for(made: Export) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("scheme", ["fp32", "dynamic", "static"])
 @pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta"])
-def test_a_sound_graph_has_every_layer(made: Callable[[str], Export], kind: str, scheme: str, tmp_path: Path) -> None:
-    model, file = written(made(kind), scheme, tmp_path)
-    assert first_divergence(model, file, batch_for(made(kind)), "exact" if scheme == "fp32" else "integer") == ""
+def test_a_sound_graph_has_every_layer(kind: str, scheme: str, tmp_path: Path) -> None:
+    model, file = written(export(kind), scheme, tmp_path)
+    assert first_divergence(model, file, batch_for(export(kind)), "exact" if scheme == "fp32" else "integer") == ""
 
 
 def transposed(name: str) -> dict[str, Change]:
@@ -87,11 +77,9 @@ def scaled(name: str) -> dict[str, Change]:
         ),
     ],
 )
-def test_a_wrong_fp32_constant_is_located(
-    made: Callable[[str], Export], changes: dict[str, Change], layer: str, tmp_path: Path
-) -> None:
-    model, file = written(made("bert"), "fp32", tmp_path, changes)
-    assert first_divergence(model, file, batch_for(made("bert")), "exact") == layer
+def test_a_wrong_fp32_constant_is_located(changes: dict[str, Change], layer: str, tmp_path: Path) -> None:
+    model, file = written(export("bert"), "fp32", tmp_path, changes)
+    assert first_divergence(model, file, batch_for(export("bert")), "exact") == layer
 
 
 @pytest.mark.parametrize("scheme", ["dynamic", "static"])
@@ -105,16 +93,16 @@ def test_a_wrong_fp32_constant_is_located(
         "classifier",
     ],
 )
-def test_a_wrong_scale_is_located(made: Callable[[str], Export], scheme: str, layer: str, tmp_path: Path) -> None:
-    model, file = written(made("bert"), scheme, tmp_path, scaled(layer))
-    assert first_divergence(model, file, batch_for(made("bert")), "integer") == layer
+def test_a_wrong_scale_is_located(scheme: str, layer: str, tmp_path: Path) -> None:
+    model, file = written(export("bert"), scheme, tmp_path, scaled(layer))
+    assert first_divergence(model, file, batch_for(export("bert")), "integer") == layer
 
 
-def test_a_wrong_scale_of_what_goes_in_is_located(made: Callable[[str], Export], tmp_path: Path) -> None:
+def test_a_wrong_scale_of_what_goes_in_is_located(tmp_path: Path) -> None:
     layer = f"{LAYER}.0.intermediate.dense"
     changes: dict[str, Change] = {f"{layer}.input_scale": lambda scale: scale * 4}
-    model, file = written(made("bert"), "static", tmp_path, changes)
-    assert first_divergence(model, file, batch_for(made("bert")), "integer") == layer
+    model, file = written(export("bert"), "static", tmp_path, changes)
+    assert first_divergence(model, file, batch_for(export("bert")), "integer") == layer
 
 
 class Idle(nn.Module):
@@ -150,10 +138,10 @@ def test_a_layer_that_the_graph_leaves_out_is_not_to_blame(tmp_path: Path) -> No
     assert first_divergence(model, file, batch, "exact") == "words"
 
 
-def test_looking_leaves_the_model_and_the_file_as_they_were(made: Callable[[str], Export], tmp_path: Path) -> None:
-    model, file = written(made("bert"), "fp32", tmp_path)
+def test_looking_leaves_the_model_and_the_file_as_they_were(tmp_path: Path) -> None:
+    model, file = written(export("bert"), "fp32", tmp_path)
     before = file.read_bytes()
-    layers, values = layer_outputs(model, batch_for(made("bert"))), graph_values(file, batch_for(made("bert")))
+    layers, values = layer_outputs(model, batch_for(export("bert"))), graph_values(file, batch_for(export("bert")))
     assert [name for name, _ in layers][:2] == [
         "bert.embeddings.word_embeddings",
         "bert.embeddings.token_type_embeddings",
@@ -164,11 +152,11 @@ def test_looking_leaves_the_model_and_the_file_as_they_were(made: Callable[[str]
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
 
 
-def test_weights_beside_the_graph_are_found(made: Callable[[str], Export], tmp_path: Path) -> None:
-    model, file = written(made("bert"), "fp32", tmp_path, transposed("bert.pooler.dense"))
+def test_weights_beside_the_graph_are_found(tmp_path: Path) -> None:
+    model, file = written(export("bert"), "fp32", tmp_path, transposed("bert.pooler.dense"))
     graph = onnx.load(file)
     (tmp_path / "large").mkdir()
     write_onnx(graph, tmp_path / "large" / "model.onnx", limit=1000)
     assert (tmp_path / "large" / "model.onnx.data").exists()
-    found = first_divergence(model, tmp_path / "large" / "model.onnx", batch_for(made("bert")), "exact")
+    found = first_divergence(model, tmp_path / "large" / "model.onnx", batch_for(export("bert")), "exact")
     assert found == "bert.pooler.dense"

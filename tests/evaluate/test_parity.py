@@ -39,8 +39,8 @@ Damage = Callable[[Path], None]
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, OnnxModel]:
-    return write_models(tmp_path_factory.mktemp("parity"))
+def models() -> dict[str, OnnxModel]:
+    return write_models()
 
 
 def held(*models: OnnxModel, notes: list[str] | None = None, **answers: np.ndarray) -> list[ConversionCheck]:

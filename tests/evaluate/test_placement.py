@@ -17,8 +17,8 @@ no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="tells what happen
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, OnnxModel]:
-    return write_models(tmp_path_factory.mktemp("placement"))
+def models() -> dict[str, OnnxModel]:
+    return write_models()
 
 
 def optimised(model: Path, into: Path) -> onnx.GraphProto:

@@ -1,10 +1,10 @@
 """Exports of tiny models, made once: the exporter takes seconds for each."""
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
@@ -42,43 +42,34 @@ class Export:
         return snap_to_grid(copy.deepcopy(self.model), plan)
 
 
-@pytest.fixture(scope="session")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerFast:
-    return load_tokenizer(write_encoder(tmp_path_factory.mktemp("tokenizer") / "encoder"))
-
-
-@pytest.fixture(scope="session")
-def made(tokenizer: PreTrainedTokenizerFast) -> Callable[[str], Export]:
-    """The export of an architecture, by model type."""
-    return cache(lambda kind: export(kind, tokenizer))
-
-
-@pytest.fixture(params=["bert", "distilbert", "electra", "roberta"])
-def alike(request: pytest.FixtureRequest, made: Callable[[str], Export]) -> Export:
-    """One export of each architecture whose layers are built and used as BERT's are."""
-    return made(request.param)
-
-
-@pytest.fixture(params=["albert", "bert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta"])
-def every(request: pytest.FixtureRequest, made: Callable[[str], Export]) -> Export:
-    """One export of each supported architecture; xlm-roberta and camembert are roberta under other names."""
-    return made(request.param)
-
-
-@pytest.fixture
-def bert(made: Callable[[str], Export]) -> Export:
-    return made("bert")
-
-
-def export(kind: str, tokenizer: PreTrainedTokenizerFast) -> Export:
-    """A model of two layers; only those that have token types are given them."""
-    own = copy.deepcopy(tokenizer)
+@cache
+def export(kind: str) -> Export:
+    """An architecture by model type: two layers; only those that have token types are given them."""
+    with TemporaryDirectory() as folder:
+        own = load_tokenizer(write_encoder(Path(folder) / "encoder"))
     if kind not in ("albert", "bert", "electra"):
         own.model_input_names = ["input_ids", "attention_mask"]
     model = tiny(kind)
     if kind in SUPPORTED:  # of the others, ALBERT's layers are one, and ModernBERT's third is like its first
         set_encoder_layers(model, list(encoder_layers(model))[:2])
     return Export(kind, model, own, export_onnx(model, own, opset=18))
+
+
+@pytest.fixture(params=["bert", "distilbert", "electra", "roberta"])
+def alike(request: pytest.FixtureRequest) -> Export:
+    """One export of each architecture whose layers are built and used as BERT's are."""
+    return export(request.param)
+
+
+@pytest.fixture(params=["albert", "bert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta"])
+def every(request: pytest.FixtureRequest) -> Export:
+    """One export of each supported architecture; xlm-roberta and camembert are roberta under other names."""
+    return export(request.param)
+
+
+@pytest.fixture
+def bert() -> Export:
+    return export("bert")
 
 
 def tokens(batch: int, length: int, seed: int = 0) -> dict[str, torch.Tensor]:

@@ -109,15 +109,6 @@ def test_optimum_loads_the_folder_unchanged_and_answers_the_same(exported: tuple
     assert np.allclose(logits, own, atol=1e-6)
 
 
-def test_the_same_checkpoint_gives_the_same_bytes(
-    exported: tuple[Path, Exported], checkpoint: Path, tmp_path: Path
-) -> None:
-    folder, _facts = exported
-    export(checkpoint, tmp_path / "again")
-    for path in folder.iterdir():
-        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes(), path.name
-
-
 def test_a_plan_that_rounds_other_layers_by_their_first_token_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     plan = plan_for(load_model(checkpoint), "dynamic", tables=True)
     read_by_others = next(name for name in plan.linears if name not in plan.first_token)

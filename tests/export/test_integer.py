@@ -1,6 +1,5 @@
 """What leaves is real 8 bits: stored as int8, multiplied as integers, and it answers as the model that rounds."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from hone.tasks.export.graph_passes import optimize_graph
 from hone.tasks.export.integer import quantize_graph
 from hone.tasks.model.architectures.encoders import linear_names
 from hone.tasks.model.training.fake_quantization import QuantizationConfig, attach, weight_grid
-from tests.export.conftest import SHAPES, Export, answers, expected, plan_of, tokens
+from tests.export.conftest import SHAPES, Export, answers, expected, export, plan_of, tokens
 from tests.export.kernels import count_kernels
 
 SCHEMES = ["dynamic", "static"]
@@ -93,8 +92,8 @@ def test_the_file_holds_standard_operators_only(every: Export) -> None:
         assert {node.domain for node in graph.graph.node} == {""}
 
 
-def test_a_layer_that_is_used_twice_has_its_weight_once(made: Callable[[str], Export]) -> None:
-    albert = made("albert")
+def test_a_layer_that_is_used_twice_has_its_weight_once() -> None:
+    albert = export("albert")
     plan = plan_of(albert.model)
     graph = integer(albert, plan)
     query = next(name for name in plan.linears if name.endswith("attention.query"))

@@ -6,7 +6,7 @@ from threading import Thread
 from tests.flows.running import Here
 
 
-class JobMirror:
+class Inbox:
     """A server that keeps what is posted to it."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class JobMirror:
         self._server = HTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
-    def __enter__(self) -> "JobMirror":
+    def __enter__(self) -> "Inbox":
         Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 

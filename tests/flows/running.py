@@ -17,6 +17,7 @@ import psutil
 
 from hone.flows.services.plan import Site
 from hone.flows.services.records import read_records
+from tests.processes import training_workers
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_SECONDS = 900.0
@@ -120,12 +121,4 @@ def free_ports(count: int) -> list[int]:
 
 
 def trainers(here: Here) -> list[psutil.Process]:
-    below = psutil.Process(read_records(here.site.services)["ray"].pid).children(recursive=True)
-    found = []
-    for process in below:
-        try:
-            if "RayTrainWorker" in "".join(process.cmdline()):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
+    return training_workers(read_records(here.site.services)["ray"].pid)

@@ -20,8 +20,9 @@ from hone.flows.services.records import orphans, read_records
 from hone.flows.triggers import WAITS, end_orphans
 from tests import tiny
 from tests.flows import chromium, pages
-from tests.flows.inbox import JobMirror, notify
+from tests.flows.inbox import Inbox, notify
 from tests.flows.running import Here, ask, free_ports, trainers
+from tests.processes import below
 
 pytestmark = pytest.mark.timeout(1800)
 SECTIONS = [name for name in Recipe.model_json_schema()["properties"] if name not in ("name", "seed")]
@@ -82,9 +83,9 @@ def test_everything_is_healthy_and_listens_on_loopback_alone(here: Here) -> None
     shown = here.hone("status")
     assert shown.returncode == 0, shown.stdout
     assert shown.stdout.count("healthy") == 4
-    ours = [psutil.Process(record.pid) for record in read_records(here.site.services).values()]
-    ours += [below for process in ours for below in process.children(recursive=True)]
-    listening = [c.laddr[0] for one in ours for c in one.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+    pids = {record.pid for record in read_records(here.site.services).values()}
+    pids |= {process.pid for pid in pids for process, _command in below(pid)}
+    listening = [c.laddr[0] for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.pid in pids]
     assert len(listening) >= 3
     assert {address.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
 
@@ -287,7 +288,7 @@ def test_a_run_waits_for_a_person_through_a_restart_and_does_as_they_say_above_t
     assert here.champion() == "1"
     asked["recipe"]["train"]["epochs"] = 1000
     another = here.run(deployment["id"], asked)  # of the same model: it does not wait for a person's word
-    here.until(lambda: here.artifacts(another).get("train-progress") and trainers(here))
+    here.until(lambda: "data" in here.tasks(another))
     assert here.hone("down").returncode == 0
     restarted = here.up()
     assert (restarted.returncode, "was running when its worker was stopped" in restarted.stdout) == (0, True)
@@ -339,7 +340,7 @@ def test_what_is_not_accepted_is_a_failed_run_with_its_own_tag_its_own_name_and_
     here: Here, finished: str
 ) -> None:
     """In one run each: a combination that no form can refuse, and a verdict that is not ACCEPTED."""
-    with JobMirror() as inbox:
+    with Inbox() as inbox:
         notify(here, inbox.url)
         deployment = here.deployment("optimize/tiny")
         asked = deployment["parameters"]

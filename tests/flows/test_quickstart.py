@@ -9,10 +9,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = [
-    "data.max_rows_per_label=40",
+    "data.libraries=[networkx, numpy]",
+    "data.max_rows_per_label=60",
     "model.max_length=32",
-    "train.epochs=4",
-    "distill.epochs=4",
+    "train.epochs=1",
+    "distill.layer_count=2",
+    "distill.epochs=1",
     "distill.augment=0",
     "prune.epochs=0",
     "prune.importance_rows=64",
@@ -32,11 +34,11 @@ def test_the_quickstart_compresses_the_docstring_corpus_to_integers(tmp_path: Pa
     done = subprocess.run(
         [*command, "--output", str(tmp_path / "out")], capture_output=True, text=True, timeout=1400, check=False
     )
-    # Trained on 180 texts for four epochs, it may well be refused; that it is judged is what counts.
+    # Trained on 90 texts for one epoch, it may well be refused; that it is judged is what counts.
     assert done.returncode in (0, 3, 4), done.stdout + done.stderr
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["data"]["labels"] == ["matplotlib", "networkx", "numpy", "pandas", "scipy", "sklearn"]
-    assert sum(report["data"]["rows"].values()) == 6 * 40
+    assert report["data"]["labels"] == ["networkx", "numpy"]
+    assert sum(report["data"]["rows"].values()) == 2 * 60
     found = {candidate["name"]: candidate for candidate in report["candidates"]}
     selected, teacher = found["quantized"], found["teacher"]
     assert report["selected"] == "quantized"

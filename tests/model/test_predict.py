@@ -19,8 +19,8 @@ from tests.evaluate.exported_models import ROWS, subject_of, write_models
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, OnnxModel]:
-    return write_models(tmp_path_factory.mktemp("predict"))
+def models() -> dict[str, OnnxModel]:
+    return write_models()
 
 
 def one_by_one(folder: Path, rows: Rows, max_length: int) -> np.ndarray:

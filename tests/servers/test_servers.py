@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from tests import tiny
+from tests.processes import below, training_workers
 from tests.servers.services import SECRET, Services, missing
 
 WANTED = missing()
@@ -101,11 +101,7 @@ def deploy(services: Services, recipe: Path) -> None:
 
 def trains(services: Services, name: str) -> bool:
     """Whether a training worker runs on the Ray node of a service."""
-    try:
-        below = psutil.Process(services.running[name].pid).children(recursive=True)
-        return any("RayTrainWorker" in "".join(process.cmdline()) for process in below)
-    except psutil.Error:
-        return False
+    return bool(training_workers(services.running[name].pid))
 
 
 def rows(services: Services, database: str, query: str) -> list[tuple[Any, ...]]:
@@ -192,13 +188,9 @@ def test_the_trainings_needed_nothing_of_the_workers_disk(done: Done) -> None:
 def test_the_cluster_keeps_no_process_of_a_run_that_has_ended(done: Done) -> None:
     """Ray Train's helper among them, which outlives a controller that is killed."""
     running = done.services.running
-    below = [child for name in ("ray-head", "ray-worker") for child in _below(running[name].pid)]
-    assert below
-    assert not [line for line in below if "RayTrainWorker" in line or "PlacementGroupCleaner" in line]
-
-
-def _below(pid: int) -> list[str]:
-    return [" ".join(child.cmdline()) for child in psutil.Process(pid).children(recursive=True) if child.is_running()]
+    commands = [command for name in ("ray-head", "ray-worker") for _, command in below(running[name].pid)]
+    assert commands
+    assert not [line for line in commands if "RayTrainWorker" in line or "PlacementGroupCleaner" in line]
 
 
 def test_another_worker_finds_every_stage_finished(done: Done) -> None:
@@ -270,6 +262,7 @@ def test_what_the_cluster_lacks_fails_the_flow_run_within_a_minute(done: Done) -
 
 def test_the_worker_ends_with_its_ray_node_so_that_whoever_restarts_it_gets_both(services: Services) -> None:
     worker = services.running["prefect-worker"]
-    [node] = [child for child in psutil.Process(worker.pid).children() if "ray" in Path(child.cmdline()[1]).name]
+    started = [(child, command.split()) for child, command in below(worker.pid) if child.ppid() == worker.pid]
+    [node] = [child for child, words in started if "ray" in Path(words[1]).name]
     node.kill()
     assert worker.wait(40) == 1

@@ -1,6 +1,7 @@
 """Training on real Ray workers: shared out exactly, resumed after a real death, refused before it starts."""
 
 import ast
+import contextlib
 import dataclasses
 import os
 import socket
@@ -21,15 +22,10 @@ from hone.tasks.errors import ModelError, PreflightError, TrainingError
 from hone.tasks.model.training import loop
 from hone.tasks.model.training.trainable import TrainingEvent, TrainingJob, TrainingResult
 from tests.model.training_fixtures import curve, files, make_clumsy, make_job, make_mortal
+from tests.processes import below, training_workers
 
 pytestmark = pytest.mark.timeout(2400)
 TWO = ComputeSettings(workers=2, max_failures=1, memory_per_worker=0.25)
-
-
-def workers() -> list[psutil.Process]:
-    below = psutil.Process().children(recursive=True)
-    alive = [process for process in below if process.status() != psutil.STATUS_ZOMBIE]
-    return [process for process in alive if "RayTrainWorker" in "".join(process.cmdline())]
 
 
 def nothing(event: TrainingEvent) -> None:
@@ -68,9 +64,9 @@ def test_two_workers_at_batch_16_give_the_loss_curve_of_one_worker_at_batch_32(
 
 
 def test_one_pool_serves_job_after_job(folder: Path, undisturbed: TrainingResult) -> None:
-    before = {process.pid for process in workers()}
+    before = {process.pid for process in training_workers()}
     again = cluster.train(job_of(folder, "again"), TWO, nothing)
-    assert {process.pid for process in workers()} == before
+    assert {process.pid for process in training_workers()} == before
     assert len(before) == 2
     assert files(again.best) == files(undisturbed.best)
 
@@ -85,12 +81,12 @@ def test_the_memory_of_the_workers_is_taken_from_what_ray_has(folder: Path, undi
 def test_an_error_of_the_learner_arrives_as_it_was_raised_and_the_workers_live_on(
     folder: Path, undisturbed: TrainingResult
 ) -> None:
-    before = {process.pid for process in workers()}
+    before = {process.pid for process in training_workers()}
     job = job_of(folder, "no-encoder")
     job = dataclasses.replace(job, arguments=job.arguments | {"model": ModelSettings(source="/no/such/folder")})
     with pytest.raises(ModelError, match=r"'/no/such/folder': there is no such folder"):
         cluster.train(job, TWO, nothing)
-    assert {process.pid for process in workers()} == before
+    assert {process.pid for process in training_workers()} == before
 
 
 def test_a_worker_that_is_killed_resumes_and_the_job_ends_as_if_undisturbed(
@@ -99,7 +95,7 @@ def test_a_worker_that_is_killed_resumes_and_the_job_ends_as_if_undisturbed(
     heard: list[TrainingEvent] = []
     job = dataclasses.replace(job_of(folder, "killed"), make_trainable=make_mortal)
     result = cluster.train(job, TWO, heard.append)
-    assert int((folder / "grave").read_text()) not in {process.pid for process in workers()}
+    assert int((folder / "grave").read_text()) not in {process.pid for process in training_workers()}
     assert files(result.best) == files(undisturbed.best)
     assert result.curves == undisturbed.curves
     told = [(event.step, name) for event in heard for name in event.values]
@@ -111,7 +107,7 @@ def test_workers_that_keep_dying_end_the_job_with_a_way_out(folder: Path) -> Non
     """Here, as the pool of these tests has lost its workers once already, at the first death."""
 
     def kill_all(event: TrainingEvent) -> None:
-        for process in workers():
+        for process in training_workers():
             process.kill()
 
     message = r"compute\.max_failures = 1 allows.*The same command goes on from the last checkpoint"
@@ -200,9 +196,10 @@ def head() -> Iterator[str]:
                 break
         time.sleep(1)
     yield f"127.0.0.1:{port}"
-    below = psutil.Process(started.pid).children(recursive=True)
-    for process in [*below, psutil.Process(started.pid)]:
-        process.kill()
+    for process, _command in below(started.pid):
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    started.kill()
     started.wait()
 
 

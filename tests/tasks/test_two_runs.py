@@ -9,7 +9,6 @@ from pathlib import Path
 from threading import Barrier
 from typing import Any
 
-import psutil
 import pytest
 
 from hone.configs.delivery import ComputeSettings
@@ -20,6 +19,7 @@ from hone.tasks.model.training.trainable import TrainingEvent
 from hone.tasks.stage import RunContext, StageWorkspace, run_stage
 from hone.tasks.tracking import server
 from tests.model.training_fixtures import make_job
+from tests.processes import training_workers
 
 NAMES = ("one", "other", "first", "second")
 PATIENCE = 120.0
@@ -142,10 +142,7 @@ def test_the_default_of_mlflow_is_one_runs_at_a_time(story: Story) -> None:
 
 
 def workers() -> set[int]:
-    """Process numbers of Ray Train's workers below this process."""
-    below = psutil.Process().children(recursive=True)
-    alive = [process for process in below if process.status() != psutil.STATUS_ZOMBIE]
-    return {process.pid for process in alive if "RayTrainWorker" in "".join(process.cmdline())}
+    return {process.pid for process in training_workers()}
 
 
 @pytest.mark.timeout(2400)
