@@ -16,7 +16,8 @@ from typing import Any
 from hone.tasks import code, disk, lease, storage, store
 from hone.tasks.contracts import VERSION
 
-STAGES, OUTPUTS, LATEST, PARTIAL, LOCK = "stages", "teacher_outputs", "latest-", ".partial", ".lock"
+STAGES, OUTPUTS, TOKENIZED = "stages", "teacher_outputs", "tokenized"
+LATEST, PARTIAL, LOCK = "latest-", ".partial", ".lock"
 Ingredients = dict[str, str]
 
 

@@ -18,18 +18,21 @@ from typing import Any
 from hone.tasks import cache, disk, lease, storage, store
 from hone.tasks.contracts import Artifact
 from hone.tasks.errors import DamagedArtifactError, StorageError, UnsafeFileError
+from hone.tasks.manifest import MANIFEST
 
 USES = "running"
 """Folder with a file for each run that is going on."""
 KEY, PLACE = re.compile(r"[0-9a-f]{24}"), re.compile(r"[0-9a-f]{16}(-[0-9a-f]{8})?")
 """Names that Hone gives; whatever else lies there is somebody's."""
+MADE_AGAIN = (cache.OUTPUTS, cache.TOKENIZED)
+"""Folders of what is no stage's result, and is made again by whoever needs it."""
 LEFT_SECONDS = 3600.0
 """What nobody holds and nobody has touched for so long was left behind."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A result, or what one teacher says about one training split."""
+    """A result, what one teacher says about one training split, or a split that is tokenized."""
 
     stage: str
     key: str
@@ -67,7 +70,7 @@ def entries(place: Path) -> list[Entry]:
         for pointer in stage.glob(f"*/{storage.MARKER}"):
             if KEY.fullmatch(pointer.parent.name):
                 found.append(_entry(stage.name, pointer, newest.get(pointer.parent.name, []), since))
-    found += _outputs(place, since)
+    found += _made_again(place, since)
     return sorted(found, key=lambda entry: entry.used)
 
 
@@ -78,7 +81,7 @@ def left_over(place: Path) -> list[Path]:
     result = []
     for stage in [
         *(path for path in (place / cache.STAGES).glob("*") if path.is_dir()),
-        place / cache.OUTPUTS,
+        *(place / kind for kind in MADE_AGAIN),
         place / USES,
     ]:
         for path in stage.glob("*"):
@@ -126,17 +129,18 @@ def prune(place: Path, max_bytes: int | None, dry: bool = False) -> list[tuple[s
 
 
 def clear_outputs(place: Path) -> int:
-    """Clears away what teachers said that is no recipe's newest and that no run uses: several times the size of all
-    other results, and made again by asking once. To be called when a run's last stage that reads them has finished.
+    """Clears away what teachers said, and splits that were tokenized, that are no recipe's newest and that no run uses:
+    several times the size of all other results, and made again by asking once. To be called when a run's last stage
+    that reads them has finished.
 
     Returns:
         Bytes that are free again.
     """
     freed = 0
-    for entry in _outputs(place, _held_since(place)):
+    for entry in _made_again(place, _held_since(place)):
         if not entry.owners and not entry.held:
             with lease.held(entry.path.with_name(f"{entry.key}{cache.LOCK}")):
-                if _touched(entry.path / "manifest.json") < _held_since(place):  # nobody has come to use it meanwhile
+                if _touched(entry.path / MANIFEST) < _held_since(place):  # nobody has come to use it meanwhile
                     disk.discard(entry.path)
                     freed += entry.size_bytes
     return freed
@@ -155,12 +159,13 @@ def verify(place: Path) -> dict[str, str]:
             reason = str(error)
         if reason:
             wrong[name] = reason
-    for manifest in sorted((place / cache.OUTPUTS).glob("*/manifest.json")):
-        content, reason = disk.read_json(manifest)
+    for file in sorted(path for kind in MADE_AGAIN for path in (place / kind).glob(f"*/{MANIFEST}")):
+        content, reason = disk.read_json(file)
         digests = (content or {}).get("digests", {})
-        bad = [name for name, digest in digests.items() if not _is(manifest.parent / name, digest)]
+        bad = [name for name, digest in digests.items() if not _is(file.parent / name, digest)]
         if reason or bad:
-            wrong[f"{cache.OUTPUTS}/{manifest.parent.name}"] = reason or f"{', '.join(sorted(bad))} changed or absent"
+            name = f"{file.parent.parent.name}/{file.parent.name}"
+            wrong[name] = reason or f"{', '.join(sorted(bad))} changed or absent"
     return wrong
 
 
@@ -171,10 +176,13 @@ def size_of(path: Path) -> int:
     return sum(file.lstat().st_size for file in path.rglob("*") if file.is_symlink() or file.is_file())
 
 
-def _outputs(place: Path, since: float) -> list[Entry]:
-    newest = _newest(place / cache.OUTPUTS)
-    manifests = [path for path in (place / cache.OUTPUTS).glob("*/manifest.json") if KEY.fullmatch(path.parent.name)]
-    return [_entry(cache.OUTPUTS, file, newest.get(file.parent.name, []), since) for file in manifests]
+def _made_again(place: Path, since: float) -> list[Entry]:
+    result = []
+    for kind in MADE_AGAIN:
+        newest = _newest(place / kind)
+        manifests = [path for path in (place / kind).glob(f"*/{MANIFEST}") if KEY.fullmatch(path.parent.name)]
+        result += [_entry(kind, file, newest.get(file.parent.name, []), since) for file in manifests]
+    return result
 
 
 def _entry(stage: str, pointer: Path, owners: list[str], since: float) -> Entry:
@@ -191,7 +199,10 @@ def _newest(stage: Path) -> dict[str, list[str]]:
         ingredients, _reason = disk.read_json(latest)
         if ingredients:
             owner = latest.name.removeprefix(cache.LATEST).removesuffix(".json")
-            result.setdefault(cache.key_of(ingredients), []).append(owner)
+            if stage.name == cache.TOKENIZED:  # a recipe has several, for one stage and split each
+                owner = owner.rpartition(".")[0]
+            owners = result.setdefault(cache.key_of(ingredients), [])
+            owners += [] if owner in owners else [owner]
     return result
 
 

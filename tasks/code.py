@@ -19,7 +19,8 @@ TOP = "hone."
 WHOLE = "*"
 MACHINERY = (
     "tasks.stage", "tasks.cache", "tasks.code", "tasks.store", "tasks.storage", "tasks.disk", "tasks.lease",
-    "tasks.progress", "tasks.tracking", "tasks.version", "tasks.errors", "tasks.contracts", "configs.recipe",
+    "tasks.manifest", "tasks.progress", "tasks.tracking", "tasks.version", "tasks.errors", "tasks.contracts",
+    "configs.recipe",
 )  # fmt: skip
 """Modules, and packages, that carry results about and tell of them, and shape none. What was written under other
 contracts is not read, whatever its key (see `cache.StageCache.find`), and settings count by their values."""

@@ -30,7 +30,7 @@ from hone.tasks.evaluate.steps import Steps
 from hone.tasks.evaluate.timing import time_all
 from hone.tasks.model.runtime.delivered import deliver
 from hone.tasks.model.runtime.model_under_test import ModelUnderTest, subjects_of
-from hone.tasks.model.runtime.predict import predict, read
+from hone.tasks.model.runtime.predict import Readings, answer
 from hone.tasks.model.runtime.runtime import read_text_settings, read_threshold
 from hone.tasks.model.text import Rows, read_split
 from hone.tasks.objectives.judging import Answers, Judging, judging
@@ -60,11 +60,13 @@ def measure(
     objective = judging(recipe.objective)
     test, train = read_split(data_folder, "test"), read_split(data_folder, "train")
 
-    def answers(subject: ModelUnderTest, rows: Rows, batch_size: int = settings.batch_size) -> Answers:
-        return predict(
-            subject,
-            rows,
-            max_length=recipe.model.max_length,
+    readings = Readings(test, recipe.model.max_length)
+
+    def answers(subject: ModelUnderTest, asked: Readings = readings, batch_size: int = settings.batch_size) -> Answers:
+        return answer(
+            subject.folder,
+            subject.runtime,
+            asked.of(subject.folder),
             batch_size=batch_size,
             providers=providers,
             threads=settings.threads,
@@ -72,16 +74,16 @@ def measure(
 
     logits: dict[str, Answers] = {}
     for subject in subjects:
-        logits[subject.name] = answers(subject, test)
+        logits[subject.name] = answers(subject)
         steps.advance(f"{subject.name} on the test split")
     by_name = {subject.name: subject for subject in subjects}
-    alone = answers(by_name[selected], test, batch_size=1)
+    alone = answers(by_name[selected], batch_size=1)
     otherwise = {f"{selected}+{evidence.ALONE}": alone}
     steps.advance(f"{selected}, one text at a time")
     for how in settings.robustness:
-        rows = perturb(test, how, recipe.seed)
+        perturbed = Readings(perturb(test, how, recipe.seed), recipe.model.max_length)
         for name in dict.fromkeys((selected, baseline)):
-            otherwise[f"{name}+{how}"] = answers(by_name[name], rows)
+            otherwise[f"{name}+{how}"] = answers(by_name[name], perturbed)
             steps.advance(f"{name} on {how}")
     targets = objective.targets(test)
     baseline_model = objective.baseline(train, data.labels)
@@ -99,6 +101,7 @@ def measure(
         threads=settings.threads,
         on_step=steps.advance,
         show_tokens=recipe.report.texts == "shown",
+        readings=readings,
     )
     placements = {s.name: place(s, providers, settings.threads) for s in subjects if s.runtime == "onnxruntime"}
     folder = workspace.folder / "evidence"
@@ -134,7 +137,7 @@ def measure(
     delivered = deliver(by_name[selected].folder, workspace.scratch / "delivered", session)
     golden = folder / evidence.GOLDEN
     if recipe.report.texts == "shown":
-        places = _golden_places(delivered, test, settings.golden_requests)
+        places = _golden_places(delivered, readings, settings.golden_requests)
         serving = _serve(delivered, test.pick(places), alone[places], data.labels, golden)
     else:
         public = public_rows(
@@ -144,7 +147,8 @@ def measure(
             recipe.seed,
             words=test.tokens is not None,
         )
-        serving = _serve(delivered, public, answers(by_name[selected], public, batch_size=1), data.labels, golden)
+        asked = Readings(public, recipe.model.max_length)
+        serving = _serve(delivered, public, answers(by_name[selected], asked, batch_size=1), data.labels, golden)
     steps.advance("golden requests in a process of their own")
     _save_forms(folder, handoffs, serving, placements)
     return {
@@ -179,9 +183,9 @@ def _plain_metrics(objective: Judging) -> list[dict[str, str]]:
     return [{"name": one.name, "title": one.title, "better": one.better, "unit": one.unit} for one in named]
 
 
-def _golden_places(delivered: Path, test: Rows, count: int) -> list[int]:
+def _golden_places(delivered: Path, readings: Readings, count: int) -> list[int]:
     """Rows of the test split that become golden requests."""
-    reading = read(delivered, test, max_length=0)  # it has its own length
+    reading, test = readings.of(delivered), readings.rows
     characters = [len(text) for text in test.texts]
     if test.pairs is not None:
         characters = [one + len(pair) for one, pair in zip(characters, test.pairs, strict=True)]

@@ -16,7 +16,7 @@ from hone.tasks import store
 from hone.tasks.contracts import ConversionCheck, ExportedModels
 from hone.tasks.evaluate.locate import first_divergence
 from hone.tasks.evaluate.mismatch import naming_difference, reading_difference
-from hone.tasks.model.runtime.predict import Backend, EncodedSplit, answer, load_as, read
+from hone.tasks.model.runtime.predict import Backend, EncodedSplit, Readings, answer, load_as
 from hone.tasks.model.runtime.sessions import create_session, provider_names
 from hone.tasks.model.text import Rows
 from hone.tasks.model.training.fake_quantization import FILE
@@ -76,6 +76,7 @@ def check_conversions(
     threads: int,
     on_step: Callable[[str], None],
     show_tokens: bool = True,
+    readings: Readings | None = None,
 ) -> list[ConversionCheck]:
     """Every hand-off of every exported model, in the order in which they happen.
 
@@ -86,17 +87,18 @@ def check_conversions(
         providers: as the recipe lists them.
         on_step: called once for each model.
         show_tokens: whether a mismatch may name the token that is read otherwise; its id is always told.
+        readings: of the test split, where somebody has some already.
 
     Raises:
         DamagedArtifactError: when a file of a model is absent or differs.
     """
-    targets = judging.targets(test)
+    targets, readings = judging.targets(test), readings or Readings(test, max_length)
     any_side = partial(ModelVariant, batch_size=batch_size, threads=threads)
     result = []
     for model in exported.models:
         checkpoint, folder = store.open_artifact(model.source), store.open_artifact(model.artifact)
-        before = partial(any_side, folder=checkpoint, reading=read(checkpoint, test, max_length), providers=providers)
-        after = partial(any_side, folder=folder, reading=read(folder, test, max_length), form="onnxruntime")
+        before = partial(any_side, folder=checkpoint, reading=readings.of(checkpoint), providers=providers)
+        after = partial(any_side, folder=folder, reading=readings.of(folder), form="onnxruntime")
         in_pytorch = [before(name="pytorch", form="pytorch", known=answers.get(f"{model.name}-pytorch"))]
         if (checkpoint / FILE).exists():
             in_pytorch.append(before(name="fake-quantised", form="fake-quantised"))

@@ -77,7 +77,8 @@ class Rows:
 
 @dataclass(frozen=True)
 class TokenizedText:
-    """One split as token ids: row i is `ids[offsets[i]:offsets[i + 1]]`."""
+    """One split as token ids: row i is `ids[offsets[i]:offsets[i + 1]]`. Of a kept split the arrays are maps of its
+    files, of which a batch reads its rows alone (see `tokenized`)."""
 
     ids: npt.NDArray[np.int32]
     """[tokens]."""

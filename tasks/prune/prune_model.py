@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hone.configs.model import DistillSettings, PruneSettings
 from hone.configs.recipe import Objective
@@ -16,8 +16,9 @@ from hone.tasks.device import driver_device
 from hone.tasks.model.architectures.encoders import SUPPORTED, layer_modules
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer, save_model
 from hone.tasks.model.teacher.inference import Progress
-from hone.tasks.model.teacher.outputs import TeacherOutputs
-from hone.tasks.model.text import Batch, make_batch, sequential_batches
+from hone.tasks.model.teacher.outputs import ROWS, TeacherOutputs
+from hone.tasks.model.text import Batch, Rows, TokenizedText, make_batch, sequential_batches
+from hone.tasks.model.tokenized import IN_MEMORY, Split, TokenizedSplits
 from hone.tasks.model.training.distillation import DistillationModule
 from hone.tasks.model.training.modifier import Calibration
 from hone.tasks.model.training.optimizer import arithmetic
@@ -42,6 +43,7 @@ def prune_model(
     seed: int,
     on_progress: Progress,
     task: Objective,
+    splits: TokenizedSplits = IN_MEMORY,
 ) -> list[int]:
     """Prunes the student in one folder and saves it in another.
 
@@ -50,6 +52,7 @@ def prune_model(
         loss: the loss whose gradient says what matters. Hidden states have no part in it where they are compared
             through projections that nobody has trained.
         student_layers: for each layer of the student, the teacher's layer it is matched with.
+        splits: where the tokenized rows are kept.
 
     Returns:
         The same for the layers that are left.
@@ -61,11 +64,14 @@ def prune_model(
     model, tokenizer = load_model(student), load_tokenizer(student)
     model.to(driver_device())  # type: ignore[arg-type]
     teacher, projections = TeacherOutputs(outputs), read_projections(student)
+
+    def encode(by: PreTrainedTokenizerFast, _rows: Rows, length: int) -> TokenizedText:
+        return splits.read(Split(outputs / ROWS, by, length, task))
+
     rows = teacher.rows()
     if settings.vocabulary == "seen":
-        extra = settings.vocabulary_extra
-        tokenizer = trim_vocabulary(model, tokenizer, rows, max_length, extra, objective.encode)
-    text = objective.encode(tokenizer, rows, max_length)
+        tokenizer = trim_vocabulary(model, tokenizer, rows, max_length, settings.vocabulary_extra, encode)
+    text = encode(tokenizer, rows, max_length)
     chosen = draw_importance_rows(text.labelled, settings.importance_rows, seed)
 
     def batches() -> Iterator[Batch]:

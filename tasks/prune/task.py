@@ -27,7 +27,7 @@ def prune_student(
         from transformers import PreTrainedModel
 
         from hone.tasks.model.teacher.outputs import matched_layers
-        from hone.tasks.model.training.recovery import hand_on, outputs_of, recover
+        from hone.tasks.model.training.recovery import hand_on, outputs_of, recover, splits_of
         from hone.tasks.prune.methods import METHODS
         from hone.tasks.prune.prune_model import counted, prune_model
         from hone.tasks.prune.recovery import make_trainable
@@ -45,6 +45,7 @@ def prune_student(
             seed=workspace.seed,
             on_progress=workspace.advanced,
             task=recipe.objective,
+            splits=splits_of(context, workspace),
         )
         result = recover(
             context,

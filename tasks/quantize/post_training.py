@@ -13,7 +13,8 @@ from hone.configs.recipe import Objective
 from hone.tasks.device import driver_device
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
 from hone.tasks.model.checkpoints.config_file import add_to_config
-from hone.tasks.model.text import TokenizedText, read_split
+from hone.tasks.model.text import TokenizedText
+from hone.tasks.model.tokenized import IN_MEMORY, Split, TokenizedSplits
 from hone.tasks.model.training.fake_quantization import QuantizationConfig, Scheme, attach, detach, plan_for
 from hone.tasks.objectives.learning import Learning, learning
 from hone.tasks.quantize.calibrate import calibrate
@@ -66,6 +67,7 @@ def quantize_post_training(
     seed: int,
     on_progress: Progress,
     task: Objective,
+    splits: TokenizedSplits = IN_MEMORY,
 ) -> Rounded:
     """Measures every layer, keeps in fp32 those shown to be too sensitive, and saves the rest on the integer grid.
 
@@ -74,6 +76,7 @@ def quantize_post_training(
         data: folder of the prepared data.
         into: folder for the quantised checkpoint.
         seed: of the rows that are drawn.
+        splits: where the tokenized splits are kept.
 
     Raises:
         TrainingError: when what a layer reads is not finite.
@@ -84,10 +87,10 @@ def quantize_post_training(
     pad_id = int(tokenizer.pad_token_id)
     plan = plan_for(model, scheme, settings.embeddings)
     if scheme == "static":
-        train = objective.encode(tokenizer, read_split(data, "train"), max_length)
+        train = splits.read(Split(data / "train.parquet", tokenizer, max_length, task))
         sample = drawn(len(train), settings.calibration_rows, seed)
         plan = plan.with_scales(calibrate(model, plan, train, sample, pad_id))
-    validation = objective.encode(tokenizer, read_split(data, "validation"), max_length)
+    validation = splits.read(Split(data / "validation.parquet", tokenizer, max_length, task))
     total, done = len(plan.linears) + len(plan.tables), 0
 
     def on_layer_done(layer: str) -> None:

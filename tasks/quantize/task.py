@@ -31,7 +31,7 @@ def quantize_student(
             cluster.start(recipe.compute)
         # Imported while the workers start; a run that finds this stage finished needs none of it.
         from hone.tasks.model.teacher.outputs import matched_layers
-        from hone.tasks.model.training.recovery import hand_on, outputs_of, recover
+        from hone.tasks.model.training.recovery import hand_on, outputs_of, recover, splits_of
         from hone.tasks.model.training.trainable import TrainingResult
         from hone.tasks.quantize.post_training import quantize_post_training
         from hone.tasks.quantize.trainable import make_trainable
@@ -47,6 +47,7 @@ def quantize_student(
             seed=workspace.seed,
             on_progress=workspace.advanced,
             task=recipe.objective,
+            splits=splits_of(context, workspace),
         )
         result = TrainingResult(workspace.scratch / "rounded", rounded.answers.metrics, [], rounded.answers.sums)
         if trains:

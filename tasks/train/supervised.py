@@ -12,7 +12,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hone.configs.model import ModelSettings
 from hone.tasks.model.checkpoints.checkpoint import load_pretrained, save_model
-from hone.tasks.model.text import Batch, Output, TokenizedText, model_inputs, read_split
+from hone.tasks.model.text import Batch, Output, TokenizedText, model_inputs
+from hone.tasks.model.tokenized import Split
 from hone.tasks.model.training.trainable import TrainingJob
 from hone.tasks.objectives.learning import Learning, learning
 
@@ -69,7 +70,12 @@ class SupervisedTrainable:
 
 
 def classification_arguments(
-    model: ModelSettings, labels: list[str], data: Path, encoder: Path | None = None
+    model: ModelSettings,
+    labels: list[str],
+    data: Path,
+    encoder: Path | None = None,
+    train_text: Path | None = None,
+    validation_text: Path | None = None,
 ) -> dict[str, Any]:
     """What `make_trainable` needs, as `TrainingJob.arguments`.
 
@@ -77,8 +83,18 @@ def classification_arguments(
         labels: label names by id.
         data: folder of the prepared data.
         encoder: folder that holds what `model.source` names; None where each worker finds that by its name.
+        train_text: folder with the training split as the encoder's tokenizer reads it (`TokenizedSplits.folder`); None:
+            each worker tokenizes it itself.
+        validation_text: the same of the validation split.
     """
-    return {"model": model, "labels": labels, "data": data, "encoder": encoder}
+    return {
+        "model": model,
+        "labels": labels,
+        "data": data,
+        "encoder": encoder,
+        "train_text": train_text,
+        "validation_text": validation_text,
+    }
 
 
 def make_trainable(job: TrainingJob, device: torch.device) -> SupervisedTrainable:
@@ -94,7 +110,9 @@ def make_trainable(job: TrainingJob, device: torch.device) -> SupervisedTrainabl
     objective = learning(job.task)
     model, tokenizer = load_pretrained(settings, job.arguments["labels"], job.seed, job.task)
     train, validation = (
-        objective.encode(tokenizer, read_split(job.arguments["data"], split), settings.max_length)
+        Split(job.arguments["data"] / f"{split}.parquet", tokenizer, settings.max_length, job.task)
+        .open(job.arguments[f"{split}_text"])
+        .text
         for split in ("train", "validation")
     )
     objective.begin(model, train)

@@ -22,19 +22,27 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
     def body(workspace: StageWorkspace) -> dict[str, Any]:
         cluster.start(recipe.compute)
         # Imported while the workers start; a run that finds this stage finished needs none of it.
-        from hone.tasks.model.training.recovery import hand_on
+        from hone.tasks.model.checkpoints.checkpoint import load_task_tokenizer
+        from hone.tasks.model.tokenized import Split
+        from hone.tasks.model.training.recovery import hand_on, splits_of
         from hone.tasks.model.training.trainable import TrainingJob
         from hone.tasks.train.supervised import classification_arguments, make_trainable
 
         # No worker looks it up by its name: a hub's branch may have moved, and a package be another version.
         brought = copy_encoder(encoder, workspace.scratch / "encoder")
+        folder, splits = store.open_artifact(data.artifact), splits_of(context, workspace)
+        tokenizer = load_task_tokenizer(brought, recipe.objective)
+        train_text, validation_text = (
+            splits.folder(Split(folder / f"{split}.parquet", tokenizer, recipe.model.max_length, recipe.objective))
+            for split in ("train", "validation")
+        )
         job = TrainingJob(
             make_trainable=make_trainable,
             settings=recipe.train,
             seed=workspace.seed,
             workdir=workspace.scratch / "training",
             task=recipe.objective,
-            arguments=classification_arguments(recipe.model, data.labels, store.open_artifact(data.artifact), brought),
+            arguments=classification_arguments(recipe.model, data.labels, folder, brought, train_text, validation_text),
         )
         result = cluster.train(job, recipe.compute, workspace.on_event)
         checkpoint = hand_on(

@@ -1,6 +1,7 @@
 """A hub id is looked up once a stage, by the driver: what is trained is of one commit, which is recorded, though the
 hub's branch moves meanwhile."""
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from hone.tasks.model.checkpoints.source import content_digest, hub_commit, reso
 from hone.tasks.model.teacher import outputs as teacher_outputs
 from hone.tasks.stage import RunContext
 from hone.tasks.train.task import train_teacher
+from tests.model.teaching_fixtures import write_data
 from tests.tiny import write_encoder
 
 COMMITS = ["0123456789abcdef0123456789abcdef01234567", "89abcdef0123456789abcdef0123456789abcdef"]
@@ -66,8 +68,7 @@ def sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def data(folder: Path) -> PreparedData:
-    folder.mkdir()
-    (folder / "labels.json").write_text("[]")
+    write_data(folder, train=1, validation=1)
     rows = {"train": 1, "validation": 1}
     artifact = store.describe(folder, [])
     return PreparedData(record=RECORD, artifact=artifact, content_digest="sha256:0", labels=LABELS, rows=rows)
@@ -92,7 +93,15 @@ def test_the_student_is_of_the_commit_that_was_found_first(
     tmp_path: Path, hub: Hub, sent: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[Path] = []
-    monkeypatch.setattr(students, "write_student", lambda *_, other, **__: taken.append(other) or [0])
+
+    def write_student(_teacher: Path, _data: Path, folder: Path, *, other: Path, **_: Any) -> list[int]:
+        taken.append(other)
+        shutil.copytree(other, folder)
+        return [0]
+
+    write_data(tmp_path / "outputs", train=1, validation=1)
+    (tmp_path / "outputs" / "manifest.json").write_text('{"mask_token": null}')
+    monkeypatch.setattr(students, "write_student", write_student)
     monkeypatch.setattr(teacher_outputs, "prepare", lambda *_, **__: tmp_path / "outputs")
     teacher = Checkpoint(
         artifact=store.describe(tmp_path / "trained", []),

@@ -1,6 +1,7 @@
 """Answers come in the order of the rows, whatever the batches, from each form of a model."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hone.tasks import store
 from hone.tasks.contracts import OnnxModel
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
 from hone.tasks.model.runtime.model_under_test import ModelUnderTest
-from hone.tasks.model.runtime.predict import Backend, answer, load_as, predict, read
+from hone.tasks.model.runtime.predict import Backend, Readings, answer, load_as, predict, read
 from hone.tasks.model.runtime.runtime import SERVING
 from hone.tasks.model.text import Rows, sequential_batches
 from hone.tasks.model.training.fake_quantization import FakeQuantLinear, attach, read_plan
@@ -81,3 +82,23 @@ def test_fake_quantised_is_the_checkpoint_with_the_roundings_of_its_plan(models:
     rounded = answers(folder, "fake-quantised", ROWS, 32, 8)
     assert rounded[first] == pytest.approx(expected, abs=1e-5)
     assert np.abs(rounded - answers(folder, "pytorch", ROWS, 32, 8)).max() > 1e-3
+
+
+def test_models_that_read_alike_share_a_reading_and_no_others_do(models: dict[str, OnnxModel], tmp_path: Path) -> None:
+    checkpoint, folder = store.open_artifact(models["teacher"].source), store.open_artifact(models["teacher"].artifact)
+    readings = Readings(ROWS, 16)
+    own = readings.of(checkpoint)
+    assert np.array_equal(own.text.ids, read(checkpoint, ROWS, 16).text.ids)
+    assert readings.of(store.open_artifact(models["quantized"].source)) is own  # another model, the same tokenizer
+    exported = readings.of(folder)
+    assert exported is not own
+    assert readings.of(Path(shutil.copytree(folder, tmp_path / "copy"))) is exported
+    other = Path(shutil.copytree(folder, tmp_path / "other"))
+    told = json.loads((other / SERVING).read_text())
+    (other / SERVING).write_text(json.dumps({**told, "token_types": not told["token_types"]}))
+    assert readings.of(other) is not exported
+    padded = Path(shutil.copytree(checkpoint, tmp_path / "padded"))
+    tokenizer = load_tokenizer(padded)
+    tokenizer.pad_token = "the"
+    tokenizer.save_pretrained(padded)
+    assert readings.of(padded).pad_id == tokenizer.pad_token_id != own.pad_id

@@ -120,13 +120,15 @@ def test_the_recipe_owns_its_newest_and_hears_what_they_take(place):
             task="text-classification",
         )
 
+    def owners():
+        entries = cache_room.entries(place / "owned")
+        return {entry.key: entry.owners for entry in entries if entry.stage == "teacher_outputs"}
+
     first, second = asked_with(0), asked_with(1)
     assert told[-1] == "the teacher's outputs take 0 MB of the disk"
-    owners = {entry.key: entry.owners for entry in cache_room.entries(place / "owned")}
-    assert owners == {first.name: [], second.name: ["demo"]}
+    assert owners() == {first.name: [], second.name: ["demo"]}
     asked_with(0)
-    owners = {entry.key: entry.owners for entry in cache_room.entries(place / "owned")}
-    assert owners == {first.name: ["demo"], second.name: []}
+    assert owners() == {first.name: ["demo"], second.name: []}
 
 
 def test_outputs_of_another_device_are_others(place, outputs, monkeypatch):
@@ -163,7 +165,13 @@ def test_a_manifest_that_a_power_cut_left_is_told_and_all_is_made_again(place, o
 def test_a_bucket_gets_what_it_lacks_and_the_manifest_last(place, bucket, monkeypatch):
     here, sent = storage.folder_of("s3://team/x"), []
     put = storage.put
-    monkeypatch.setattr(storage, "put", lambda source, uri: (sent.append(source.name), put(source, uri)))
+
+    def spy(source, uri):
+        if "/teacher_outputs/" in uri:
+            sent.append(source.name)
+        put(source, uri)
+
+    monkeypatch.setattr(storage, "put", spy)
     loss = LOSS.model_copy(update={"relation_weight": 0.0})
     first = ask_teacher(here, place / "teacher", place / "data", loss, [2])
     whole = ["train.parquet", "offsets.npy", "logits.npy", "tokens.npy", "hidden-2.npy", "manifest.json"]
@@ -211,7 +219,8 @@ def test_a_layer_the_teacher_does_not_have_is_refused(place):
         ask_teacher(place / "refused", place / "teacher", place / "data", LOSS, [1, 3, 7])
 
 
-def test_a_disk_without_room_is_told_before_anything_is_written(place, monkeypatch):
+def test_a_disk_without_room_is_told_before_anything_is_written(place, outputs, monkeypatch):
+    shutil.copytree(place / "storage" / "tokenized", place / "full" / "tokenized")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(100, 90, 10))
     with pytest.raises(PreflightError, match=r"outputs take 0.0 GB and 0.0 GB are free: lower distill.augment"):
         ask_teacher(place / "full", place / "teacher", place / "data", LOSS, [0])

@@ -76,6 +76,8 @@ class Made:
     student: DistilledModel
     pruned: PrunedModel
     rounded: QuantizedModel
+    tokenized: list[int]
+    """Rows of each tokenizing."""
 
     def f1(self) -> list[float]:
         stages: list[Any] = [self.teacher, self.student, self.pruned, self.rounded]
@@ -89,17 +91,35 @@ def made(tmp_path_factory: pytest.TempPathFactory, trains_here: None) -> Made:
     write_sentences(folder / "all.jsonl", 150)
     write_encoder(folder / "encoder", layers=2)
     context = RunContext(recipe=recipe_of(folder), output=str(folder / "out"), storage=str(folder / "storage"))
-    data = prepare_data.fn(context)
-    teacher = train_teacher.fn(context, data)
-    student = distill_student.fn(context, data, teacher)
-    pruned = prune_student.fn(context, data, teacher, student)
-    return Made(context.recipe, data, teacher, student, pruned, quantize_student.fn(context, data, teacher, pruned))
+    objective, tokenized = type(learning("token-classification")), list[int]()
+    encode = objective.encode
+
+    def spy(self: Any, tokenizer: Any, rows: Any, max_length: int) -> Any:
+        tokenized.append(len(rows))
+        return encode(self, tokenizer, rows, max_length)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objective, "encode", spy)
+        data = prepare_data.fn(context)
+        teacher = train_teacher.fn(context, data)
+        student = distill_student.fn(context, data, teacher)
+        pruned = prune_student.fn(context, data, teacher, student)
+        rounded = quantize_student.fn(context, data, teacher, pruned)
+    return Made(context.recipe, data, teacher, student, pruned, rounded, tokenized)
 
 
 def test_every_stage_learns_to_find_the_entities(made: Made) -> None:
     assert min(made.f1()) > 0.9, made.f1()
     assert made.teacher.checkpoint.selected_by == "f1"
     assert made.teacher.checkpoint.warnings == []
+
+
+def test_each_split_is_tokenized_once_for_each_vocabulary(made: Made) -> None:
+    folder = store.open_artifact(made.data.artifact)
+    train, validation = (len(read_split(folder, split)) for split in ("train", "validation"))
+    copies = 2 * train  # with one perturbed copy of each; and what sets the ranges of eight bits are no copies
+    whole, trimmed = [train, validation, copies], [copies, validation, train]
+    assert made.tokenized == [*whole, *trimmed]
 
 
 def test_each_checkpoint_is_a_tagger_that_names_its_tags(made: Made) -> None:

@@ -183,6 +183,7 @@ def test_the_trainings_needed_nothing_of_the_workers_disk(done: Done) -> None:
     assert {"data", "train"} <= fetched  # what they learn from, and the model they begin with
     assert list(there.glob("stages/train/*.partial/scratch/encoder/config.json"))  # a copy of the recipe's own folder
     assert list(there.glob("teacher_outputs/*/logits.npy"))
+    assert list(there.glob("tokenized/*/ids.npy"))
 
 
 def test_the_cluster_keeps_no_process_of_a_run_that_has_ended(done: Done) -> None:

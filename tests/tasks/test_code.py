@@ -15,7 +15,8 @@ from hone.tasks import cache, code
 TRAINING = {
     "tasks/model/training/loop.py", "tasks/model/training/trainable.py", "tasks/model/training/optimizer.py",
     "tasks/model/checkpoints/checkpoint.py",
-    "tasks/model/architectures/encoders.py", "tasks/model/text.py", "tasks/cluster/worker.py",
+    "tasks/model/architectures/encoders.py", "tasks/model/text.py", "tasks/model/tokenized.py",
+    "tasks/cluster/worker.py",
     "tasks/objectives/learning.py", "tasks/objectives/text_classification/learning.py",
 }  # fmt: skip
 TEACHING = TRAINING | {

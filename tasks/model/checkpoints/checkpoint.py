@@ -97,6 +97,17 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+def load_task_tokenizer(folder: Path, task: Objective) -> PreTrainedTokenizerFast:
+    """The tokenizer of an encoder that is to learn a task, as the checkpoint will have it.
+
+    Raises: as `load_tokenizer`.
+    """
+    tokenizer = load_tokenizer(folder)
+    if learning(task).by_token:
+        _read_words_as_in_a_text(tokenizer)
+    return tokenizer
+
+
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Writes safetensors, config and tokenizer into `folder`, which is replaced if it is there. Shapes that the config
     cannot say (heads and neurons removed) go into `config.json` under `hone`."""
@@ -130,9 +141,7 @@ def load_pretrained(
     check_kind(settings.source, config, objective.auto_model)
     if settings.weights == "pretrained":
         check_weights(folder)
-    tokenizer = load_tokenizer(folder)
-    if objective.by_token:
-        _read_words_as_in_a_text(tokenizer)
+    tokenizer = load_task_tokenizer(folder, task)
     for name, value in objective.config_labels(labels).items():
         setattr(config, name, value)
     with quiet(), torch.random.fork_rng(devices=[]):

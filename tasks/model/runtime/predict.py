@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from hone.tasks import store
 from hone.tasks.cores import usable_cores
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
 from hone.tasks.model.runtime import runtime
 from hone.tasks.model.runtime.model_under_test import ModelUnderTest
 from hone.tasks.model.runtime.runtime import TokenIds, create_session
 from hone.tasks.model.text import Batch, Rows, TokenizedText, make_batch, model_inputs, tokenize
+from hone.tasks.model.tokenized import tokenizer_digest
 from hone.tasks.model.training.fake_quantization import attach, read_plan
 from hone.tasks.objectives.judging import Answers
 from hone.tasks.objectives.multi_label_classification.threshold import logit
@@ -64,6 +66,27 @@ class EncodedSplit:
             types = np.zeros_like(ids) if self.text.type_ids is None else self.text.type_ids[part]
             result.append(TokenIds(ids, types))
         return result
+
+
+class Readings:
+    """A split as several models read it: those that read it alike, to the byte, share one reading."""
+
+    def __init__(self, rows: Rows, max_length: int) -> None:
+        """Args: as of `read`."""
+        self.rows = rows
+        self._max_length = max_length
+        self._known: dict[str, EncodedSplit] = {}
+
+    def of(self, folder: Path) -> EncodedSplit:
+        """The rows as the model in a folder reads them (see `read`)."""
+        if (folder / runtime.SERVING).exists():
+            key = " ".join(store.file_digest(folder / name) for name in ("tokenizer.json", runtime.SERVING))
+        else:
+            tokenizer = load_tokenizer(folder)
+            key = f"{tokenizer_digest(tokenizer)} {tokenizer.pad_token_id}"
+        if key not in self._known:
+            self._known[key] = read(folder, self.rows, self._max_length)
+        return self._known[key]
 
 
 def predict(

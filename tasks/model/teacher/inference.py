@@ -12,6 +12,7 @@ import pyarrow as arrow
 import torch
 from pyarrow import parquet
 from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hone.configs.recipe import Objective
 from hone.configs.section import Precision
@@ -32,6 +33,7 @@ from hone.tasks.model.text import (
     token_marks,
     unknown,
 )
+from hone.tasks.model.tokenized import IN_MEMORY, Split, TokenizedSplits
 from hone.tasks.model.training.optimizer import arithmetic
 from hone.tasks.objectives.learning import learning
 
@@ -48,6 +50,8 @@ class TeacherInferenceConfig:
     """Folder of its checkpoint."""
     data: Path
     """Folder of the prepared data."""
+    asked: Path | None
+    """File of the rows, where it has been asked about them before; None: they are drawn, and written down."""
     copies: int
     """Perturbed copies of each training text."""
     max_length: int
@@ -58,6 +62,8 @@ class TeacherInferenceConfig:
     """Arithmetic of the forward pass."""
     task: Objective
     """What it answers."""
+    splits: TokenizedSplits = IN_MEMORY
+    """Where the tokenized rows are kept."""
 
 
 def run_teacher(
@@ -80,14 +86,8 @@ def run_teacher(
     known, relations = teacher.config.model_type in SUPPORTED, "relations.npy" in wanted
     last = layer_modules(teacher)[-1] if known or relations else None
     layers = _layers(wanted, teacher.config.num_hidden_layers)
-    rows = read_split(question.data, "train")
-    if question.copies:
-        table = teacher.get_input_embeddings().get_parameter("weight")
-        neighbours = word_neighbours(tokenizer, table, [*rows.texts, *(rows.pairs or [])])
-        rows = with_copies(rows, question.copies, question.seed, tokenizer.mask_token, neighbours)
-    text = objective.encode(tokenizer, rows, question.max_length)
-    if "train.parquet" in wanted:
-        _write_rows(rows, into / "train.parquet")
+    asked = question.asked or _write_rows(question, teacher, tokenizer, into / "train.parquet")
+    text = question.splits.read(Split(asked, tokenizer, question.max_length, question.task))
     if "offsets.npy" in wanted:
         np.save(into / "offsets.npy", text.offsets)
     if "tokens.npy" in wanted:
@@ -231,8 +231,18 @@ def _label_columns(labels: Labels) -> dict[str, arrow.Array]:
     return {"label": arrow.array(labels, arrow.int32())}
 
 
-def _write_rows(rows: Rows, path: Path) -> None:
-    """As the data stage writes a split, so that `read_split` reads it."""
+def _write_rows(
+    question: TeacherInferenceConfig, teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, path: Path
+) -> Path:
+    """Draws the rows and writes them as the data stage writes a split, so that `read_split` reads them. Where there are
+    no copies, the file is the data stage's, and so is its content: it has been tokenized already."""
+    if not question.copies:
+        shutil.copyfile(question.data / path.name, path)
+        return path
+    rows = read_split(question.data, path.stem)
+    table = teacher.get_input_embeddings().get_parameter("weight")
+    neighbours = word_neighbours(tokenizer, table, [*rows.texts, *(rows.pairs or [])])
+    rows = with_copies(rows, question.copies, question.seed, tokenizer.mask_token, neighbours)
     table = arrow.table(
         {
             "text": arrow.array(rows.texts, arrow.string()),
@@ -246,3 +256,4 @@ def _write_rows(rows: Rows, path: Path) -> None:
         table = table.append_column("tokens", arrow.array(rows.tokens, arrow.list_(arrow.string())))
         table = table.append_column("tags", arrow.array(rows.tags, arrow.list_(arrow.int32())))
     parquet.write_table(table, path)
+    return path

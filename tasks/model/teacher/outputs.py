@@ -28,15 +28,17 @@ from transformers import AutoConfig
 
 from hone.configs.model import DistillSettings
 from hone.configs.recipe import Objective
-from hone.tasks import cache, disk, lease, storage, store
+from hone.tasks import cache, disk, lease, manifest, storage, store
 from hone.tasks.contracts import Artifact, Checkpoint
 from hone.tasks.device import driver_device
+from hone.tasks.manifest import MANIFEST
 from hone.tasks.model.teacher.inference import Progress, TeacherInferenceConfig, run_teacher
 from hone.tasks.model.teacher.token_file import TokenFile, Values
 from hone.tasks.model.text import Rows, TokenizedText, read_split
+from hone.tasks.model.tokenized import TokenizedSplits
 from hone.tasks.objectives.learning import learning
 
-MANIFEST = "manifest.json"
+ROWS = "train.parquet"
 MAKER = "hone.tasks.model.teacher.inference"  # the code that shapes them
 
 
@@ -85,7 +87,7 @@ def prepare(
     with lease.held(folder.with_name(f"{folder.name}{cache.LOCK}")):
         if not (folder / MANIFEST).is_file():
             storage.fetch(folder)
-        whole, damage = _whole(folder)
+        whole, damage = manifest.whole(folder)
         disk.touch(folder / MANIFEST)
         missing = [piece for piece in required_files(loss, layers, learning(task).by_token) if piece not in whole]
         if damage:
@@ -96,20 +98,22 @@ def prepare(
             question = TeacherInferenceConfig(
                 teacher=store.open_artifact(teacher),
                 data=store.open_artifact(data),
+                asked=folder / ROWS if ROWS in whole else None,
                 copies=loss.augment,
                 max_length=max_length,
                 seed=seed,
                 precision=loss.precision,
                 task=task,
+                splits=TokenizedSplits(place, owner, "teacher", lambda note: on_progress(0, 1, note)),
             )
             facts = run_teacher(question, missing, new, on_progress)
             for piece in missing:
                 whole[piece] = store.file_digest(new / piece)
                 disk.settle(new / piece, folder / piece)
             new.rmdir()
-            manifest = {**facts, "digests": whole}
-            store.write_text(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
-        _send(folder, whole)
+            content = {**facts, "digests": whole}
+            store.write_text(folder / MANIFEST, json.dumps(content, indent=1, sort_keys=True))
+        manifest.send(folder, whole)
     disk.write_text(
         place / cache.OUTPUTS / f"{cache.LATEST}{owner}.json", json.dumps(ingredients, indent=1, sort_keys=True)
     )
@@ -124,7 +128,7 @@ def required_files(loss: DistillSettings, layers: list[int], by_token: bool = Fa
     Args:
         by_token: whether each token has an answer of its own.
     """
-    result = ["train.parquet", "offsets.npy", "logits.npy"]
+    result = [ROWS, "offsets.npy", "logits.npy"]
     if loss.hidden_weight or loss.relation_weight or by_token:
         result.append("tokens.npy")
     if loss.hidden_weight:
@@ -132,6 +136,12 @@ def required_files(loss: DistillSettings, layers: list[int], by_token: bool = Fa
     if loss.relation_weight:
         result.append("relations.npy")
     return result
+
+
+def mask_of(outputs: Path) -> str | None:
+    """The mask as it stands in the perturbed copies of a folder that `prepare` returned."""
+    mask: str | None = json.loads((outputs / MANIFEST).read_text(encoding="utf-8"))["mask_token"]
+    return mask
 
 
 def matched_layers(student: Checkpoint) -> list[int]:
@@ -147,20 +157,20 @@ class TeacherOutputs:
     """Reads the outputs, a batch at a time."""
 
     def __init__(self, folder: Path) -> None:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         self._folder = folder
         self._files = {
             name: TokenFile(folder / name)
-            for name in manifest["digests"]
+            for name in content["digests"]
             if name.startswith("hidden-") or name in ("relations.npy", "logits.npy")
         }
         self.offsets: npt.NDArray[np.int64] = np.load(folder / "offsets.npy")
         """Row i owns tokens offsets[i] to offsets[i + 1]."""
-        self.mask_token: str | None = manifest["mask_token"]
+        self.mask_token: str | None = content["mask_token"]
         """The mask as it stands in the perturbed copies."""
-        self.heads: int = manifest["heads"]
+        self.heads: int = content["heads"]
         """Attention heads of the teacher's last layer."""
-        self.by_token: bool = manifest["by_token"]
+        self.by_token: bool = content["by_token"]
         """Whether each token has an answer of its own."""
 
     def close(self) -> None:
@@ -190,7 +200,7 @@ class TeacherOutputs:
 
     def rows(self) -> Rows:
         """The rows the teacher was asked about; labels are -1 for perturbed copies."""
-        return read_split(self._folder, "train")
+        return read_split(self._folder, Path(ROWS).stem)
 
     def width(self, piece: str) -> int:
         """Numbers per token of `hidden-<l>.npy` or `relations.npy`."""
@@ -219,41 +229,3 @@ class TeacherOutputs:
             first, end = self.offsets[row : row + 2].tolist()
             found[index, : end - first] = file.read(first, end - first)
         return torch.from_numpy(found).to(rows.device)
-
-
-def _whole(folder: Path) -> tuple[dict[str, str], str]:
-    """Digests of the files that are there and are what was written, and what is wrong with the rest."""
-    digests, reason = _digests(folder / MANIFEST)
-    whole = {
-        name: digest
-        for name, digest in digests.items()
-        if (folder / name).is_file() and store.file_digest(folder / name) == digest
-    }
-    damaged = ", ".join(sorted(digests.keys() - whole.keys()))
-    return whole, reason or (f"damaged: {folder}: {damaged}; made again where needed" if damaged else "")
-
-
-def _digests(manifest: Path) -> tuple[dict[str, str], str]:
-    """File to digest, as a manifest says; of one that cannot be read, none, and why."""
-    if not manifest.is_file():
-        return {}, ""
-    content, reason = disk.read_json(manifest)
-    found = (content or {}).get("digests")
-    if not isinstance(found, dict):
-        return {}, reason or f"unreadable: {manifest} names no digests; made again"
-    return found, ""
-
-
-def _send(folder: Path, whole: dict[str, str]) -> None:
-    """Sends the files that the bucket, if there is one, lacks or has otherwise, and the manifest last."""
-    if not storage.is_mirror(folder):
-        return
-    theirs = disk.aside(folder / MANIFEST)
-    try:
-        storage.get(storage.uri_of(folder / MANIFEST), theirs)
-        sent, _reason = _digests(theirs)
-    finally:
-        theirs.unlink(missing_ok=True)
-    lacking = [name for name, digest in whole.items() if sent.get(name) != digest]
-    for name in [*lacking, *([MANIFEST] if lacking else [])]:
-        storage.send(folder / name)

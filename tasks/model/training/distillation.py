@@ -3,7 +3,7 @@
 L = alpha * L_hard + (1 - alpha) * L_soft + hidden_weight * L_hidden + relation_weight * L_relation
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from hone.tasks.errors import ModelError
 from hone.tasks.model.architectures.encoders import embeddings, layer_modules
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer, save_model
 from hone.tasks.model.teacher.inference import recorded
-from hone.tasks.model.teacher.outputs import TeacherOutputs
-from hone.tasks.model.text import Batch, Output, Rows, TokenizedText, model_inputs, read_split, token_marks
+from hone.tasks.model.teacher.outputs import ROWS, TeacherOutputs
+from hone.tasks.model.text import Batch, Output, TokenizedText, model_inputs, token_marks
+from hone.tasks.model.tokenized import Split
 from hone.tasks.model.training import losses
 from hone.tasks.model.training.modifier import Modifier, Unmodified
 from hone.tasks.model.training.projections import Weights, fit, new_projections, read_projections, write_projections
@@ -168,6 +169,8 @@ def distillation_arguments(
     loss: DistillSettings,
     max_length: int,
     student_layers: list[int],
+    train_text: Path | None = None,
+    validation_text: Path | None = None,
 ) -> dict[str, Any]:
     """What `make_trainable` needs, as `TrainingJob.arguments`.
 
@@ -176,6 +179,9 @@ def distillation_arguments(
         data: folder of the prepared data.
         teacher_outputs: folder that `teacher_outputs.prepare` returned.
         student_layers: for each layer of the student, the teacher's layer it is matched with, counted from 0.
+        train_text: folder with the teacher's rows as the student's tokenizer reads them (`TokenizedSplits.folder`);
+            None: each worker tokenizes them itself.
+        validation_text: the same of the validation split.
     """
     return {
         "student": student,
@@ -184,6 +190,8 @@ def distillation_arguments(
         "loss": loss,
         "max_length": max_length,
         "student_layers": student_layers,
+        "train_text": train_text,
+        "validation_text": validation_text,
     }
 
 
@@ -199,9 +207,10 @@ def make_trainable(job: TrainingJob, device: torch.device) -> DistillationTraina
     teacher = TeacherOutputs(job.arguments["teacher_outputs"])
     loss, max_length = job.arguments["loss"], job.arguments["max_length"]
     layers = job.arguments["student_layers"]
-    rows = _with_own_mask(teacher.rows(), teacher.mask_token, tokenizer.mask_token)
-    train = objective.encode(tokenizer, rows, max_length)
-    validation = objective.encode(tokenizer, read_split(job.arguments["data"], "validation"), max_length)
+    asked = Split(job.arguments["teacher_outputs"] / ROWS, tokenizer, max_length, job.task, teacher.mask_token)
+    unseen = Split(job.arguments["data"] / "validation.parquet", tokenizer, max_length, job.task)
+    split, validation = asked.open(job.arguments["train_text"]), unseen.open(job.arguments["validation_text"])
+    train = split.text
     if loss.hidden_weight or loss.relation_weight or teacher.by_token:
         differing = teacher.other_tokens(train, token_marks(tokenizer, train))
         if differing and teacher.by_token:
@@ -224,7 +233,7 @@ def make_trainable(job: TrainingJob, device: torch.device) -> DistillationTraina
     _configure(student, loss)
     trained = read_projections(job.arguments["student"])
     distillation = DistillationModule(student, teacher, loss, layers, job.seed, trained, objective=objective).to(device)
-    return DistillationTrainable(student, tokenizer, distillation, train, validation, texts=int(rows.labelled.sum()))
+    return DistillationTrainable(student, tokenizer, distillation, train, validation.text, texts=split.labelled)
 
 
 def _configure(student: PreTrainedModel, loss: DistillSettings) -> None:
@@ -235,17 +244,3 @@ def _configure(student: PreTrainedModel, loss: DistillSettings) -> None:
     if loss.freeze_embeddings:
         for table in embeddings(student).values():
             table.requires_grad_(False)
-
-
-def _with_own_mask(rows: Rows, teachers: str | None, own: str | None) -> Rows:
-    """The perturbed copies carry the teacher's mask; a student with another tokenizer reads its own."""
-    if teachers is None or own == teachers:
-        return rows
-    return replace(
-        rows,
-        texts=[text.replace(teachers, own or "") for text in rows.texts],
-        pairs=None if rows.pairs is None else [pair.replace(teachers, own or "") for pair in rows.pairs],
-        tokens=None
-        if rows.tokens is None
-        else [[own or "" if word == teachers else word for word in words] for words in rows.tokens],
-    )

@@ -10,8 +10,10 @@ from transformers import PreTrainedModel
 from hone.configs.section import TrainingSection
 from hone.tasks import cluster, store
 from hone.tasks.contracts import Artifact, Checkpoint, PreparedData
-from hone.tasks.model.checkpoints.checkpoint import count_parameters, load_model
+from hone.tasks.model.checkpoints.checkpoint import count_parameters, load_model, load_tokenizer
 from hone.tasks.model.teacher import outputs as teacher_outputs
+from hone.tasks.model.teacher.outputs import ROWS, mask_of
+from hone.tasks.model.tokenized import Split, TokenizedSplits
 from hone.tasks.model.training.distillation import distillation_arguments
 from hone.tasks.model.training.trainable import (
     MakeTrainable,
@@ -52,6 +54,15 @@ def outputs_of(
     )
 
 
+def splits_of(context: RunContext, workspace: StageWorkspace) -> TokenizedSplits:
+    """Where a stage finds its splits tokenized, or has them so."""
+
+    def tell(note: str) -> None:
+        workspace.advanced(0, 1, note)
+
+    return TokenizedSplits(Path(context.storage), context.recipe.name, workspace.stage, tell)
+
+
 def recover(
     context: RunContext,
     workspace: StageWorkspace,
@@ -74,14 +85,17 @@ def recover(
         layers: for each layer of the student, the teacher's layer it is matched with, counted from 0.
         arguments: what `make_trainable` needs beside these.
     """
-    recipe = context.recipe
+    recipe, splits, tokenizer = context.recipe, splits_of(context, workspace), load_tokenizer(student)
+    folder, length = store.open_artifact(data.artifact), recipe.model.max_length
     distillation = distillation_arguments(
         student=student,
-        data=store.open_artifact(data.artifact),
+        data=folder,
         teacher_outputs=outputs,
         loss=recipe.distill,
-        max_length=recipe.model.max_length,
+        max_length=length,
         student_layers=layers,
+        train_text=splits.folder(Split(outputs / ROWS, tokenizer, length, recipe.objective, mask_of(outputs))),
+        validation_text=splits.folder(Split(folder / "validation.parquet", tokenizer, length, recipe.objective)),
     )
     job = TrainingJob(
         make_trainable=make_trainable,
