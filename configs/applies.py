@@ -18,11 +18,21 @@ READ = {
     "docstrings": {"libraries"},
 }
 """By data.source, the settings that it alone, or with some others, reads."""
-COLUMNS = {"text_column", "pair_column", "label_column", "labels", "label_separator", "slice_columns"}
+COLUMNS = {
+    "text_column",
+    "pair_column",
+    "label_column",
+    "labels",
+    "label_separator",
+    "slice_columns",
+    "question_column",
+    "answers_column",
+    "start_column",
+}
 """Docstrings have none to name."""
 TEXTS = ("text-classification", "multi-label-classification", "regression")
 TASKS: dict[str, tuple[str, ...]] = {
-    "data.header": TEXTS,  # of CSV and TSV, which hold no lists of words
+    "data.header": (*TEXTS, "question-answering"),  # of CSV and TSV, which hold no lists of words
     "data.pair_column": TEXTS,
     "data.strip_punctuation": TEXTS,
     "data.text_column": TEXTS,
@@ -30,9 +40,19 @@ TASKS: dict[str, tuple[str, ...]] = {
     "data.labels": TEXTS,
     "data.label_separator": ("multi-label-classification",),
     "data.label_names": ("text-classification", "multi-label-classification", "token-classification"),
+    "data.lowercase": (*TEXTS, "token-classification"),
     "data.tokens_column": ("token-classification",),
     "data.tags_column": ("token-classification",),
-    "distill.temperature": ("text-classification", "multi-label-classification", "token-classification"),
+    "data.context_column": ("question-answering",),
+    "data.question_column": ("question-answering",),
+    "data.answers_column": ("question-answering",),
+    "data.start_column": ("question-answering",),
+    "distill.temperature": (
+        "text-classification",
+        "multi-label-classification",
+        "token-classification",
+        "question-answering",
+    ),
     "evaluate.calibration_bins": ("text-classification",),
     "gate.max_calibration_error": ("text-classification",),
 }

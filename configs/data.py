@@ -20,7 +20,7 @@ class DataSettings(Section):
     """The validation split, likewise; empty: split off from training."""
     test: str = ""
     """The test split, likewise; empty: split off from training."""
-    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "conll"] = "auto"
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "conll", "squad"] = "auto"
     """Format of the files; auto reads it off the ending."""
     encoding: str = "auto"
     """All but Parquet: the files' encoding by Python's name, such as cp1252; auto reads UTF-8, and UTF-16 or UTF-32
@@ -44,6 +44,15 @@ class DataSettings(Section):
     """Column with the list of a sentence's words, each of which has a tag; empty: whole texts have labels."""
     tags_column: str = Field("tags", min_length=1)
     """Column with the list of the words' tags, in IOB1, IOB2, IOBES or BILOU."""
+    context_column: str = ""
+    """Column with the text that a question is asked about, of which its answer is a part; empty: no questions."""
+    question_column: str = Field("question", min_length=1)
+    """Column with the question."""
+    answers_column: str = Field("answers", min_length=1)
+    """Column with the answer or the list of answers, each a part of the context, or with SQuAD's object of `text` and
+    `answer_start`; an empty one: the context does not answer the question."""
+    start_column: str = ""
+    """Column with each answer's first character in the context, counted from 0; empty: it stands with the answer."""
     slice_columns: list[str] = []
     """Further columns whose values are slices of the test split: the gate looks at each of them."""
     label_names: list[str] = []
@@ -60,12 +69,15 @@ class DataSettings(Section):
     test_split: str = ""
     """Name of the dataset's test split; empty: split off from training."""
     libraries: list[str] = []
-    """Installed libraries whose docstrings are the corpus, each one a label (source: docstrings)."""
+    """Installed libraries whose docstrings are the corpus (source: docstrings), each one a label; with
+    data.context_column, questions are asked about the parameters that they explain."""
     max_rows_per_label: int = Field(0, ge=0)
     """Keep at most this many rows of each label (where a text has several, of its rarest; of sentences, of each rarest
-    type of entity in one; of numbers, in all), those split off among them, drawn with the seed; 0 keeps all."""
+    type of entity in one; of numbers, in all; of questions, of those with an answer and of those without), those split
+    off among them, drawn with the seed; 0 keeps all."""
     validation_fraction: float = Field(0.1, gt=0, lt=0.5)
-    """Share of each label's texts split off for validation where none is given, by a hash of the text."""
+    """Share of each label's texts split off for validation where none is given, by a hash of the text; of a question,
+    by one of its context."""
     test_fraction: float = Field(0.15, gt=0, lt=0.5)
     """Share of each label's texts split off for the test where none is given, by a hash of the text: it stays there."""
     max_bad_fraction: float = Field(0.01, ge=0, le=1)
@@ -88,7 +100,7 @@ class DataSettings(Section):
             raise ValueError(
                 f"data.source is '{self.source}' but data.{field} is empty: set it, e.g. --set data.{field}=..."
             )
-        if self.source == "docstrings" and len(set(self.libraries)) < 2:
+        if self.source == "docstrings" and len(set(self.libraries)) < 2 and not self.context_column:
             raise ValueError(f"data.libraries is {self.libraries}: a classifier needs at least 2 different ones")
         if self.source == "docstrings" and self.slice_columns:
             raise ValueError(f"data.slice_columns is {self.slice_columns}: the docstring corpus has no further columns")
@@ -99,9 +111,12 @@ class DataSettings(Section):
             )
         if self.columns:
             pair = [self.pair_column] if self.pair_column else []
-            used = (
-                [self.tokens_column, self.tags_column] if self.tokens_column else [self.text_column, self.label_column]
-            )
+            used = [self.text_column, self.label_column]
+            if self.tokens_column:
+                used = [self.tokens_column, self.tags_column]
+            elif self.context_column:
+                start = [self.start_column] if self.start_column else []
+                used = [self.question_column, self.context_column, self.answers_column, *start]
             wanted = [*used, *pair, *self.slice_columns]
             absent = [name for name in wanted if name not in self.columns]
             if absent:
@@ -137,5 +152,30 @@ class DataSettings(Section):
             raise ValueError(
                 "data.format is 'conll' but data.tokens_column is empty: a CoNLL file holds words with tags; set "
                 "data.tokens_column=tokens"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _questions_are_about_texts_as_they_are(self) -> "DataSettings":
+        if self.context_column:
+            unfit = {
+                "data.tokens_column": self.tokens_column,
+                "data.pair_column": self.pair_column,
+                "data.lowercase": self.lowercase,
+                "data.strip_punctuation": self.strip_punctuation,
+                "data.labels": self.labels if self.labels != "one" else "",
+                "data.label_names": self.label_names,
+            }
+            given = [f"{name} is {value!r}" for name, value in unfit.items() if value]
+            if given:
+                raise ValueError(
+                    f"data.context_column is {self.context_column!r} and {' and '.join(given)}: questions are asked "
+                    "about a context as it is written, where an answer has its place, and have no labels: leave it "
+                    "out, or data.context_column empty"
+                )
+        elif self.format == "squad":
+            raise ValueError(
+                "data.format is 'squad' but data.context_column is empty: a SQuAD file holds questions with answers; "
+                "set data.context_column=context"
             )
         return self

@@ -8,7 +8,9 @@ from pydantic import AliasChoices, Field, StringConstraints, field_validator
 from hone.configs.section import Section
 
 Provider = Literal["tensorrt", "cuda", "cpu"]
-QualityMetric = Literal["accuracy", "f1", "macro_f1", "micro_f1", "mse", "precision", "recall", "spearman"]
+QualityMetric = Literal[
+    "accuracy", "exact_match", "f1", "macro_f1", "micro_f1", "mse", "precision", "recall", "spearman"
+]
 Perturbation = Literal["typos", "case", "punctuation"]
 STORAGE_PATTERN = r"^(s3://[a-z0-9][a-z0-9.-]+(/[^/?#]+)*/?|file:///.+|[^:]+(:[^/:][^:]*)*)$"
 """A bucket and a prefix in it, or a folder; no other scheme."""
@@ -64,8 +66,8 @@ class GateSettings(Section):
 
     metrics: list[QualityMetric] = []
     """Metrics in which it is compared with the teacher, and with the champion, on the same examples; empty: the one
-    that the task is judged by, accuracy of texts, micro_f1 where they have several labels, mse of numbers and f1 (of
-    whole entities) of words."""
+    that the task is judged by, accuracy of texts, micro_f1 where they have several labels, mse of numbers, f1 (of
+    whole entities) of words and f1 (of the answers' words) of questions."""
     margin: float = Field(0.02, gt=0, lt=1)
     """How far below the teacher (and the champion) it may be: 0.02 is 2 points; of mse, 2% above the teacher's."""
     level: float = Field(0.05, gt=0, lt=0.5)

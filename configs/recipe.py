@@ -20,9 +20,11 @@ from hone.configs.refusal import explain
 from hone.configs.retrain import RetrainSettings
 from hone.configs.section import Section
 
-Task = Literal["text-classification", "token-classification"]
+Task = Literal["text-classification", "token-classification", "question-answering"]
 """What the model does, as the Hugging Face hub names it."""
-Objective = Literal["text-classification", "multi-label-classification", "regression", "token-classification"]
+Objective = Literal[
+    "text-classification", "multi-label-classification", "regression", "token-classification", "question-answering"
+]
 """What is learned and judged: the task and, of texts, what each of them has. `tasks/objectives/` has a folder for
 each; the names are transformers' own for a config's `problem_type`."""
 OF_TEXTS: dict[str, Objective] = {
@@ -36,8 +38,14 @@ METRICS: dict[Objective, tuple[str, ...]] = {
     "multi-label-classification": ("micro_f1", "macro_f1", "precision", "recall", "accuracy"),
     "regression": ("mse", "spearman"),
     "token-classification": ("f1", "macro_f1", "precision", "recall"),
+    "question-answering": ("f1", "exact_match"),
 }
 """Those that `gate.metrics` may name, by objective; the first one is what models are judged by."""
+COLUMNS: dict[Task, tuple[str, str]] = {
+    "token-classification": ("tokens_column", "the list of a sentence's words"),
+    "question-answering": ("context_column", "the text that a question is asked about"),
+}
+"""The setting of `data` that makes data those of a task, and what its column holds."""
 Block = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9-]*$")]
 """A block of Prefect."""
 
@@ -96,21 +104,29 @@ class Recipe(Section):
             *self._scheme_problems(),
             *self._gate_problems(),
         ]
-        if self.task == "text-classification" and self.data.tokens_column:
-            problems.append(
-                f"data.tokens_column is '{self.data.tokens_column}' but task is '{self.task}', which has one label a "
-                "text: leave it empty, or set task=token-classification"
-            )
-        if self.task == "token-classification" and not self.data.tokens_column:
-            problems.append(
-                f"task is '{self.task}' but data.tokens_column is empty: name the column with the list of a sentence's "
-                "words, e.g. --set data.tokens_column=tokens"
-            )
+        problems += self._column_problems()
         if not self.model.source:
             problems.append("model.source is empty: name an encoder, e.g. --set model.source=path/to/encoder")
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _column_problems(self) -> list[str]:
+        """Each task other than text classification has a column that tells its data from those of the others."""
+        problems = []
+        for task, (column, what) in COLUMNS.items():
+            value = getattr(self.data, column)
+            if self.task == task and not value:
+                problems.append(
+                    f"task is '{self.task}' but data.{column} is empty: name the column with {what}, e.g. "
+                    f"--set data.{column}={column.removesuffix('_column')}"
+                )
+            if self.task != task and value:
+                problems.append(
+                    f"data.{column} is '{value}' but task is '{self.task}', whose data have no {what}: leave it empty, "
+                    f"or set task={task}"
+                )
+        return problems
 
     def _training_sections(self) -> dict[str, Any]:
         return {"train": self.train, "distill": self.distill, "prune": self.prune, "quantize": self.quantize}
@@ -165,7 +181,7 @@ class Recipe(Section):
                 f"gate.max_calibration_error is {self.gate.max_calibration_error:g} but data.labels is "
                 f"'{self.data.labels}', and only texts with one label have a calibration error: set it to null"
             )
-        if self.task == "token-classification" and self.gate.max_calibration_error is not None:
+        if self.gate.max_calibration_error is not None and self.task != "text-classification":
             problems.append(
                 f"gate.max_calibration_error is {self.gate.max_calibration_error:g} but task is '{self.task}', of "
                 "which no calibration error is measured: leave it out, or set it to null"
@@ -188,7 +204,7 @@ class Recipe(Section):
     @property
     def objective(self) -> Objective:
         """What is learned and judged."""
-        return "token-classification" if self.task == "token-classification" else OF_TEXTS[self.data.labels]
+        return OF_TEXTS[self.data.labels] if self.task == "text-classification" else self.task
 
     @property
     def quantization_scheme(self) -> Literal["dynamic", "static"]:

@@ -13,9 +13,9 @@ from hone.configs.data import DataSettings
 from hone.configs.recipe import RecipeError, parse_recipe
 from hone.flows.shell import print_error
 from hone.tasks import store
-from hone.tasks.data.columns import read_columns
+from hone.tasks.data.columns import question_settings, read_columns
 from hone.tasks.data.files import PACKED_ENDINGS
-from hone.tasks.data.guess import Guess, guess_columns
+from hone.tasks.data.guess import Guess, estimated_tokens, guess_columns
 from hone.tasks.data.guess_sentences import Sentences, guess_sentences
 from hone.tasks.data.preview import Preview, preview
 from hone.tasks.data.rows import UNUSABLE
@@ -28,6 +28,8 @@ MOST_SHOWN = 8
 MOST_UNUSABLE = 0.2
 """Share of rows that the recipe may leave out; of more the file is to be mended."""
 LONGEST_NAME = 100
+WINDOWS = (64, 128, 192, 256, 384)
+"""Tokens of a window with a question and its context."""
 SAYS_NOTHING = ("train", "training", "data", "all", "dataset")
 """Names of files that are no name for a model; their folder's is taken."""
 
@@ -63,8 +65,7 @@ def run_init(file: str, output: str, model: str, text: str, label: str, force: b
         store.write_text(place, written)
     except (HoneError, RecipeError) as error:
         return print_error(error)
-    what = "rows" if seen.tokens is None else "sentences"
-    rows = f"{sum(seen.rows.values()):,} {what}" if seen.complete else f"its first {what}, and there are more"
+    rows = f"{sum(seen.rows.values()):,} {seen.what}" if seen.complete else f"its first {seen.what}, and there are more"
     console.print(f"{file}: {rows}", markup=False, highlight=False, soft_wrap=True)
     for one in assumed:
         why = f"{one.why}; {one.otherwise}" if one.otherwise else one.why
@@ -81,6 +82,8 @@ def assume(file: str, model: str, text: str = "", label: str = "") -> list[Assum
     Raises:
         DataError: when the file cannot be used, or no column looks like a label.
     """
+    if not (text or label) and (asked := question_settings(file)):
+        return _of_questions(file, model, asked)
     sentences = guess_sentences(file, text, label)
     if sentences is not None:
         return _of_sentences(file, model, sentences, text, label)
@@ -136,12 +139,38 @@ def _of_sentences(file: str, model: str, found: Sentences, words: str, tags: str
     ]  # fmt: skip
 
 
+def _of_questions(file: str, model: str, settings: DataSettings) -> list[Assumed]:
+    """The settings of a recipe for questions about contexts."""
+    settings, seen, unusable = _tolerant(settings)
+    told = ", ".join(f"{rows:,} with {kind}" for kind, rows in seen.labels.items())
+    columns = [Assumed("data.context_column", settings.context_column, f"questions about contexts: {told}")]
+    if settings.start_column:
+        columns.append(Assumed("data.start_column", settings.start_column, "where each answer begins in its context"))
+    tokens = max(
+        estimated_tokens(f"{one} {other}") + 3 for one, other in zip(seen.texts, seen.pairs or [], strict=True)
+    )
+    length = next((length for length in WINDOWS if length >= tokens), WINDOWS[-1])
+    return [
+        _named(file),
+        Assumed("task", "question-answering", "it holds questions, contexts and answers",
+                "where texts have labels, name their columns by --text and --label"),
+        _train(file, ", by context"),
+        *_reading(settings),
+        *columns,
+        *unusable,
+        _encoder(model),
+        Assumed("model.max_length", length, "the longest questions looked at have, with their contexts, about "
+                f"{tokens} tokens (an estimate, as no tokenizer was loaded)",
+                "longer contexts become several windows, and none is cut"),
+    ]  # fmt: skip
+
+
 def _named(file: str) -> Assumed:
     return Assumed("name", _name(Path(file)), "after the file or its folder", "runs and the model get this name")
 
 
-def _train(file: str) -> Assumed:
-    return Assumed("data.train", file, "validation and test are split off it",
+def _train(file: str, by: str = "") -> Assumed:
+    return Assumed("data.train", file, f"validation and test are split off it{by}",
                    "if you have files for them, name them by data.validation and data.test")  # fmt: skip
 
 

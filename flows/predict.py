@@ -35,7 +35,8 @@ Row = tuple[str | list[str], str | None]
 
 def run_predict(model: str, file: str, format_: str, storage: str, out: TextIO) -> str:
     """Writes one line of JSON for each text: label, score and the probability of every label; of a model that tags
-    words, a list of entities with start, end, text, type and score.
+    words, a list of entities with start, end, text, type and score; of one that answers questions, the answer with its
+    start, end and score.
 
     Args:
         model: NAME@ALIAS, NAME/VERSION, or a folder that a run wrote.
@@ -61,7 +62,7 @@ def run_predict(model: str, file: str, format_: str, storage: str, out: TextIO) 
 
 
 def open_model(model: str, storage: Path, room: Path) -> Any:
-    """A classifier by the runtime that is served with the model.
+    """What answers, by the files that are served with the model.
 
     Args:
         room: a registered model is downloaded to it, and it stays there for as long as the classifier answers.
@@ -69,12 +70,12 @@ def open_model(model: str, storage: Path, room: Path) -> Any:
     Raises:
         HoneError: when there is no such model, or it cannot be used.
     """
-    from hone.tasks.probe.probe import SENTENCES
+    from hone.tasks.probe.probe import QUESTIONS, SENTENCES
 
     folder = Path(model).expanduser()
     for place in (folder, folder / "model"):  # the folder of a run has the model in it
         if (place / "model.onnx").is_file():
-            return _opened(SENTENCES, place)
+            return _opened(SENTENCES | QUESTIONS, place)
     if folder.is_dir():
         raise PreflightError(f"{folder}: there is no model.onnx in it: name the folder of a run, or the model's in it")
     name, at, alias = model.partition("@")
@@ -102,6 +103,8 @@ def _opened(files: Mapping[str, Path], folder: Path) -> Any:
     try:
         # A version has the runtime that it was registered with, and older ones know of no other task.
         task = getattr(runtime.read_text_settings(folder), "task", "text-classification")
+        if task == "question-answering":
+            return _load("answering", files["answering"]).Answerer(folder, runtime=runtime)
         if task != "token-classification":
             return runtime.Classifier(folder)
         served = {name: _load(name, files[name]) for name in ("words", "windows", "spans")}

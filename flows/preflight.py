@@ -34,9 +34,12 @@ def check_data(recipe: Recipe) -> "tuple[str, Preview]":
     seen = preview(recipe.data, seed=recipe.seed)
     bad = ", ".join(f"{kind.count:,} {kind.kind.replace('_', ' ')}" for kind in seen.bad_rows)
     rows = ", ".join(f"{count:,} {split}" for split, count in (seen.splits or seen.rows).items())
-    what, kinds = ("rows", "labels") if seen.tokens is None else ("sentences", "types of entities")
-    told = f"{rows} {what}{'' if seen.complete else ' looked at'}{f' ({bad} left out)' if bad else ''}"
-    labels = "numbers from {:g} to {:g}".format(*seen.range) if seen.range else f"{len(seen.labels)} {kinds}"
+    told = f"{rows} {seen.what}{'' if seen.complete else ' looked at'}{f' ({bad} left out)' if bad else ''}"
+    labels = f"{len(seen.labels)} {'labels' if seen.tokens is None else 'types of entities'}"
+    if seen.range:
+        labels = "numbers from {:g} to {:g}".format(*seen.range)
+    if seen.spans is not None:
+        labels = ", ".join(f"{count:,} with {kind}" for kind, count in seen.labels.items())
     return f"{told}, {labels}{_too_few(recipe, seen)}", seen
 
 
@@ -63,7 +66,7 @@ def check_model(recipe: Recipe, seen: "Preview") -> str:
 
     tags = None if seen.tags is None else [np.array(several, np.int64) for several in seen.tags]
     labels = np.array(seen.label_ids, np.int64 if seen.range is None else np.float64)
-    rows = Rows(seen.texts, seen.pairs, labels, tokens=seen.tokens, tags=tags)
+    rows = Rows(seen.texts, seen.pairs, labels, tokens=seen.tokens, tags=tags, spans=seen.spans)
     facts = dry_run(recipe, rows, seen.label_names)
     _check_cells(recipe, facts.max_positions)
     return (

@@ -24,12 +24,13 @@ class Model:
 
         A model that finds entities (`task: token-classification`) answers each text with a list of them, as
         transformers' pipeline does: `start` and `end` (exclusive) are characters, `text` what stands there, `type` the
-        entity's, and `score` the mean of its words'.
+        entity's, and `score` the mean of its words'. One that answers questions gives the `answer`, its `start` and
+        `end` in the context, and its `score`; an empty one where the context holds none.
 
         Args:
             texts: cleaned and cut here, as the model learned them. One that finds entities cuts none, and takes lists
-                of words too, which count as joined by blanks.
-            pairs: the second text of each, where the model judges pairs.
+                of words too, which count as joined by blanks. Questions, of one that answers them.
+            pairs: the second text of each, where the model judges pairs; or the contexts of the questions.
 
         Raises:
             ValueError: when a text is no string (nor a list of words), or there are pairs where there should be none,

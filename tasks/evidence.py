@@ -1,11 +1,14 @@
 """What every number of the evaluation can be computed from again: answers and single timings, not only their averages.
 
 labels.npy            int64 [rows]: the true labels of the test split; of texts with several labels [rows, labels], 1
-                      where the text has it; numbers fp64 [rows]; of sentences [words], the true tags
+                      where the text has it; numbers fp64 [rows]; of sentences [words], the true tags; of questions
+                      their true answers and contexts, as `question_answering.targets` packs them
+label_offsets.npy     int64 [rows + 1]: where those of each question end
 logits/NAME.npy       float32 [rows, labels]: what a candidate answered, rows as in the split; NAME+typos and the like
                       for texts that were perturbed; NAME+alone one text at a time, not evaluate.batch_size together;
                       of texts with several labels less the logit of the model's threshold, so that a label is given
-                      above 0; numbers [rows, 1]; of sentences [words, labels]
+                      above 0; numbers [rows, 1]; of sentences [words, labels]; of questions a span and its scores
+                      [questions, numbers]
 offsets.npy           int64 [rows + 1]: where the words of each sentence end; absent where a row has one answer
 rows.npy              int64: places in the split of the rows that were answered; absent where all of them were
 timings.json          {NAME: [one object for each round: providers, load_seconds, peak_memory_bytes,
@@ -31,6 +34,7 @@ from hone.tasks.objectives.ragged import Ragged, numbers
 
 GOLDEN = "golden.json"
 OFFSETS = "offsets.npy"
+LABEL_OFFSETS = "label_offsets.npy"
 ONE_THREAD = "one thread"
 ALONE = "alone"
 """Where activations are quantised with one scale for a whole batch, an answer depends on its neighbours there."""
@@ -47,8 +51,9 @@ def save(
     true = numbers(labels)
     kind = np.float64 if np.issubdtype(true.dtype, np.floating) else np.int64
     np.save(folder / "labels.npy", true.astype(kind), allow_pickle=False)
-    if isinstance(labels, Ragged):
-        np.save(folder / OFFSETS, labels.offsets, allow_pickle=False)
+    if isinstance(labels, Ragged):  # what is right may be of several items where the answer is one
+        one = any(not isinstance(answered, Ragged) for answered in logits.values())
+        np.save(folder / (LABEL_OFFSETS if one else OFFSETS), labels.offsets, allow_pickle=False)
     save_logits(folder, logits)
     (folder / "timings.json").write_text(json.dumps(timings), encoding="utf-8")
 
@@ -81,9 +86,11 @@ def read_rows(folder: Path, rows: int) -> npt.NDArray[np.int64]:
 
 
 def read_labels(folder: Path) -> Targets:
-    """True labels [rows], flags of several [rows, labels], numbers [rows], or the tags of sentences [rows, words of
-    each]."""
-    return _in_rows(folder, np.load(folder / "labels.npy", allow_pickle=False))
+    """True labels [rows], flags of several [rows, labels], numbers [rows], the tags of sentences [rows, words of each],
+    or the answers to questions with their contexts."""
+    values = np.load(folder / "labels.npy", allow_pickle=False)
+    own = folder / LABEL_OFFSETS
+    return Ragged(values, np.load(own, allow_pickle=False)) if own.is_file() else _in_rows(folder, values)
 
 
 def read_logits(folder: Path, name: str) -> Answers | None:

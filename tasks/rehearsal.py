@@ -16,10 +16,11 @@ from hone.tasks.errors import ModelError
 from hone.tasks.export.export import export_checkpoint
 from hone.tasks.export.task import text_settings
 from hone.tasks.model.checkpoints.checkpoint import drawn, save_model
-from hone.tasks.model.runtime.delivered import default_session, deliver, open_tagger
+from hone.tasks.model.runtime.delivered import default_session, deliver, open_answerer, open_tagger
 from hone.tasks.model.runtime.runtime import Classifier, TextSettings
 from hone.tasks.model.text import Rows
 from hone.tasks.model.training.fake_quantization import plan_for, snap_to_grid
+from hone.tasks.objectives.question_answering.answering import WIDTH
 
 SCALE = 0.03
 """In place of the static ranges that calibration would find."""
@@ -36,9 +37,9 @@ def rehearse(
 
     Raises:
         HoneError: of the step that does not work.
-        ModelError: when what it answers is not one finite number for each label.
+        ModelError: when what it answers is not one finite number for each label, or not all the numbers of an answer.
     """
-    what = "texts" if rows.tokens is None else "words"
+    what = "questions" if rows.spans is not None else "texts" if rows.tokens is None else "words"
     with tempfile.TemporaryDirectory(prefix="hone-rehearsal-") as name:
         room = Path(name)
         small = drawn(room, one_layer(model))
@@ -59,11 +60,15 @@ def rehearse(
             texts=TextSettings(**text_settings(recipe)),
         )
         delivered = deliver(room / "exported", room / "model", default_session(recipe))
-        if rows.tokens is None:
+        width = model.config.num_labels
+        if rows.spans is not None and rows.pairs is not None:
+            asked, width = len(rows), WIDTH
+            logits = open_answerer(delivered).numbers(rows.texts, rows.pairs)
+        elif rows.tokens is None:
             asked, logits = len(rows), Classifier(delivered).logits(rows.texts, rows.pairs)
         else:
             asked, logits = sum(map(len, rows.tokens)), open_tagger(delivered).logits(rows.tokens)
-    if logits.shape != (asked, model.config.num_labels) or not np.isfinite(logits).all():
+    if logits.shape != (asked, width) or not np.isfinite(logits).all():
         raise ModelError(
             f"model.source = '{source}': one of its layers, exported, answers {asked} {what} with "
             f"{logits.shape} numbers, of which {int((~np.isfinite(logits)).sum())} are not finite: take another encoder"

@@ -21,14 +21,16 @@ class BadRows(Contract):
 class PreparedData(StageResult):
     """Three clean splits, Parquet files `train`, `validation`, `test`: text, pair (null where none), label (int32), and
     the values of data.slice_columns. `label` is -1 of texts with several labels, which have `flags` (int8, one for each
-    of all labels), of those with a `number` (float64), and of sentences, which have `tokens` and `tags` (int32)."""
+    of all labels), of those with a `number` (float64), and of sentences, which have `tokens` and `tags` (int32).
+    Questions have their context as pair, and `starts` and `ends` of the answers in it (int32); `label` is 1 of those
+    without any, and 0 of the others."""
 
     artifact: Artifact
     content_digest: str
     """Digest of the rows themselves: same rows, same digest, wherever and in whatever format they lie."""
     labels: list[str]
     """Names by id of the labels, or of the tags; of numbers, that of their column alone."""
-    target: Literal["label", "flags", "number", "tags"] = "label"
+    target: Literal["label", "flags", "number", "tags", "starts"] = "label"
     """The column with what rows have."""
     rows: dict[str, int]
     """Rows by split."""
@@ -38,5 +40,6 @@ class PreparedData(StageResult):
     def headline(self) -> str:
         left_out = ", ".join(f"{bad.count:,} {bad.kind.replace('_', ' ')}" for bad in self.bad_rows)
         splits = ", ".join(f"{count:,} {split}" for split, count in self.rows.items())
-        labels = f"numbers: {self.labels[0]}" if self.target == "number" else f"{len(self.labels)} labels"
+        kinds = {"number": f"numbers: {self.labels[0]}", "starts": "questions"}
+        labels = kinds.get(self.target, f"{len(self.labels)} labels")
         return f"{splits}; {labels}; left out: {left_out or 'nothing'}"

@@ -108,7 +108,7 @@ class Candidate(Contract):
     name: str
     stage: str
     runtime: str
-    """pytorch, onnxruntime, or of the baseline sklearn or lookup."""
+    """pytorch, onnxruntime, or of the baseline sklearn, lookup or overlap."""
     provider: str
     """What the session reports, not what was asked for."""
     precision: str

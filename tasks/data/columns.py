@@ -10,13 +10,16 @@ from pyarrow import ArrowException, parquet
 from hone.configs.data import DataSettings
 from hone.tasks.data.clean import Unusable, as_text, normalize_label
 from hone.tasks.data.data_file import LINES_LOOKED_AT, DataFile, guess_encoding
-from hone.tasks.data.files import FileSource
+from hone.tasks.data.files import FileSource, ending_format
 from hone.tasks.data.readers import ROWS_WITH_KEYS, csv_records, json_records, tsv_records
 from hone.tasks.data.rows import UNUSABLE, BadRowLog
 from hone.tasks.errors import DataError
 from hone.tasks.label_value import NUMBER
 
 ROWS = 20_000  # as many as `hone check` reads
+CONTEXT = "context"
+STARTS = ("start", "starts", "answer_start")
+"""Names of a column with where answers begin."""
 ROWS_BESIDE = 1000  # held against the first line, to tell whether it is one of them
 
 
@@ -78,6 +81,25 @@ def read_columns(file: str, rows: int = ROWS) -> Columns:
         raise DataError(f"{file}: no row of {', '.join(names)} that can be read{kinds}: name a file with labelled rows")
     lists = {name: several for name, several in lists.items() if several and name not in found}
     return Columns(settings, found, min(read, rows), read <= rows, lists)
+
+
+def question_settings(file: str) -> DataSettings | None:
+    """How a file of questions about contexts is read: SQuAD's JSON, or JSONL or Parquet with the columns question,
+    context and answers. None of any other file, and of one that is absent."""
+    path = Path(file).expanduser()
+    format_ = ending_format(path)
+    if not path.is_file() or not path.stat().st_size or format_ not in ("squad", "jsonl", "parquet"):
+        return None
+    settings = DataSettings(train=file, context_column=CONTEXT)
+    if format_ != "parquet":
+        settings = settings.model_copy(update={"encoding": encoding_of(path)})
+    if format_ == "squad":
+        return settings
+    names = _parquet_names(path) if format_ == "parquet" else _json_names(path, settings.encoding)
+    if not {CONTEXT, settings.question_column, settings.answers_column} <= set(names):
+        return None
+    start = next((name for name in STARTS if name in names), "")
+    return settings.model_copy(update={"start_column": start})
 
 
 def _settings(path: Path, file: str) -> DataSettings:

@@ -12,6 +12,7 @@ TEXT = ["text", "pair", "label", "slices"]
 SEVERAL = ["text", "pair", "labels", "slices"]
 NUMBER = ["text", "pair", "number", "slices"]
 SENTENCE = ["tokens", "tags", "slices"]
+QUESTION = ["text", "pair", "starts", "ends", "slices"]
 
 
 def in_canonical_order(table: pa.Table, labels: list[str]) -> pa.Table:
@@ -23,11 +24,11 @@ def in_canonical_order(table: pa.Table, labels: list[str]) -> pa.Table:
     Args:
         labels: names of the labels, or of the tags, by id; a row's hash covers its text, its pair, its label's name and
             its slices' values; instead of the label the names of several, or a number; of a sentence, each of its words
-            and the names of their tags.
+            and the names of their tags; of a question, its context and where its answers stand there.
     """
     hashes: list[pa.Array] = []
-    tagged, several, numbers = (name in table.column_names for name in ("tags", "labels", "number"))
-    columns_read = SENTENCE if tagged else SEVERAL if several else NUMBER if numbers else TEXT
+    tagged, several, numbers, asked = (name in table.column_names for name in ("tags", "labels", "number", "starts"))
+    columns_read = SENTENCE if tagged else SEVERAL if several else NUMBER if numbers else QUESTION if asked else TEXT
     for batch in table.select(columns_read).to_batches(max_chunksize=BATCH_ROWS):
         columns = (column.to_pylist() for column in batch.columns)
         if tagged:
@@ -42,6 +43,11 @@ def in_canonical_order(table: pa.Table, labels: list[str]) -> pa.Table:
         elif numbers:
             rows = [
                 [text, pair or "", repr(number), *parts] for text, pair, number, parts in zip(*columns, strict=True)
+            ]
+        elif asked:
+            rows = [
+                [text, pair, *map(str, (*starts, "-", *ends)), *parts]
+                for text, pair, starts, ends, parts in zip(*columns, strict=True)
             ]
         else:
             rows = [

@@ -1,4 +1,4 @@
-"""A labelled corpus that every machine has: docstrings, each labelled by the library it comes from.
+"""A corpus that every machine has: docstrings, labelled by the library they come from, or asked about their parameters.
 
 The source files are parsed, not imported: it runs nobody's code, takes seconds instead of minutes, and gives the same
 rows in the same order everywhere. Docstrings of compiled extensions are lost by it.
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from hone.configs.data import DataSettings
 from hone.tasks.code import syntax_tree
+from hone.tasks.data.parameters import questions
 from hone.tasks.data.rows import BadRowLog, RawRow
 from hone.tasks.errors import DataError
 
@@ -23,7 +24,8 @@ PREVIEW_ROWS = 200  # of each library
 
 
 class DocstringSource:
-    """First paragraphs of the docstrings of installed libraries."""
+    """First paragraphs of the docstrings of installed libraries; where `data.context_column` is set, questions about
+    the parameters that they explain."""
 
     splits = ("train",)
 
@@ -40,7 +42,7 @@ class DocstringSource:
                 f"data.libraries: no Python source of {', '.join(absent)} on this machine: name top-level packages as "
                 "they are imported (sklearn, not scikit-learn) and install what is missing"
             )
-        self._files = found
+        self._files, self._asks = found, bool(settings.context_column)
         self._limit = PREVIEW_ROWS if preview else None
         self._places: list[str] = []
         self._read: dict[str, str] = {}
@@ -50,9 +52,11 @@ class DocstringSource:
         self._places.clear()
         for library, files in self._files.items():
             read: dict[str, str] = {}
-            for place, text in islice(_docstrings(files, bad, read), self._limit):
+            rows: Iterator[tuple[str, str, str | None, object]]
+            rows = _questions(files, bad, read) if self._asks else _paragraphs(files, bad, read, library)
+            for place, text, context, label in islice(rows, self._limit):
                 self._places.append(place)
-                yield RawRow(len(self._places), text, None, library)
+                yield RawRow(len(self._places), text, context, label)
             self._read[f"{library} source"] = _together(read)
 
     def locate(self, split: str, line: int) -> str:
@@ -116,8 +120,27 @@ def _source_files(library: str) -> dict[str, Path]:
     return dict(sorted(files.items()))
 
 
+def _paragraphs(
+    files: dict[str, Path], bad: BadRowLog, read: dict[str, str], library: str
+) -> Iterator[tuple[str, str, None, str]]:
+    """Place, first paragraph and library of each docstring whose first paragraph is neither too short nor too long."""
+    for place, docstring in _docstrings(files, bad, read):
+        text = first_paragraph(docstring)
+        if SHORTEST <= len(text) <= LONGEST:
+            yield place, text, None, library
+
+
+def _questions(
+    files: dict[str, Path], bad: BadRowLog, read: dict[str, str]
+) -> Iterator[tuple[str, str, str, list[dict[str, object]]]]:
+    """Place, question, context and answers."""
+    for place, docstring in _docstrings(files, bad, read):
+        for question, context, answers in questions(docstring):
+            yield place, question, context, [{"text": text, "answer_start": start} for text, start in answers]
+
+
 def _docstrings(files: dict[str, Path], bad: BadRowLog, read: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Place and first paragraph of each docstring that is neither too short nor too long.
+    """Place and text of each docstring.
 
     Args:
         read: is filled with the digest of each file.
@@ -133,9 +156,9 @@ def _docstrings(files: dict[str, Path], bad: BadRowLog, read: dict[str, str]) ->
             bad.add_file("unreadable_file", name)
             continue
         for node in _documented(tree):
-            text = first_paragraph(ast.get_docstring(node) or "")
-            if SHORTEST <= len(text) <= LONGEST:
-                yield f"{name}:{node.body[0].lineno}", text
+            docstring = ast.get_docstring(node)
+            if docstring:
+                yield f"{name}:{node.body[0].lineno}", docstring
 
 
 def _documented(tree: ast.Module) -> Iterator[ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:

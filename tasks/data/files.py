@@ -26,6 +26,7 @@ ENDINGS = {
     ".iob": "conll",
     ".iob2": "conll",
     ".bio": "conll",
+    ".json": "squad",
 }
 PACKED_ENDINGS = (".gz", ".bz2", ".xz")
 OF_TAGS = ("jsonl", "parquet", "conll")
@@ -167,6 +168,8 @@ def _mismatch(settings: DataSettings, split: str, name: str, format_: str) -> st
             f"data.{split} = {name}: data.tokens_column is {settings.tokens_column!r}, and {format_} holds no lists of "
             f"words: use {', '.join(OF_TAGS)}"
         )
+    if format_ == "squad":
+        return _mismatch_of_squad(settings, split, name)
     if format_ != "conll":
         return ""
     if not settings.tokens_column:
@@ -177,6 +180,20 @@ def _mismatch(settings: DataSettings, split: str, name: str, format_: str) -> st
     if settings.slice_columns:
         return (
             f"data.{split} = {name}: data.slice_columns is {settings.slice_columns}: CoNLL has columns of words alone"
+        )
+    return ""
+
+
+def _mismatch_of_squad(settings: DataSettings, split: str, name: str) -> str:
+    if not settings.context_column:
+        return (
+            f"data.{split} = {name}: a .json file is read as SQuAD's questions with answers: set "
+            "data.context_column=context, or data.format=jsonl if it holds an object a line"
+        )
+    if settings.slice_columns:
+        return (
+            f"data.{split} = {name}: data.slice_columns is {settings.slice_columns}: SQuAD's files have no further "
+            "columns"
         )
     return ""
 

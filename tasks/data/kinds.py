@@ -1,4 +1,5 @@
-"""What a row has, and what becomes of it: a label, several, a number, or tags of its words. One object a kind."""
+"""What a row has, and what becomes of it: a label, several, a number, tags of its words, or answers to a question. One
+object a kind."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
@@ -9,6 +10,7 @@ from hone.configs.data import DataSettings
 from hone.tasks.data.clean import Collected, collect
 from hone.tasks.data.labels import name_labels, number_labels
 from hone.tasks.data.numbers import Numbers, check_numbers
+from hone.tasks.data.questions import KINDS, collect_questions
 from hone.tasks.data.rows import BadRowLog, RawRow
 from hone.tasks.data.sentences import collect_sentences
 from hone.tasks.data.several import SeveralLabels, number_several
@@ -21,6 +23,9 @@ Tables = dict[str, pa.Table]
 
 class Kind(Protocol):
     """How rows of one kind are read, and how what they have is numbered alike in every split."""
+
+    target: str
+    """The prepared data's column with what rows have."""
 
     def collect(
         self, rows: Iterable[RawRow], split: str, settings: DataSettings, bad: BadRowLog, on_rows: Told
@@ -56,6 +61,8 @@ class Kind(Protocol):
 class OneLabel:
     """A label for each text."""
 
+    target = "label"
+
     def collect(
         self, rows: Iterable[RawRow], split: str, settings: DataSettings, bad: BadRowLog, on_rows: Told
     ) -> Collected:
@@ -77,6 +84,8 @@ class OneLabel:
 class Several(OneLabel):
     """Any number of labels for each text."""
 
+    target = "flags"
+
     def collect(
         self, rows: Iterable[RawRow], split: str, settings: DataSettings, bad: BadRowLog, on_rows: Told
     ) -> Collected:
@@ -91,6 +100,8 @@ class Several(OneLabel):
 
 class Number:
     """A number for each text. It has the column's name where labels have theirs."""
+
+    target = "number"
 
     def collect(
         self, rows: Iterable[RawRow], split: str, settings: DataSettings, bad: BadRowLog, on_rows: Told
@@ -113,6 +124,8 @@ class Number:
 class Tags:
     """A tag for each word of a sentence."""
 
+    target = "tags"
+
     def collect(
         self, rows: Iterable[RawRow], split: str, settings: DataSettings, bad: BadRowLog, on_rows: Told
     ) -> Collected:
@@ -131,10 +144,35 @@ class Tags:
         return True
 
 
+class Answers:
+    """Answers to each question, all of them in its context, or none; where labels have names, these two kinds have
+    theirs."""
+
+    target = "starts"
+
+    def collect(
+        self, rows: Iterable[RawRow], split: str, settings: DataSettings, bad: BadRowLog, on_rows: Told
+    ) -> Collected:
+        return collect_questions(rows, split, settings, bad, on_rows)
+
+    def number(
+        self, found: Mapping[str, Collected], settings: DataSettings, known: Mapping[str, str], bad: BadRowLog
+    ) -> tuple[Tables, list[str]]:
+        return {split: collected.table for split, collected in found.items()}, KINDS
+
+    def names(self, tables: Tables, values: list[str], settings: DataSettings, known: Mapping[str, str]) -> list[str]:
+        return values
+
+    def names_so_far(self, values: list[str], settings: DataSettings) -> bool:
+        return True
+
+
 OF_TEXTS: dict[str, Kind] = {"one": OneLabel(), "several": Several(), "number": Number()}
 """By data.labels."""
 
 
 def kind_of(settings: DataSettings) -> Kind:
     """What the rows of these settings have."""
+    if settings.context_column:
+        return Answers()
     return Tags() if settings.tokens_column else OF_TEXTS[settings.labels]

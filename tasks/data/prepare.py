@@ -24,7 +24,7 @@ from hone.tasks.data.split import (
     without_duplicates,
     without_overlap,
 )
-from hone.tasks.data.strata import stratified, unseen
+from hone.tasks.data.strata import stratified, unseen, with_groups
 from hone.tasks.errors import DataError
 
 WRITTEN = pa.schema(
@@ -34,10 +34,10 @@ WRITTEN_SEVERAL = pa.schema([*WRITTEN, ("flags", pa.list_(pa.int8()))])
 """Of texts with several labels: for each of all labels, 1 where the text has it, and 0; `label` is -1."""
 WRITTEN_NUMBERS = pa.schema([*WRITTEN, ("number", pa.float64())])
 """Of texts with a number; `label` is -1."""
+WRITTEN_QUESTIONS = pa.schema([*WRITTEN, ("starts", pa.list_(pa.int32())), ("ends", pa.list_(pa.int32()))])
+"""Of questions: where each answer stands in the context, which is `pair`; `label` is 0, and 1 of those without any."""
 WRITTEN_TAGGED = pa.schema([*WRITTEN, ("tokens", pa.list_(pa.string())), ("tags", pa.list_(pa.int32()))])
 """Of sentences: the words and their tags too; `text` is the words with blanks between them, `label` is -1."""
-TARGETS = {"several": "flags", "number": "number"}
-"""Columns with what rows have, by data.labels."""
 ROW_GROUP = 65_536
 
 
@@ -101,10 +101,10 @@ def prepare(
     return Prepared(
         content_digest=content_digest(splits),
         labels=labels,
-        target=TARGETS.get(settings.labels, "label") if not settings.tokens_column else "tags",
+        target=kind.target,
         rows={split: len(table) for split, table in splits.items()},
         bad_rows=bad.contracts(),
-        has_pairs=bool(settings.pair_column),
+        has_pairs=bool(settings.pair_column or settings.context_column),
     )
 
 
@@ -125,7 +125,7 @@ def three_splits(
     to_split_off = missing_splits(settings, splits)
     if to_split_off:
         train = without_duplicates(splits["train"], "train", bad)
-        train, strata = stratified(train, labels)
+        train, strata = stratified(with_groups(train), labels)
         splits |= split_off(train, to_split_off, strata, seed, settings.max_rows_per_label)
     elif settings.max_rows_per_label:
         splits["train"] = draw_per_label(stratified(splits["train"], labels)[0], settings.max_rows_per_label, seed)
@@ -150,16 +150,17 @@ def three_splits(
 def _write(table: pa.Table, labels: int, path: Path) -> None:
     """Writes without anything that tells where or when, so that equal rows give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    schema = WRITTEN
+    schema, label = WRITTEN, np.full(len(table), -1, np.int32)
     if "tags" in table.column_names:
         schema = WRITTEN_TAGGED
     elif "number" in table.column_names:
         schema = WRITTEN_NUMBERS
+    elif "starts" in table.column_names:
+        schema, label = WRITTEN_QUESTIONS, np.array([not starts for starts in table["starts"].to_pylist()], np.int32)
     elif "labels" in table.column_names:
         schema, table = WRITTEN_SEVERAL, table.append_column("flags", _flags(table, labels))
     if schema is not WRITTEN:  # what they were split by is no label
-        unlabelled = pa.array(np.full(len(table), -1, np.int32))
-        table = table.set_column(table.schema.get_field_index("label"), "label", unlabelled)
+        table = table.set_column(table.schema.get_field_index("label"), "label", pa.array(label))
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         for start in range(0, len(table), ROW_GROUP):
             group = table.slice(start, ROW_GROUP).select(schema.names)

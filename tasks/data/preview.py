@@ -27,8 +27,8 @@ class Preview:
     rows: dict[str, int]
     """Usable rows looked at, by split that is given."""
     labels: dict[str, int]
-    """How often each label occurs among those of training, by name; of sentences, how many entities each type has;
-    empty of numbers."""
+    """How often each label occurs among those of training, by name; of sentences, how many entities each type has; of
+    questions, how many have an answer and how many none; empty of numbers."""
     splits: dict[str, int]
     """Rows of each split as preparation would make it; empty where the source has more rows than were looked at."""
     complete: bool
@@ -49,6 +49,15 @@ class Preview:
     """Of sentences, the places of their words' tags among `label_names`."""
     range: tuple[float, float] | None = None
     """Of numbers, the least and the largest among those of training."""
+    spans: list[list[tuple[int, int]]] | None = None
+    """Of questions, first character and end of each answer in the context."""
+
+    @property
+    def what(self) -> str:
+        """What its rows are called."""
+        if self.spans is not None:
+            return "questions"
+        return "rows" if self.tokens is None else "sentences"
 
 
 def preview(settings: DataSettings, rows: int = ROWS, seed: int = 0) -> Preview:
@@ -123,8 +132,16 @@ def _batch(table: arrow.Table, labels: int) -> dict[str, Any]:
         "texts": rows["text"].to_pylist(),
         "pairs": None if None in pairs else pairs,
         "label_ids": _label_ids(rows, labels),
+        "spans": _spans(rows),
         **{name: rows[name].to_pylist() for name in ("tokens", "tags") if name in rows.column_names},
     }
+
+
+def _spans(rows: arrow.Table) -> list[list[tuple[int, int]]] | None:
+    if "starts" not in rows.column_names:
+        return None
+    both = zip(rows["starts"].to_pylist(), rows["ends"].to_pylist(), strict=True)
+    return [list(zip(starts, ends, strict=True)) for starts, ends in both]
 
 
 def _label_ids(rows: arrow.Table, labels: int) -> list[Any]:

@@ -16,7 +16,16 @@ from pyarrow import parquet
 from hone.configs.data import DataSettings
 from hone.tasks.data.conll import read_conll
 from hone.tasks.data.data_file import DataFile
-from hone.tasks.data.rows import BadRowLog, RawRow, check_columns, label_column, text_column, used_columns
+from hone.tasks.data.rows import (
+    BadRowLog,
+    RawRow,
+    check_columns,
+    label_of,
+    pair_column,
+    text_column,
+    used_columns,
+)
+from hone.tasks.data.squad import read_squad
 from hone.tasks.errors import DataError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -66,9 +75,9 @@ def read_jsonl(file: DataFile, settings: DataSettings, split: str, bad: BadRowLo
             keys |= dict.fromkeys(found)
             if objects == ROWS_WITH_KEYS:
                 check_columns(str(file.path), list(keys), settings)
-        pair = found.get(settings.pair_column) if settings.pair_column else None
+        pair = found.get(pair_column(settings)) if pair_column(settings) else None
         slices = tuple(found.get(name) for name in settings.slice_columns)
-        yield RawRow(line, found.get(text_column(settings)), pair, found.get(label_column(settings)), slices)
+        yield RawRow(line, found.get(text_column(settings)), pair, label_of(found.get, settings), slices)
     file.explain(bad)
     if objects < ROWS_WITH_KEYS:
         check_columns(str(file.path), list(keys), settings)
@@ -100,13 +109,13 @@ def rows_of_batches(
     line = 0
     for batch in batches:
         check_columns(where, batch.schema.names, settings)
-        texts = _values(batch, text_column(settings))
-        labels = _values(batch, label_column(settings))
-        pairs = _values(batch, settings.pair_column) if settings.pair_column else [None] * len(texts)
-        slices = [_values(batch, name) for name in settings.slice_columns]
-        for index, (text, pair, label) in enumerate(zip(texts, pairs, labels, strict=True)):
+        columns = {name: _values(batch, name) for name in dict.fromkeys(used_columns(settings))}
+        for place in range(batch.num_rows):
             line += 1
-            yield RawRow(line, text, pair, label, tuple(values[index] for values in slices))
+            row = {name: values[place] for name, values in columns.items()}
+            slices = tuple(row[name] for name in settings.slice_columns)
+            pair = row.get(pair_column(settings))
+            yield RawRow(line, row[text_column(settings)], pair, label_of(row.__getitem__, settings), slices)
 
 
 def class_names(path: Path, column: str) -> dict[str, str]:
@@ -133,6 +142,7 @@ READERS: dict[str, Reader] = {
     "jsonl": read_jsonl,
     "parquet": read_parquet,
     "conll": read_conll,
+    "squad": read_squad,
 }
 
 
@@ -181,9 +191,7 @@ def _delimited(
     check_columns(
         str(path), columns, settings, "; or, if the first line is a row, set data.header=false and data.columns=[...]"
     )
-    text_place, label_place = columns.index(settings.text_column), columns.index(settings.label_column)
-    pair_place = columns.index(settings.pair_column) if settings.pair_column else -1
-    slice_places = [columns.index(name) for name in settings.slice_columns]
+    places = {name: columns.index(name) for name in used_columns(settings)}
     for line, fields in records:
         if isinstance(fields, str):
             bad.add(fields, split, line)
@@ -192,9 +200,10 @@ def _delimited(
         elif line == 1 and [name.strip() for name in fields] == columns:
             raise DataError(f"{path}: data.header is false, and the first line names the columns: set data.header=true")
         else:
-            pair = fields[pair_place] if pair_place >= 0 else None
-            slices = tuple(fields[place] for place in slice_places)
-            yield RawRow(line, fields[text_place], pair, fields[label_place], slices)
+            row: dict[str, object] = {name: fields[place] for name, place in places.items()}
+            slices = tuple(row[name] for name in settings.slice_columns)
+            pair = row.get(pair_column(settings))
+            yield RawRow(line, row[text_column(settings)], pair, label_of(row.__getitem__, settings), slices)
     file.explain(bad)
 
 

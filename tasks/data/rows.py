@@ -26,6 +26,9 @@ UNUSABLE = {
     "unknown_prefix": "a tag that is not O and has no prefix of the training split's scheme, as B- and I- are",
     "stray_inside": "a tag that continues an entity where none of its type is open: I- after O",
     "unfinished_entity": "an entity without its last tag, in a scheme that marks ends",
+    "missing_start": "an answer without its first character's place in the context",
+    "starts_mismatch": "more or fewer first characters than answers",
+    "answer_not_at_start": "an answer that does not stand in the context from its first character on",
 }
 """Kinds of rows that are left out and count towards `data.max_bad_fraction`."""
 
@@ -127,23 +130,49 @@ class BadRowLog:
 
 def used_columns(settings: DataSettings) -> list[str]:
     """Names of the text, the pair (where there is one), the label and the slice columns; with words that have tags, of
-    these two instead of text and label."""
+    these two instead of text and label; with questions, of question, context, answers and, where it has a column of its
+    own, where these begin."""
+    pair, start = pair_column(settings), start_column(settings)
     return [
         text_column(settings),
-        *([settings.pair_column] if settings.pair_column else []),
+        *([pair] if pair else []),
         label_column(settings),
+        *([start] if start else []),
         *settings.slice_columns,
     ]
 
 
 def text_column(settings: DataSettings) -> str:
-    """Name of the column with the text, or its words."""
-    return settings.tokens_column or settings.text_column
+    """Name of the column with the text, or its words, or the question."""
+    return settings.question_column if settings.context_column else settings.tokens_column or settings.text_column
+
+
+def pair_column(settings: DataSettings) -> str:
+    """Name of the column with the second text, or the context of a question; empty where there is none."""
+    return settings.context_column or settings.pair_column
 
 
 def label_column(settings: DataSettings) -> str:
-    """Name of the column with the label, or the words' tags."""
+    """Name of the column with the label, or the words' tags, or the answers."""
+    if settings.context_column:
+        return settings.answers_column
     return settings.tags_column if settings.tokens_column else settings.label_column
+
+
+def start_column(settings: DataSettings) -> str:
+    """Name of the column with where answers begin; empty where they say it themselves, or there are none."""
+    return settings.start_column if settings.context_column else ""
+
+
+def label_of(value: Callable[[str], object], settings: DataSettings) -> object:
+    """What a row has as its label: where answers begin in a column of their own, both as `(answers, starts)`.
+
+    Args:
+        value: of a column, by its name.
+    """
+    start = start_column(settings)
+    label = value(label_column(settings))
+    return (label, value(start)) if start else label
 
 
 def check_columns(where: str, seen: list[str], settings: DataSettings, advice: str = "") -> None:
@@ -153,9 +182,11 @@ def check_columns(where: str, seen: list[str], settings: DataSettings, advice: s
         DataError: when a column that is used is absent from, or twice among, those seen.
     """
     shown = ", ".join(repr(name if len(name) <= 40 else f"{name[:37]}...") for name in seen) or "none"
-    used = "data.tokens_column, data.tags_column" if settings.tokens_column else (
-        "data.text_column, data.pair_column, data.label_column"
-    )  # fmt: skip
+    used = "data.text_column, data.pair_column, data.label_column"
+    if settings.tokens_column:
+        used = "data.tokens_column, data.tags_column"
+    elif settings.context_column:
+        used = "data.question_column, data.context_column, data.answers_column, data.start_column"
     absent = [name for name in used_columns(settings) if name not in seen]
     if absent:
         raise DataError(

@@ -7,7 +7,6 @@ model is never judged on rows that an earlier one, trained on fewer rows, has le
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -55,8 +54,8 @@ def without_overlap(splits: dict[str, pa.Table], bad: BadRowLog) -> dict[str, pa
 
 def without_duplicates(table: pa.Table, split: str, bad: BadRowLog) -> pa.Table:
     """Keeps each text once, the first of its rows that has the label it has most often; of equally frequent ones, the
-    lowest id. Here another case or punctuation makes another text, and other tags, another set of labels or another
-    number are another label."""
+    lowest id. Here another case or punctuation makes another text, and other tags, another set of labels, another
+    number or other answers are another label."""
     if not len(table):
         return table
     text = _exact(table).combine_chunks().dictionary_encode().indices.to_numpy()
@@ -173,10 +172,11 @@ class _Chances:
 
 
 def _chances(table: pa.Table, seed: int) -> _Chances:
+    """Of their `group` instead, where rows that belong together have one."""
     salt = str(seed).encode()
     digests = b"".join(
         hashlib.blake2b(key, digest_size=16, key=salt).digest()
-        for chunk in table["key"].chunks
+        for chunk in table["group" if "group" in table.column_names else "key"].chunks
         for key in chunk.to_pylist()
     )
     both = np.frombuffer(digests, dtype=">u8").reshape(-1, 2).astype(np.float64) / 2.0**64
@@ -226,11 +226,11 @@ def _exact(table: pa.Table) -> pa.ChunkedArray:
 
 
 def _answers(table: pa.Table) -> NDArray[np.int64]:
-    """What rows of one text may contradict each other in [rows]: their label, all of several, their number, or all
-    their tags."""
-    several = next((name for name in ("tags", "labels", "number") if name in table.column_names), None)
-    if several is None:
+    """What rows of one text may contradict each other in [rows]: their label, all of several, their number, all their
+    tags, or all their answers."""
+    held = [name for name in ("tags", "labels", "number", "starts", "ends") if name in table.column_names]
+    if not held:
         return table["label"].to_numpy().astype(np.int64)
-    values = (tuple(value) if isinstance(value, list) else value for value in table[several].to_pylist())
-    ids: dict[Any, int] = {}
-    return np.array([ids.setdefault(value, len(ids)) for value in values], np.int64)
+    columns = [table[name].to_pylist() for name in held]
+    ids: dict[str, int] = {}
+    return np.array([ids.setdefault(repr(value), len(ids)) for value in zip(*columns, strict=True)], np.int64)

@@ -1,4 +1,4 @@
-"""What rows are split by, so that each label, or type of entity, is in every split."""
+"""What rows are split by, so that each label, or type of entity, is in every split, and what stays together."""
 
 from collections import Counter
 
@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from hone.tasks.objectives.token_classification.tags import split_tag, type_names
+from hone.tasks.text_key import KEY_BYTES, text_key
 
 NOTHING = {"tags": "no entity", "labels": "no label"}
 """Names of what rows without any are split by, by the column that holds what they have."""
@@ -17,14 +18,17 @@ NUMBERS = "a number"
 def stratified(table: pa.Table, labels: list[str]) -> tuple[pa.Table, list[str]]:
     """The rows with what they are split by as `label`, and its names: their label; where they have several, the rarest,
     by the rows that have it and then by name, or that they have none; of sentences likewise their rarest type of
-    entity. Numbers are all one: each row's split follows from its own text, and bounds between numbers would move as
-    rows come.
+    entity; of questions, whether they have an answer, as far as there are both kinds. Numbers are all one: each row's
+    split follows from its own text, and bounds between numbers would move as rows come.
 
     Args:
         labels: names of the labels, or of the tags, by id.
     """
     if "number" in table.column_names:
         return _with_label(table, np.zeros(len(table), np.int32)), [NUMBERS]
+    if "starts" in table.column_names:
+        there, column = np.unique(table["label"].to_numpy(), return_inverse=True)
+        return _with_label(table, column.astype(np.int32)), [labels[kind] for kind in there]
     several = _several(table, labels)
     if several is None:
         return table, labels
@@ -39,8 +43,8 @@ def stratified(table: pa.Table, labels: list[str]) -> tuple[pa.Table, list[str]]
 
 
 def unseen(train: pa.Table, labels: list[str]) -> list[str]:
-    """Labels, or types of entities, that no row of training has."""
-    if "number" in train.column_names:
+    """Labels, or types of entities, that no row of training has; of questions none, as all of them may have answers."""
+    if "number" in train.column_names or "starts" in train.column_names:
         return []
     several = _several(train, labels)
     if several is None:
@@ -48,6 +52,15 @@ def unseen(train: pa.Table, labels: list[str]) -> list[str]:
         return [name for index, name in enumerate(labels) if index not in there]
     kind, rows = several
     return sorted(set(type_names(labels) if kind == "tags" else labels) - set().union(*rows))
+
+
+def with_groups(table: pa.Table) -> pa.Table:
+    """Questions with their context's key as column `group`: all that are asked about a context are in one split, as a
+    model that has learned from one of them knows the context. Other rows stay as they are."""
+    if "starts" not in table.column_names:
+        return table
+    keys = [text_key(context) for context in table["pair"].to_pylist()]
+    return table.append_column("group", pa.chunked_array([pa.array(keys, pa.binary(KEY_BYTES))]))
 
 
 def _several(table: pa.Table, labels: list[str]) -> tuple[str, list[set[str]]] | None:

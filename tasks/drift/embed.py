@@ -14,8 +14,8 @@ QUANTIZERS = ("DynamicQuantizeLinear", "QuantizeLinear", "DequantizeLinear")
 
 def write_embedder(model: Path, into: Path) -> Path:
     """Copies an exported classifier to a folder in which its output `logits` is the input of its last layer: float32
-    [rows, width], or [rows, tokens, width] of one that tags words. Everything else stays, so that whoever asks the
-    classifier can ask this.
+    [rows, width], or [rows, tokens, width] of one that tags words or answers questions, whose first output it becomes.
+    Everything else stays, so that whoever asks the classifier can ask this.
 
     Raises:
         ExportError: when no product leads to the logits.

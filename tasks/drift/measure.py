@@ -20,10 +20,13 @@ from hone.tasks.drift.compare import (
 )
 from hone.tasks.drift.features import frequent, unseen_shares, word_counts, words
 from hone.tasks.holm import holm
+from hone.tasks.objectives.question_answering.answering import is_silent, margins, scores
 from hone.tasks.texts import shown
 
 SHOWN = 4
 COMPONENTS = 8
+LEAST = 1e-9
+"""Of a probability whose logarithm is compared."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Sample:
     """Rows that it was neither trained nor selected on."""
     answers: npt.NDArray[np.float64] | None = None
     """The champion's answers [test rows that it has not learned from, its labels]: logits, of a sentence the mean of
-    its words', those of several labels less that of its threshold; or numbers. None where it was not asked."""
+    its words', those of several labels less that of its threshold; numbers; or what `answering` has of a question.
+    None where it was not asked."""
     embeddings: npt.NDArray[np.float64] | None = None
     """What its last layer is given [the same rows, width], likewise; None where it was not asked."""
     numbers: npt.NDArray[np.float64] | None = None
@@ -166,6 +170,16 @@ def _predicted(before: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) ->
     return _numbers("answers", *((side[:, 0] / spread).round(2) * spread for side in (before, now)))
 
 
+def _spans(before: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> _Found:
+    """How much more speaks for no answer than for the best one, and the logarithm of the answer's probability. Rounded,
+    as the logits of one that tags words are."""
+    columns = [
+        np.column_stack([margins(side), np.log(np.maximum(scores(side), LEAST))]).round(1) for side in (before, now)
+    ]
+    told = [f"{is_silent(side).mean():.1%} with no answer, {scores(side).mean():.1%} sure" for side in (before, now)]
+    return _Found("answers", compare_columns(*columns), *told)
+
+
 def _numbers(name: str, before: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> _Found:
     return _Found(name, compare_numbers(before, now), *(f"{side.mean():.3g} on average" for side in (before, now)))
 
@@ -180,5 +194,6 @@ ANSWERS: dict[str, Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], 
     "token-classification": _answers,
     "multi-label-classification": _several,
     "regression": _predicted,
+    "question-answering": _spans,
 }
 """How the champion's answers are compared, by what they are."""

@@ -124,7 +124,7 @@ def _sample(
     from hone.tasks.drift.features import kinds
     from hone.tasks.drift.measure import Sample
     from hone.tasks.model.runtime.model_under_test import registered
-    from hone.tasks.model.runtime.predict import predict
+    from hone.tasks.model.runtime.predict import embed, predict
     from hone.tasks.model.text import exclude_training_rows, read_split, texts_of
     from hone.tasks.objectives.ragged import row_means
 
@@ -134,21 +134,15 @@ def _sample(
     held_out = texts_of(fair)
     if seen:  # of the new data, new training rows tell of new words too
         held_out = [*held_out, *texts_of(train.pick(exclude_training_rows(train, seen)[: ROWS - len(held_out)]))]
-    answers, embeddings = (
-        row_means(
-            predict(
-                registered(asked),
-                fair,
-                max_length=recipe.model.max_length,
-                batch_size=recipe.evaluate.batch_size,
-                providers=recipe.export.providers,
-                threads=recipe.evaluate.threads,
-            )
-        )
-        if len(fair)
-        else None
-        for asked in (model, embedder)
-    )
+    answers, embeddings = None, None
+    if len(fair):
+        how: dict[str, Any] = {
+            "max_length": recipe.model.max_length,
+            "batch_size": recipe.evaluate.batch_size,
+            "providers": recipe.export.providers,
+            "threads": recipe.evaluate.threads,
+        }
+        answers, embeddings = row_means(predict(registered(model), fair, **how)), embed(embedder, fair, **how)
     train = train.pick(range(min(ROWS, len(train))))
     return Sample(
         texts=texts_of(train),

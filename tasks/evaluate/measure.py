@@ -146,6 +146,7 @@ def measure(
             recipe.model.max_length,
             recipe.seed,
             words=test.tokens is not None,
+            questions=test.spans is not None,
         )
         asked = Readings(public, recipe.model.max_length)
         serving = _serve(delivered, public, answers(by_name[selected], asked, batch_size=1), data.labels, golden)

@@ -23,6 +23,8 @@ def perturb(rows: Rows, how: Perturbation, seed: int) -> Rows:
         tokens = [_perturbed_words(words, how, rng) for words in rows.tokens]
         return replace(rows, tokens=tokens, texts=[" ".join(words) for words in tokens])
     change = PERTURBATIONS[how]
+    if rows.spans is not None:  # answers have their places in a context, so the question alone is written otherwise
+        return replace(rows, texts=[change(text, rng) or text for text in rows.texts])
     return replace(
         rows,
         texts=[change(text, rng) for text in rows.texts],

@@ -15,11 +15,14 @@ ARTICLE = (
 """In every script that it knows, as tokenizers differ there."""
 
 
-def public_rows(count: int, pairs: bool, max_length: int, seed: int, words: bool = False) -> Rows:
+def public_rows(
+    count: int, pairs: bool, max_length: int, seed: int, words: bool = False, questions: bool = False
+) -> Rows:
     """Distinct requests of 1 word to twice as many as the model reads tokens; every fourth is longer than it reads.
 
     Args:
         words: whether the rows are lists of words, which the model tags.
+        questions: whether the first text of a pair is a question about the second one.
     """
     draw, known = np.random.default_rng(seed), ARTICLE.split()
 
@@ -30,4 +33,5 @@ def public_rows(count: int, pairs: bool, max_length: int, seed: int, words: bool
     texts = [text(place) for place in range(count)]
     others = [text(place + 1) for place in range(count)] if pairs else None
     tokens = [text.split() for text in texts] if words else None
-    return Rows(texts, others, np.zeros(count, np.int64), tokens=tokens)
+    spans: list[list[tuple[int, int]]] | None = [[] for _ in texts] if questions else None
+    return Rows(texts, others, np.zeros(count, np.int64), tokens=tokens, spans=spans)

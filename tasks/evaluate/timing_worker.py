@@ -165,8 +165,8 @@ def _ask_pytorch(model: Any, device: Any, tokens: dict[str, np.ndarray]) -> np.n
 
     with torch.inference_mode():
         ids, mask = (torch.from_numpy(tokens[name]).to(device) for name in ("input_ids", "attention_mask"))
-        logits: np.ndarray = model(input_ids=ids, attention_mask=mask).logits.float().cpu().numpy()
-        return logits
+        answered = [part.float().cpu().numpy() for part in model(input_ids=ids, attention_mask=mask).to_tuple()]
+        return answered[0] if len(answered) == 1 else np.stack(answered, axis=-1)
 
 
 def _failure_to_compile(call: Call, cells: list[dict[str, np.ndarray]], seconds: float) -> str:

@@ -11,7 +11,7 @@ import io
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from hone.tasks.errors import ExportError
 from hone.tasks.model.architectures.encoders import architecture
 from hone.tasks.model.text import MODEL_INPUTS
+from hone.tasks.objectives.learning import learning_of
 
 SINGLE_FILE_BYTES = 2**31 - 1
 """Above this protobuf cannot hold a graph, and its weights lie beside it in `model.onnx.data`."""
@@ -33,7 +34,8 @@ SINGLE_FILE_BYTES = 2**31 - 1
 def export_onnx(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, opset: int) -> onnx.ModelProto:
     """The graph of a model in evaluation mode: `input_ids`, `attention_mask`, and `token_type_ids` where the tokenizer
     gives them, [batch, length] int64, to `logits` [batch, labels] fp32, or [batch, length, labels] where the model
-    answers each token. Names and axes are those that Optimum's ORTModelFor... classes expect.
+    answers each token, or to `start_logits` and `end_logits` [batch, length] where it answers questions. Names and axes
+    are those that Optimum's ORTModelFor... classes expect.
 
     A linear layer `x.y` is a MatMul of that name, whose second input is its weight [in, out]; an embedding table is the
     first input of the Gather of its name; where one is used several times, `layer_of` says whose use a node is.
@@ -42,15 +44,16 @@ def export_onnx(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, opse
     names = [name for name in MODEL_INPUTS if name in tokenizer.model_input_names]
     ids = torch.arange(16).reshape(2, 8) % model.config.vocab_size
     examples = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
+    outputs = learning_of(model.config).outputs
     dynamic = torch.export.Dim.DYNAMIC
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
-            _Logits(model, names).eval(),
+            _Logits(model, names, outputs).eval(),
             tuple(examples[name] for name in names),
             dynamo=True,
             opset_version=opset,
             input_names=names,
-            output_names=["logits"],
+            output_names=list(outputs),
             dynamic_shapes=(tuple({0: dynamic, 1: dynamic} for _name in names),),
             verbose=False,
         )
@@ -110,18 +113,18 @@ class _Logits(nn.Module):
     """Ids in, logits out. The mask is handed over as what is added to the attention scores, which spares the graph the
     twenty nodes with which transformers makes that of it."""
 
-    def __init__(self, model: PreTrainedModel, names: list[str]) -> None:
+    def __init__(self, model: PreTrainedModel, names: list[str], outputs: Sequence[str]) -> None:
         super().__init__()
         self.hone = model
-        self._names = names
+        self._names, self._outputs = names, outputs
 
-    def forward(self, *values: Tensor) -> Tensor:
+    def forward(self, *values: Tensor) -> tuple[Tensor, ...]:
         given = dict(zip(self._names, values, strict=True))
         if architecture(self.hone.config.model_type).adds_mask:
             absent = 1.0 - given["attention_mask"][:, None, None, :].to(torch.float32)
             given["attention_mask"] = absent * torch.finfo(torch.float32).min
-        logits: Tensor = self.hone(**given).logits
-        return logits
+        found = self.hone(**given)
+        return tuple(found[name] for name in self._outputs)
 
 
 @contextmanager
@@ -228,7 +231,8 @@ def _name_axes(graph: onnx.ModelProto) -> None:
             axis.dim_param = name
     for value in graph.graph.output:
         axes = value.type.tensor_type.shape.dim
-        for axis, name in zip(axes[:-1], ("batch", "length"), strict=False):
+        several = axes if value.name.endswith("_logits") else axes[:-1]  # whose last axis is that of the labels
+        for axis, name in zip(several, ("batch", "length"), strict=False):
             axis.dim_param = name
 
 

@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from hone.tasks.errors import ExportError
 from hone.tasks.model.runtime import runtime
 from hone.tasks.model.runtime.runtime import SERVING, TextReader, TextSettings
+from hone.tasks.objectives.question_answering import answering
+from hone.tasks.objectives.question_answering.answering import QuestionReader
 from hone.tasks.objectives.token_classification import windows
 from hone.tasks.objectives.token_classification.spans import SentenceReader
 
@@ -82,7 +85,37 @@ def _check_sentences(tokenizer: PreTrainedTokenizerFast, folder: Path, told: Tex
             raise ExportError(_differs(tokenizer, folder, " ".join(words), other.ids.tolist(), one.ids.tolist()))
 
 
+def _check_questions(tokenizer: PreTrainedTokenizerFast, folder: Path, told: TextSettings) -> None:
+    """The same of questions, which become windows with their contexts, as the class of the tokenizer cuts them."""
+    texts = telling_texts(tokenizer, told.max_length)
+    length, stride = told.max_length, answering.overlap_of(told.max_length)
+    half = (length - tokenizer.num_special_tokens_to_add(pair=True)) // 2  # longer questions are cut before
+    short = [text for text in ODD if text and len(tokenizer(text, add_special_tokens=False)["input_ids"]) <= half]
+    pairs = [("a", text) for text in texts if text] + [(text, "a") for text in short]
+    found = QuestionReader(folder, runtime=runtime).read(*zip(*pairs, strict=True))
+    side, tokenizer.truncation_side = tokenizer.truncation_side, "right"  # windows go on to the context's end
+    for row, (question, context) in enumerate(pairs):
+        expected = tokenizer(
+            question,
+            context,
+            truncation="only_second",
+            max_length=length,
+            stride=stride,
+            return_overflowing_tokens=True,
+            return_token_type_ids=told.token_types,
+        )
+        windows_of = [found.row(window) for window in np.flatnonzero(found.questions == row).tolist()]
+        types = expected["token_type_ids"] if told.token_types else [[0] * len(ids) for ids in expected["input_ids"]]
+        if windows_of != list(zip(expected["input_ids"], types, strict=True)):
+            wanted = expected["input_ids"][0]
+            raise ExportError(_differs(tokenizer, folder, f"{question} {context}", windows_of[0][0], wanted))
+    tokenizer.truncation_side = side
+
+
 def _check(tokenizer: PreTrainedTokenizerFast, folder: Path, told: TextSettings) -> None:
+    if told.task == "question-answering":
+        _check_questions(tokenizer, folder, told)
+        return
     if told.task == "token-classification":
         _check_sentences(tokenizer, folder, told)
         return

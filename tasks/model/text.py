@@ -52,6 +52,9 @@ class Rows:
     """The words of each sentence, where the data have such; `texts` is these with blanks between them."""
     tags: list[npt.NDArray[np.int64]] | None = None
     """The tag of each word, by its id, [words] for each sentence; `labels` is -1 then."""
+    spans: list[list[tuple[int, int]]] | None = None
+    """First character and end of each answer in `pairs`, where `texts` are questions about these. Of one without an
+    answer there is none, and `labels` is 1; of a perturbed copy, of which only the teacher knows, -1."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -72,6 +75,7 @@ class Rows:
             slices={name: [values[place] for place in places] for name, values in self.slices.items()},
             tokens=None if self.tokens is None else [self.tokens[place] for place in places],
             tags=None if self.tags is None else [self.tags[place] for place in places],
+            spans=None if self.spans is None else [self.spans[place] for place in places],
         )
 
 
@@ -137,7 +141,8 @@ def unknown(labels: Labels, rows: int) -> Labels:
 
 def read_split(data_folder: Path, split: str, slice_columns: Sequence[str] = ()) -> Rows:
     """Reads `train`, `validation` or `test` of prepared data: columns text, pair (null where none), label and slices,
-    of texts with several labels their flags, with a number that, and of sentences tokens and tags.
+    of texts with several labels their flags, with a number that, of sentences tokens and tags, and of questions starts
+    and ends.
 
     Args:
         slice_columns: names of the slices' values, in the order they were written in.
@@ -151,6 +156,7 @@ def read_split(data_folder: Path, split: str, slice_columns: Sequence[str] = ())
         slices={name: [row[index] for row in parts] for index, name in enumerate(slice_columns)},
         tokens=table["tokens"].to_pylist() if "tokens" in table.column_names else None,
         tags=_ragged(table["tags"]) if "tags" in table.column_names else None,
+        spans=_spans(table) if "starts" in table.column_names else None,
     )
 
 
@@ -286,6 +292,12 @@ def _ragged(column: "pyarrow.ChunkedArray") -> list[npt.NDArray[np.int64]]:
     lists = column.combine_chunks()
     flat = lists.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
     return np.split(flat, np.cumsum(lists.value_lengths().to_numpy(zero_copy_only=False))[:-1])
+
+
+def _spans(table: "pyarrow.Table") -> list[list[tuple[int, int]]]:
+    """Of each question, first character and end of each answer."""
+    both = zip(table["starts"].to_pylist(), table["ends"].to_pylist(), strict=True)
+    return [list(zip(starts, ends, strict=True)) for starts, ends in both]
 
 
 def _keys(rows: Rows) -> list[bytes]:

@@ -16,10 +16,11 @@ if TYPE_CHECKING:  # settings and rows come from the caller
 Answers = Any
 """What a model answered, rows first and indexed by rows: logits [rows, labels] of a classifier of texts, less that of
 its threshold where texts may have several, numbers [rows, 1], and `Ragged` logits [rows, words of each, labels] of a
-classifier of words."""
+classifier of words; a span with its scores [rows, numbers] of one that answers questions."""
 Targets = Any
 """What would have been right, rows first and indexed by rows: label ids [rows] of a classifier of texts, flags [rows,
-labels] where they may have several, numbers [rows], `Ragged` tag ids [rows, words of each] of one of words."""
+labels] where they may have several, numbers [rows], `Ragged` tag ids [rows, words of each] of one of words; contexts
+and answers of questions, as `Ragged` numbers."""
 Mask = npt.NDArray[np.bool_]
 """[rows]."""
 
@@ -133,7 +134,7 @@ class Judging(Protocol):
         `probability`, the candidate's of its own answer.
 
         Args:
-            texts: of the rows, as the report may show them; empty: of none.
+            texts: of the rows, of pairs the second ones, as the report may show them; empty: of none.
         """
 
     def translate(self, answers: Answers, own: Sequence[str], labels: Sequence[str]) -> Answers:
@@ -171,4 +172,8 @@ def judging(task: str) -> Judging:
         from hone.tasks.objectives.token_classification.judging import TokenClassification
 
         return TokenClassification()
+    if task == "question-answering":
+        from hone.tasks.objectives.question_answering.judging import QuestionAnswering
+
+        return QuestionAnswering()
     raise ValueError(f"task = '{task}': it has no folder in tasks/objectives/ that says how its models are judged")

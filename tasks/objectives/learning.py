@@ -8,6 +8,7 @@ A task's own file is `tasks/objectives/<task>/learning.py`; it is named in `LEAR
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -16,6 +17,7 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from hone.configs.recipe import Objective
 from hone.tasks.model.text import Batch, Output, Rows, TokenizedText
 from hone.tasks.objectives.multi_label_classification.learning import MultiLabelClassification
+from hone.tasks.objectives.question_answering.learning import QuestionAnswering
 from hone.tasks.objectives.regression.learning import Regression
 from hone.tasks.objectives.text_classification.learning import TextClassification
 from hone.tasks.objectives.token_classification.learning import TokenClassification
@@ -34,10 +36,14 @@ class Learning(Protocol):
     """The metric by which an epoch is chosen and patience ends; higher is better."""
     by_token: bool
     """Whether each token has an answer of its own."""
+    by_word: bool
+    """Whether rows are lists of words, each of which is to be read as it stands inside a text."""
     auto_model: Any
     """transformers' AutoModelFor... that loads and draws a model with this task's head."""
     problem_type: str | None
     """As transformers has it in a model's config, where several tasks have the same head; None where it needs none."""
+    outputs: tuple[str, ...]
+    """What the head answers: fields of the model's output, and names of the exported graph's outputs."""
 
     def config_labels(self, labels: list[str]) -> dict[str, Any]:
         """Fields of the model's config that say what it answers.
@@ -95,6 +101,15 @@ class Learning(Protocol):
         """
         ...
 
+    def config_measured(self, folder: Path, validation: Rows, max_length: int) -> dict[str, Any]:
+        """Fields beside those of `config_chosen` that need the finished model's answers to the validation split, as
+        where a threshold is of whole rows and not of their windows.
+
+        Args:
+            folder: of its checkpoint.
+        """
+        ...
+
     def row_scores(self, output: Output, batch: Batch) -> Tensor:
         """How right each row's answer is, [rows] fp64, higher is better: of two models, on which rows the one is
         better than the other."""
@@ -116,6 +131,7 @@ LEARNING: dict[Objective, Learning] = {
     "multi-label-classification": MultiLabelClassification(),
     "regression": Regression(),
     "token-classification": TokenClassification(),
+    "question-answering": QuestionAnswering(),
 }
 
 

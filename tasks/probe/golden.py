@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hone.tasks.contracts import Contract
 from hone.tasks.errors import MeasurementError
 from hone.tasks.model.runtime.runtime import sigmoid, softmax
 from hone.tasks.objectives.multi_label_classification.threshold import logit
+from hone.tasks.objectives.question_answering import answering
 from hone.tasks.objectives.ragged import Ragged
 from hone.tasks.objectives.token_classification.spans import find_spans, join_words, split_words
 from hone.tasks.words import pieces
@@ -34,25 +36,26 @@ class Golden(Contract):
     """Label names by id."""
     requests: list[dict[str, str | list[str]]]
     """`{"text"}`, and `"text_pair"` where the model judges pairs; as cleaned by the data stage. Of a model that tags
-    words, `{"text"}` where the served model splits the text into the data's words, and else `{"tokens"}`."""
+    words, `{"text"}` where the served model splits the text into the data's words, and else `{"tokens"}`; of one that
+    answers questions, `{"question", "context"}`."""
     probabilities: list[list[float]] = []
-    """[requests, labels]; none of a model that tags words or answers numbers."""
+    """[requests, labels]; none of a model that tags words, or answers numbers or questions."""
     threshold: float | None = None
     """The probability above which a label is given, of a model whose texts may have several; None of others."""
     numbers: list[float] | None = None
     """[requests], of a model that answers them; None of others."""
     spans: list[list[dict[str, Any]]] | None = None
     """The entities [requests, entities] of a model that tags words, as it answers them; None of one that does not."""
+    answers: list[dict[str, Any]] | None = None
+    """One for each request of a model that answers questions, as it gives them; None of one that does not."""
     tolerance: float = TOLERANCE
-    """Largest difference of a probability, of an entity's score, or of a number."""
+    """Largest difference of a probability, of an entity's or an answer's score, or of a number."""
 
     @property
     def rows(self) -> list[Any]:
-        """The requests as the served model takes them: texts, lists of words, or `{"text", "text_pair"}`."""
-        return [
-            request if "text_pair" in request else request.get("text", request.get("tokens"))
-            for request in self.requests
-        ]
+        """The requests as the served model takes them: texts, lists of words, `{"text", "text_pair"}`, or
+        `{"question", "context"}`."""
+        return [request if len(request) > 1 else next(iter(request.values())) for request in self.requests]
 
 
 def choose_rows(lengths: Sequence[int], characters: Sequence[int], max_length: int, count: int) -> list[int]:
@@ -85,7 +88,7 @@ def write_golden(
 
     Args:
         logits: answers [rows, labels] that the evaluation got for these rows, one at a time, or `Ragged` ones of their
-            words.
+            words; where they are questions, its answers to them.
         labels: names by id.
         task: what the model does, as its `serving.json` says.
         threshold: of a model whose texts may have several labels, which its answers are seen from.
@@ -104,6 +107,9 @@ def write_golden(
     if isinstance(logits, Ragged):
         _write(path, _sentences(rows, logits, labels))
         return
+    if rows.spans is not None and rows.pairs is not None:
+        _write(path, _questions(rows, logits, labels))
+        return
     requests: list[dict[str, str | list[str]]] = [{"text": text} for text in rows.texts]
     if rows.pairs is not None:
         requests = [{**request, "text_pair": pair} for request, pair in zip(requests, rows.pairs, strict=True)]
@@ -111,7 +117,7 @@ def write_golden(
 
 
 def _write(path: Path, golden: Golden) -> None:
-    unused = {name for name in ("threshold", "numbers") if getattr(golden, name) is None}
+    unused = {name for name in ("threshold", "numbers", "answers") if getattr(golden, name) is None}
     path.write_text(golden.model_dump_json(indent=1, exclude=unused), encoding="utf-8")
 
 
@@ -142,6 +148,21 @@ def _sentences(rows: "Rows", logits: Ragged, labels: Sequence[str]) -> Golden:
     kept = [place for place, doubt in enumerate(undecided) if not doubt] or list(range(len(requests)))
     return Golden(
         labels=list(labels), requests=[requests[place] for place in kept], spans=[spans[place] for place in kept]
+    )
+
+
+def _questions(rows: "Rows", answers: npt.NDArray[np.float32], labels: Sequence[str]) -> Golden:
+    """Requests of a model that answers questions. One that is within twice the tolerance of being answered otherwise,
+    with no answer or with one, is left out where others are left, as another machine may well do so."""
+    contexts = rows.pairs or []
+    requests: list[dict[str, str | list[str]]] = [
+        {"question": question, "context": context} for question, context in zip(rows.texts, contexts, strict=True)
+    ]
+    told = [dict(answer) for answer in answering.told(answers, contexts)]
+    sure = np.abs(answering.margins(answers) - answers[:, answering.THRESHOLD]) > 2 * TOLERANCE
+    kept = np.flatnonzero(sure).tolist() or list(range(len(requests)))
+    return Golden(
+        labels=list(labels), requests=[requests[place] for place in kept], answers=[told[place] for place in kept]
     )
 
 

@@ -1,9 +1,9 @@
 """The process that answers golden requests as a server does: `python -I worker.py HOW FOLDER GOLDEN ANSWER`.
 
-HOW is the file that serves an exported FOLDER (`runtime.py`), or, where that tags words, the files that do
-(`probe.SENTENCES`) as NAME=PATH with the path separator between them, or `mlflow`, for a FOLDER that MLflow logged
-and that `mlflow.pyfunc` loads, as its own server does. Nothing of Hone or of what trained the model can be imported:
-that it answers proves that none of it is needed.
+HOW is the file that serves an exported FOLDER (`runtime.py`), or, where that tags words or answers
+questions, the files that do (`probe.SENTENCES`, `probe.QUESTIONS`) as NAME=PATH with the path separator between them,
+or `mlflow`, for a FOLDER that MLflow logged and that `mlflow.pyfunc` loads, as its own server does. Nothing of Hone or
+of what trained the model can be imported: that it answers proves that none of it is needed.
 """
 
 # ruff: noqa: E402
@@ -32,15 +32,17 @@ import math
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 Answer = Callable[[dict[str, Any]], Any]
-"""From a request to what the served model says of it: a text's label, labels or number, or a sentence's entities."""
+"""From a request to what the served model says of it: a text's label, labels or number, a sentence's entities, or the
+answer to a question."""
 Judge = Callable[[Any, int], dict[str, Any]]
 """Holds an answer against what request of that place is to be answered."""
 ENTITY = ("start", "end", "text", "type")
+SPAN = ("start", "end", "answer")
 
 
 def load(name: str, file: Path) -> Any:
@@ -61,6 +63,13 @@ def open_sentences(files: dict[str, Path], folder: Path) -> Answer:
     return lambda request: model.answers([request["text"] if "text" in request else request["tokens"]])[0]
 
 
+def open_questions(files: dict[str, Path], folder: Path) -> Answer:
+    """An exported folder that answers questions, by the files that serve it."""
+    modules = {name: load(f"hone_{name}", file) for name, file in files.items()}
+    model = modules.pop("answering").Answerer(folder, **modules)
+    return lambda request: model.answers([request["question"]], [request["context"]])[0]
+
+
 def open_folder(runtime: Path, folder: Path) -> Answer:
     """An exported folder, by the file that serves it."""
     model = load("hone_runtime", runtime).Classifier(folder)
@@ -79,7 +88,7 @@ def open_logged(folder: Path) -> Answer:
     model = mlflow.pyfunc.load_model(str(folder))
 
     def one(request: dict[str, Any]) -> Any:
-        row = request if "text_pair" in request else request["text"] if "text" in request else request["tokens"]
+        row = request if len(request) > 1 else next(iter(request.values()))
         (result,) = model.predict([row])
         return result
 
@@ -125,9 +134,11 @@ def judge_number(found: dict[str, Any], expected: float) -> dict[str, Any]:
 def judge_of(golden: dict[str, Any]) -> Judge:
     """How the answers to these golden requests are judged."""
     names, tolerance, chances = golden["labels"], golden["tolerance"], golden["probabilities"]
-    spans, numbers, threshold = (golden.get(name) for name in ("spans", "numbers", "threshold"))
+    spans, told, numbers, threshold = (golden.get(name) for name in ("spans", "answers", "numbers", "threshold"))
     if spans is not None:
         return lambda found, place: judge_spans(found, spans[place])
+    if told is not None:
+        return lambda found, place: judge_parts([found], [told[place]], SPAN)
     if numbers is not None:
         return lambda found, place: judge_number(found, numbers[place])
     if threshold is not None:
@@ -140,8 +151,17 @@ def judge_spans(found: Any, expected: list[dict[str, Any]]) -> dict[str, Any]:
 
     Other entities, or a score that is no number, are off by 1, the most that a score can be.
     """
-    same = isinstance(found, list) and [[one[key] for key in ENTITY] for one in found] == [
-        [one[key] for key in ENTITY] for one in expected
+    return judge_parts(found, expected, ENTITY)
+
+
+def judge_parts(found: Any, expected: list[dict[str, Any]], keys: Sequence[str]) -> dict[str, Any]:
+    """Holds parts of a text with their scores against the expected ones.
+
+    Args:
+        keys: in which they have to be the same.
+    """
+    same = isinstance(found, list) and [[one.get(key) for key in keys] for one in found] == [
+        [one[key] for key in keys] for one in expected
     ]
     if not same or not all(math.isfinite(one["score"]) for one in found):
         return {"max_abs_difference": 1.0, "label_expected": False}
@@ -168,6 +188,9 @@ def answer(how: str, folder: Path, golden: dict[str, Any]) -> dict[str, Any]:
     begun = time.perf_counter()
     if how == MLFLOW:
         ask = open_logged(folder)
+    elif golden.get("answers") is not None:
+        files = dict(part.split("=", 1) for part in how.split(os.pathsep))
+        ask = open_questions({name: Path(file) for name, file in files.items()}, folder)
     elif golden.get("spans") is not None:
         files = dict(part.split("=", 1) for part in how.split(os.pathsep))
         ask = open_sentences({name: Path(file) for name, file in files.items()}, folder)

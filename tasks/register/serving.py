@@ -10,10 +10,11 @@ from hone.tasks.errors import RegistryError
 from hone.tasks.model.runtime.delivered import deliver
 from hone.tasks.model.runtime.runtime import read_text_settings
 from hone.tasks.probe.golden import read_golden
-from hone.tasks.probe.probe import RUNTIME, SENTENCES, failure_reason, probe
+from hone.tasks.probe.probe import QUESTIONS, RUNTIME, SENTENCES, failure_reason, probe
 
 CODE = Path(__file__).with_name("serving_model.py")
 SENTENCES_CODE = Path(__file__).with_name("serving_sentences.py")
+QUESTIONS_CODE = Path(__file__).with_name("serving_questions.py")
 LIBRARIES = ("mlflow", "numpy", "onnxruntime", "onnxruntime-gpu", "pydantic", "tokenizers")
 EXAMPLE_ROWS = 2
 
@@ -77,7 +78,8 @@ def prove(root: Path, golden: Path) -> float:
 
 def served_by(task: str) -> tuple[Path, dict[str, Path]]:
     """The file that MLflow runs for models of a task, and the files that it loads, by the name of their artifact."""
-    return (SENTENCES_CODE, SENTENCES) if task == "token-classification" else (CODE, {"runtime": RUNTIME})
+    others = {"token-classification": (SENTENCES_CODE, SENTENCES), "question-answering": (QUESTIONS_CODE, QUESTIONS)}
+    return others.get(task, (CODE, {"runtime": RUNTIME}))
 
 
 def code_digests(task: str) -> dict[str, str]:

@@ -47,7 +47,7 @@ def disagreements(
 
     def shown(rows: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
         surest = rows[np.argsort(-sureness[rows], kind="stable")][:most]
-        shown_texts = [texts[row] for row in surest]
+        shown_texts = [(texts if pairs is None else pairs)[row] for row in surest]
         about = judging.examples(targets[surest], candidate[surest], reference[surest], label_names, shown_texts)
         return [
             {

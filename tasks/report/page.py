@@ -15,6 +15,8 @@ TEMPLATE = "page.html.j2"
 # Beyond this many labels a confusion matrix is no longer read, and its largest entries are listed instead.
 MOST_LABELS = 12
 MOST_CONFUSIONS = 10
+COUNTED = ("entities", "texts", "questions")
+"""How many a part of the answers has, by what it is a part of."""
 Report = dict[str, Any]
 
 
@@ -85,8 +87,8 @@ def spread(candidate: dict[str, Any]) -> float | None:
 def parts_of(
     selected: dict[str, Any], reference: dict[str, Any], labels: list[str]
 ) -> list[tuple[str, dict[str, float], dict[str, float]]]:
-    """Name of each part of the answers, such as a label or a type of entity, with the metrics of both models there; of
-    most texts, or entities, first. Nothing where one of the two has none, or where reports are from before there were
+    """Name of each part of the answers, such as a label, a type of entity or a kind of question, with the metrics of
+    both models there; of most first. Nothing where one of the two has none, or where reports are from before there were
     parts."""
     own, other = selected.get("parts") or {}, reference.get("parts") or {}
     found = [
@@ -94,7 +96,7 @@ def parts_of(
         for label, measured in own.items()
         if label in other and int(label) < len(labels)
     ]
-    return sorted(found, key=lambda part: -part[1].get("entities", part[1].get("texts", 0.0)))
+    return sorted(found, key=lambda part: -next((part[1][name] for name in COUNTED if name in part[1]), 0.0))
 
 
 def confusion(counts: list[list[int]], labels: list[str]) -> dict[str, Any]:

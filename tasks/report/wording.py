@@ -4,13 +4,20 @@ from typing import Any
 
 MODELS = {"teacher-pytorch": "teacher (PyTorch)", "floor": "baseline (TF-IDF)"}
 PROVIDERS = {"tensorrt": "TensorRT", "cuda": "CUDA", "cpu": "CPU"}
-RUNTIMES = {"pytorch": "PyTorch", "onnxruntime": "ONNX Runtime", "sklearn": "scikit-learn", "lookup": "Python"}
-BASELINES = {"sklearn": "TF-IDF", "lookup": "most frequent tag"}
+RUNTIMES = {
+    "pytorch": "PyTorch",
+    "onnxruntime": "ONNX Runtime",
+    "sklearn": "scikit-learn",
+    "lookup": "Python",
+    "overlap": "Python",
+}
+BASELINES = {"sklearn": "TF-IDF", "lookup": "most frequent tag", "overlap": "best sentence"}
 """What a model has to beat, by what computes it."""
 ACCURACY = {"name": "accuracy", "title": "accuracy", "better": "higher", "unit": "share"}
 METRICS = {
     "accuracy": "accuracy",
-    "f1": "entity F1",
+    "f1": "F1",
+    "exact_match": "exact match",
     "precision": "precision",
     "recall": "recall",
     "macro_f1": "macro F1",
@@ -23,8 +30,8 @@ CHECKS = {
     "accuracy": "Accuracy",
     "accuracy_kept": "Accuracy kept of the teacher's",
     "accuracy_above_baseline": "Accuracy above TF-IDF's",
-    "f1": "Entity F1",
-    "f1_kept": "Entity F1 kept of the teacher's",
+    "f1": "F1",
+    "f1_kept": "F1 kept of the teacher's",
     "micro_f1": "Micro F1",
     "micro_f1_kept": "Micro F1 kept of the teacher's",
     "mse": "Mean squared error",
@@ -57,11 +64,13 @@ MARKS = {"ACCEPTED": "✓", "REJECTED": "✗", "INCONCLUSIVE": "?", "": "–"}
 MISSING = "–"
 BESIDE = {
     "accuracy": ("macro_f1", "calibration_error"),
-    "f1": ("precision", "recall"),
+    "f1": ("exact_match", "precision", "recall"),
     "micro_f1": ("macro_f1",),
     "mse": ("spearman",),
 }
 """What tells most beside a primary metric, by its name."""
+HAVE = {"token-classification": "tags", "question-answering": "answers"}
+"""What rows of a task have; of texts data.labels says it."""
 BADLY_CALIBRATED = 0.1
 """Calibration error beyond which the report says so, whatever the recipe asks."""
 BUSY = 0.05
@@ -109,14 +118,14 @@ def model(name: str, runtime: str = "") -> str:
     Args:
         runtime: what computes its answers, which tells one task's baseline from another's.
     """
-    return "baseline (lookup)" if runtime == "lookup" else MODELS.get(name, name)
+    return f"baseline ({runtime})" if runtime in ("lookup", "overlap") else MODELS.get(name, name)
 
 
 def kind(report: dict[str, Any]) -> str:
-    """What the rows have: `tags`, or as data.labels says `one` label, `several` or a `number`; a report from before
-    there were several has one."""
+    """What the rows have: `tags`, `answers`, or as data.labels says `one` label, `several` or a `number`; a report from
+    before there were several has one."""
     recipe = report["recipe"]
-    return "tags" if recipe.get("task") == "token-classification" else recipe.get("data", {}).get("labels", "one")
+    return HAVE.get(recipe.get("task")) or recipe.get("data", {}).get("labels", "one")
 
 
 def apart(value: float | None, metric: dict[str, str]) -> str:

@@ -217,5 +217,6 @@ def _columns(data: PreparedData) -> list[dict[str, Any]]:
     texts = ["text", "pair"] if data.has_pairs else ["text"]
     whole = {"type": "integer"}
     several = {"type": "array", "items": whole}
-    kinds: dict[str, Any] = {"label": whole, "flags": several, "number": {"type": "double"}, "tags": several}
+    kinds: dict[str, Any] = {"label": whole, "number": {"type": "double"}}
+    kinds |= dict.fromkeys(("flags", "tags", "starts"), several)
     return [*({"type": "string", "name": name} for name in texts), {**kinds[data.target], "name": data.target}]

@@ -89,3 +89,21 @@ def test_a_class_that_does_more_than_its_file_can_say_is_refused_by_name(tmp_pat
         ExportError, match=r"reads '.*' as \[.*\], and the tokenizer .* \(Clever\) as \[.*served as it was"
     ):
         write_tokenization(tokenizer, tmp_path, TextSettings(max_length=12))
+
+
+@pytest.mark.parametrize("told", CLASSES.values(), ids=CLASSES.keys())
+def test_the_served_files_cut_questions_into_windows_as_the_class_does(tmp_path: Path, told: dict[str, Any]) -> None:
+    tokenizer = tokenizer_with(tmp_path / "encoder", **told)
+    side = tokenizer.truncation_side
+    folder = tmp_path / "exported"
+    folder.mkdir()
+    write_tokenization(tokenizer, folder, TextSettings(max_length=12, pairs=True, task="question-answering"))
+    assert tokenizer.truncation_side == side
+    contexts = [text or "of" for text in PAIRS]
+    rows = Rows(TEXTS, contexts, np.zeros(len(TEXTS), np.int64), spans=[[] for _ in TEXTS])
+    judged, served = read(tmp_path / "encoder", rows, 12), read(folder, rows, 128)
+    assert np.array_equal(served.text.ids, judged.text.ids)
+    assert np.array_equal(served.text.sources, judged.text.sources)
+    assert judged.text.lengths.max() == 12
+    assert len(judged.text) > len(rows)
+    assert judged.row_lengths.sum() == len(judged.text.ids)

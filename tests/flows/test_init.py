@@ -15,6 +15,7 @@ from hone.flows.preflight import check_data
 from hone.tasks.data.columns import ROWS
 from hone.tasks.data.preview import preview
 from tests import tiny
+from tests.objectives.questions import rows_of, write_squad
 
 
 @pytest.fixture
@@ -193,3 +194,24 @@ def test_a_sentence_that_cannot_be_used_is_left_out_and_columns_without_names_ar
     done = init(file, "--text", "word", "--force")
     assert done.exit_code == 2
     assert "those of a CoNLL file have no names: the first is the word, the last its tag" in done.stderr
+
+
+@pytest.mark.parametrize("table", [False, True])
+def test_questions_with_contexts_are_told_by_their_file(
+    init: Callable[..., Result], tmp_path: Path, table: bool
+) -> None:
+    file = write_squad(tmp_path / "films.json", 40)
+    if table:
+        rows_told = [json.dumps({**row, "answers": [one["text"] for one in row["answers"]],
+                                 "start": [one["answer_start"] for one in row["answers"]]})
+                     for row in rows_of(file)]  # fmt: skip
+        file.rename(tmp_path / "other")
+        written(tmp_path / "films.jsonl", rows_told)
+    done = init("films.jsonl" if table else "films.json")
+    assert done.exit_code == 0, done.output
+    recipe = load_recipe(tmp_path / "recipe.yaml")
+    assert (recipe.task, recipe.data.context_column) == ("question-answering", "context")
+    assert recipe.data.start_column == ("start" if table else "")
+    assert recipe.model.max_length == 64
+    assert preview(recipe.data).rows == {"train": 80}
+    assert "with no answer" in done.stdout

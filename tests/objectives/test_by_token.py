@@ -36,8 +36,10 @@ class Telling:
     name: Any = "toy"
     primary = "token_accuracy"
     by_token = True
+    by_word = False
     auto_model = AutoModelForTokenClassification
     problem_type = None
+    outputs = ("logits",)
 
     def config_labels(self, labels: list[str]) -> dict[str, Any]:
         return {"num_labels": 2}
@@ -81,6 +83,9 @@ class Telling:
 
     def degenerate(self, sums: Sequence[float], labels: list[str]) -> str:
         return ""
+
+    def config_measured(self, folder: Path, validation: Any, max_length: int) -> dict[str, Any]:
+        return {}
 
 
 @pytest.fixture(scope="module")

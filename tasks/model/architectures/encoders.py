@@ -203,9 +203,9 @@ def use_of(model: PreTrainedModel) -> Use:
     training = model.training
     model.eval()
     with _watched(model, parts) as (called, added), torch.enable_grad():
-        model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.float().square().sum().backward(
-            inputs=list(added.values()) or [next(model.parameters())]
-        )
+        answered = model(input_ids=ids, attention_mask=torch.ones_like(ids)).to_tuple()  # all that the head answers
+        sizes = [part.float().square().sum() for part in answered if isinstance(part, Tensor)]
+        torch.stack(sizes).sum().backward(inputs=list(added.values()) or [next(model.parameters())])
     model.train(training)
     first = {name for name, zeros in added.items() if zeros.grad is not None and _first_alone(zeros.grad)}
     return Use(

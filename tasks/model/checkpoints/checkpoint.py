@@ -103,7 +103,7 @@ def load_task_tokenizer(folder: Path, task: Objective) -> PreTrainedTokenizerFas
     Raises: as `load_tokenizer`.
     """
     tokenizer = load_tokenizer(folder)
-    if learning(task).by_token:
+    if learning(task).by_word:
         _read_words_as_in_a_text(tokenizer)
     return tokenizer
 

@@ -8,6 +8,7 @@ from hone.tasks import words
 from hone.tasks.contracts import SessionSettings
 from hone.tasks.model.runtime import runtime
 from hone.tasks.model.runtime.runtime import SESSION
+from hone.tasks.objectives.question_answering.answering import Answerer
 from hone.tasks.objectives.token_classification import windows
 from hone.tasks.objectives.token_classification.spans import Tagger
 
@@ -27,3 +28,8 @@ def deliver(exported: Path, into: Path, session: SessionSettings) -> Path:
 def open_tagger(folder: Path) -> Tagger:
     """A delivered folder that tags words, by the files that serve it."""
     return Tagger(folder, runtime=runtime, windows=windows, words=words)
+
+
+def open_answerer(folder: Path) -> Answerer:
+    """A delivered folder that answers questions, by the files that serve it."""
+    return Answerer(folder, runtime=runtime)

@@ -1,7 +1,7 @@
 """What a model answers on the test split. An exported one is asked by the very code that serves it (`runtime`)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +19,10 @@ from hone.tasks.model.text import Batch, Rows, TokenizedText, make_batch, model_
 from hone.tasks.model.tokenized import tokenizer_digest
 from hone.tasks.model.training.fake_quantization import attach, read_plan
 from hone.tasks.objectives.judging import Answers
+from hone.tasks.objectives.learning import learning_of
 from hone.tasks.objectives.multi_label_classification.threshold import logit
+from hone.tasks.objectives.question_answering import answering
+from hone.tasks.objectives.question_answering.learning import cutter
 from hone.tasks.objectives.ragged import Ragged
 from hone.tasks.objectives.token_classification import windows
 from hone.tasks.objectives.token_classification.spans import SentenceReader
@@ -41,17 +44,19 @@ class EncodedSplit:
     """The token of an id."""
     windows: Windows | None = None
     """Of sentences, how the windows and their words hang together."""
+    questions: answering.Windows | None = None
+    """Of questions, how the windows and their contexts do."""
 
     @property
     def row_lengths(self) -> np.ndarray:
-        """Tokens of each row of the split [rows], in all windows of a sentence together."""
-        if self.windows is None:
+        """Tokens of each row of the split [rows], in all its windows together."""
+        if self.text.sources is None:
             return self.text.lengths
-        return np.bincount(self.windows.sentences, self.text.lengths).astype(np.int64)
+        return np.bincount(self.text.sources, self.text.lengths).astype(np.int64)
 
     def places_of(self, rows: np.ndarray) -> np.ndarray:
         """Places in `text` of these rows of the split."""
-        return rows if self.windows is None else np.flatnonzero(np.isin(self.windows.sentences, rows))
+        return rows if self.text.sources is None else np.flatnonzero(np.isin(self.text.sources, rows))
 
     def batch(self, places: np.ndarray) -> Batch:
         """These rows, padded to the longest of them."""
@@ -94,7 +99,7 @@ def predict(
 ) -> Answers:
     """Logits [rows, labels] float32, in the order of the rows, of a model with its own tokenizer, less that of its
     threshold where it has one; numbers [rows, 1]; where rows are words with tags, `Ragged` logits [rows, words of each,
-    labels].
+    labels]; where they are questions, answers as `answering` has them.
 
     Args:
         threads: 0 takes one for each core.
@@ -115,6 +120,10 @@ def read(folder: Path, rows: Rows, max_length: int) -> EncodedSplit:
     def token(place: int) -> str:
         return str(tokenizer.convert_ids_to_tokens(place))
 
+    if rows.spans is not None and rows.pairs is not None:
+        token_types = "token_type_ids" in tokenizer.model_input_names
+        asked = answering.make_windows(cutter(tokenizer), rows.texts, rows.pairs, max_length, token_types)
+        return _of_questions(asked, pad_id, token)
     if rows.tokens is not None:
         found = windows.make_windows(tokenizer, rows.tokens, max_length, windows.overlap_of(max_length))
         return _of_windows(found, pad_id, token)
@@ -136,6 +145,9 @@ def answer(
         else _open_pytorch(load_as(folder, form), list(providers))
     )
     batches = runtime.batches(reading.text.lengths.tolist(), batch_size)
+    if reading.questions is not None:
+        least = answering.read_threshold(folder)
+        return reading.questions.answers(batches, lambda places: one_batch(reading, places), least)
     if reading.windows is not None:
         by_word = reading.windows.logits(batches, lambda places: one_batch(reading, places))
         return Ragged(by_word, reading.windows.words)
@@ -144,6 +156,29 @@ def answer(
     logits[np.concatenate(batches)] = answered
     threshold = runtime.read_threshold(folder)
     return logits if threshold is None else logits - np.float32(logit(threshold))
+
+
+def embed(
+    folder: Path, rows: Rows, *, max_length: int, batch_size: int, providers: Sequence[str], threads: int
+) -> np.ndarray:
+    """What a graph gives that has vectors in place of answers (`drift.embed`), fp64 [rows, width]: that of each row, or
+    the mean of those of its tokens, in all its windows."""
+    reading = read(folder, rows, max_length)
+    lengths, of = reading.text.lengths, reading.text.sources
+    of = np.arange(len(lengths)) if of is None else of
+    one_batch = _open_onnx(folder, list(providers), threads)
+    sums, counts = np.zeros((len(rows), 0)), np.zeros((len(rows), 1))
+    for places in runtime.batches(lengths.tolist(), batch_size):
+        found = one_batch(reading, places).astype(np.float64)
+        if found.ndim > 2:
+            there = np.arange(found.shape[1]) < lengths[places][:, None]
+            found = (found * there[..., None]).sum(axis=1)
+            np.add.at(counts, of[places], lengths[places][:, None])
+        else:
+            np.add.at(counts, of[places], 1)
+        sums = sums if sums.shape[1] else np.zeros((len(rows), found.shape[1]))
+        np.add.at(sums, of[places], found)
+    return sums / np.maximum(counts, 1)
 
 
 def load_as(folder: Path, form: Backend) -> PreTrainedModel:
@@ -161,10 +196,22 @@ def session_inputs(names: Sequence[str], batch: Batch) -> dict[str, np.ndarray]:
 def _of_windows(found: Windows, pad_id: int, token: Callable[[int], str]) -> EncodedSplit:
     """Sentences that are windows already."""
     text = TokenizedText(found.ids, found.offsets, found.type_ids, np.full(len(found), -1, np.int64))
+    text = replace(text, sources=found.sentences)
     return EncodedSplit(text, pad_id, token, found)
 
 
+def _of_questions(found: answering.Windows, pad_id: int, token: Callable[[int], str]) -> EncodedSplit:
+    """Questions and contexts that are windows already."""
+    text = TokenizedText(found.ids, found.offsets, found.type_ids, np.full(len(found), -1, np.int64))
+    return EncodedSplit(replace(text, sources=found.questions), pad_id, token, questions=found)
+
+
 def _read_as_served(folder: Path, rows: Rows) -> EncodedSplit:
+    if rows.spans is not None and rows.pairs is not None:
+        asked = answering.QuestionReader(folder, runtime=runtime)
+        return _of_questions(
+            asked.read(rows.texts, rows.pairs), asked.pad_id, lambda place: str(asked.tokenizer.id_to_token(place))
+        )
     if rows.tokens is not None:
         sentences = SentenceReader(folder, runtime=runtime, windows=windows)
         return _of_windows(
@@ -202,7 +249,8 @@ def _open_pytorch(model: PreTrainedModel, providers: list[str]) -> Answer:
     def one_batch(reading: EncodedSplit, places: np.ndarray) -> np.ndarray:
         inputs = {name: values.to(device) for name, values in model_inputs(reading.batch(places)).items()}
         with torch.inference_mode():
-            logits: np.ndarray = model(**inputs).logits.float().cpu().numpy()
-            return logits
+            output = model(**inputs)
+        logits = [output[name].float().cpu().numpy() for name in learning_of(model.config).outputs]
+        return logits[0] if len(logits) == 1 else np.stack(logits, axis=-1)
 
     return one_batch

@@ -59,7 +59,8 @@ class TextSettings:
     """Whether `[SEP]` and the like in a text are read as letters."""
     task: str = "text-classification"
     """What the model does: the recipe's task, or multi-label-classification or regression, where its texts have several
-    labels or a number; token-classification reads sentences through `spans.py`."""
+    labels or a number; token-classification reads sentences through `spans.py`, question-answering questions with
+    their contexts through `answering.py`."""
     text_column: str = "text"
     """Column that the model learned from, for whoever asks it about a file."""
     pair_column: str = ""
@@ -193,7 +194,7 @@ def batches(lengths: Sequence[int], size: int) -> list[Any]:
 
 def run(session: onnxruntime.InferenceSession, rows: Sequence[TokenIds], pad_id: int) -> Any:
     """Logits [rows, labels] float32 of one batch, padded on the right to the longest row; [rows, length, labels] where
-    each token has its own."""
+    each token has its own, and where the graph has several outputs of tokens, [rows, length, outputs]."""
     shape = (len(rows), max(len(row.ids) for row in rows))
     feed = {
         "input_ids": np.full(shape, pad_id, dtype=np.int64),
@@ -205,7 +206,8 @@ def run(session: onnxruntime.InferenceSession, rows: Sequence[TokenIds], pad_id:
         feed["input_ids"][index, :length] = row.ids
         feed["attention_mask"][index, :length] = 1
         feed["token_type_ids"][index, :length] = row.type_ids
-    return session.run(None, {given.name: feed[given.name] for given in session.get_inputs()})[0]
+    outputs = session.run(None, {given.name: feed[given.name] for given in session.get_inputs()})
+    return outputs[0] if len(outputs) == 1 else np.stack(outputs, axis=-1)
 
 
 def softmax(logits: Any) -> Any:

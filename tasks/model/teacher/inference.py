@@ -163,10 +163,12 @@ def with_copies(rows: Rows, copies: int, seed: int, mask_token: str | None, neig
         )
     texts = augment(rows.texts, copies, seed, mask_token, neighbours)
     pairs = None if rows.pairs is None else augment(rows.pairs, copies, seed + 1, mask_token, neighbours)
+    spans = None if rows.spans is None else rows.spans + [[] for _ in range(copies * len(rows))]
     return Rows(
         texts=rows.texts + texts,
         pairs=None if rows.pairs is None or pairs is None else rows.pairs + pairs,
         labels=np.concatenate([rows.labels, unknown(rows.labels, copies * len(rows))]),
+        spans=spans,
     )
 
 
@@ -255,5 +257,9 @@ def _write_rows(
     if rows.tokens is not None and rows.tags is not None:
         table = table.append_column("tokens", arrow.array(rows.tokens, arrow.list_(arrow.string())))
         table = table.append_column("tags", arrow.array(rows.tags, arrow.list_(arrow.int32())))
+    if rows.spans is not None:
+        for index, name in enumerate(("starts", "ends")):
+            column = [[span[index] for span in several] for several in rows.spans]
+            table = table.append_column(name, arrow.array(column, arrow.list_(arrow.int32())))
     parquet.write_table(table, path)
     return path

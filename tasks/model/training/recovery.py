@@ -11,8 +11,10 @@ from hone.configs.section import TrainingSection
 from hone.tasks import cluster, store
 from hone.tasks.contracts import Artifact, Checkpoint, PreparedData
 from hone.tasks.model.checkpoints.checkpoint import count_parameters, load_model, load_tokenizer
+from hone.tasks.model.checkpoints.config_file import add_to_config
 from hone.tasks.model.teacher import outputs as teacher_outputs
 from hone.tasks.model.teacher.outputs import ROWS, mask_of
+from hone.tasks.model.text import read_split
 from hone.tasks.model.tokenized import Split, TokenizedSplits
 from hone.tasks.model.training.distillation import distillation_arguments
 from hone.tasks.model.training.trainable import (
@@ -22,6 +24,7 @@ from hone.tasks.model.training.trainable import (
     validation_fields,
     warnings_of,
 )
+from hone.tasks.objectives.learning import learning
 from hone.tasks.stage import RunContext, StageWorkspace
 
 
@@ -118,7 +121,8 @@ def hand_on(
     made_from: list[str],
     notes: Callable[[PreTrainedModel], dict[str, Any]],
 ) -> Checkpoint:
-    """The best of a training as the stage's checkpoint, copied into its folder and counted.
+    """The best of a training as the stage's checkpoint, copied into its folder and counted, with what its task chooses
+    on validation in its config.
 
     Args:
         who: what its warnings call it: "the student".
@@ -126,8 +130,11 @@ def hand_on(
         notes: what the stage says of the model that was saved.
     """
     task = context.recipe.objective
-    store.copy_folder(result.best, workspace.folder / "checkpoint")
-    model = load_model(workspace.folder / "checkpoint")
+    folder = workspace.folder / "checkpoint"
+    store.copy_folder(result.best, folder)
+    validation = read_split(store.open_artifact(data.artifact), "validation")
+    add_to_config(folder, learning(task).config_measured(folder, validation, context.recipe.model.max_length))
+    model = load_model(folder)
     parameters, nonzero = count_parameters(model)
     return Checkpoint(
         artifact=workspace.artifact("checkpoint", made_from),

@@ -1,6 +1,7 @@
 """How several labels of a text are learned: each as a yes or no of its own, and the teacher's softened ones."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,10 @@ class MultiLabelClassification:
     name: Objective = "multi-label-classification"
     primary: str = "micro_f1"
     by_token: bool = False
+    by_word: bool = False
     auto_model: Any = AutoModelForSequenceClassification
     problem_type: str | None = "multi_label_classification"
+    outputs: tuple[str, ...] = ("logits",)
 
     def config_labels(self, labels: list[str]) -> dict[str, Any]:
         return named(labels) | {"problem_type": self.problem_type}
@@ -83,6 +86,10 @@ class MultiLabelClassification:
     def config_chosen(self, sums: Sequence[float]) -> dict[str, Any]:
         """The threshold."""
         return {FIELD: self.validation_metrics(sums)[FIELD]}
+
+    def config_measured(self, folder: Path, validation: Rows, max_length: int) -> dict[str, Any]:
+        """Nothing."""
+        return {}
 
     def row_scores(self, output: Output, batch: Batch) -> Tensor:
         """Minus the row's loss: which labels are given depends on a threshold, which a model that is just being changed

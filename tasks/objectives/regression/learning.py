@@ -1,6 +1,7 @@
 """How a number is learned: by the squared error from the true one, and from the teacher's."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,10 @@ class Regression:
     """The share of the numbers' variance that is explained: as the mean squared error goes down it goes up, so that the
     best epoch by the one is the best by the other."""
     by_token: bool = False
+    by_word: bool = False
     auto_model: Any = AutoModelForSequenceClassification
     problem_type: str | None = "regression"
+    outputs: tuple[str, ...] = ("logits",)
 
     def config_labels(self, labels: list[str]) -> dict[str, Any]:
         return named(labels) | {"problem_type": self.problem_type}
@@ -75,6 +78,10 @@ class Regression:
         return {"r2": 1 - error / spread if spread > 0 else 0.0, "loss": error / rows}
 
     def config_chosen(self, sums: Sequence[float]) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def config_measured(self, folder: Path, validation: Rows, max_length: int) -> dict[str, Any]:
         """Nothing."""
         return {}
 

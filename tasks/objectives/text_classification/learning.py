@@ -1,6 +1,7 @@
 """How a classifier of texts learns: cross-entropy with the labels, and the teacher's softened predictions."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,8 +21,10 @@ class TextClassification:
     name: Objective = "text-classification"
     primary: str = "accuracy"
     by_token: bool = False
+    by_word: bool = False
     auto_model: Any = AutoModelForSequenceClassification
     problem_type: str | None = None
+    outputs: tuple[str, ...] = ("logits",)
 
     def config_labels(self, labels: list[str]) -> dict[str, Any]:
         return named(labels) | {"problem_type": self.problem_type}
@@ -63,6 +66,10 @@ class TextClassification:
         return {"accuracy": correct / count, "loss": loss / count}
 
     def config_chosen(self, sums: Sequence[float]) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def config_measured(self, folder: Path, validation: Rows, max_length: int) -> dict[str, Any]:
         """Nothing."""
         return {}
 

@@ -4,6 +4,7 @@ A row is a window of a sentence (see `windows`), and weighs as many as the words
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,8 +34,10 @@ class TokenClassification:
     name: Objective = "token-classification"
     primary: str = "f1"
     by_token: bool = True
+    by_word: bool = True
     auto_model: Any = AutoModelForTokenClassification
     problem_type: str | None = None
+    outputs: tuple[str, ...] = ("logits",)
 
     def config_labels(self, labels: list[str]) -> dict[str, Any]:
         return named(labels)
@@ -97,6 +100,10 @@ class TokenClassification:
         return {name: float(metric(entities)) for name, metric in METRICS.items()} | {"loss": sums[0] / max(sums[1], 1)}
 
     def config_chosen(self, sums: Sequence[float]) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def config_measured(self, folder: Path, validation: Rows, max_length: int) -> dict[str, Any]:
         """Nothing."""
         return {}
 

@@ -1,0 +1,126 @@
+"""A model answers questions in PyTorch as in ONNX, whatever its batches, and leaves in the field's form."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from hone.tasks.evaluate.parity import ModelVariant, compare
+from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.runtime.predict import Backend, answer, read
+from hone.tasks.model.training.fake_quantization import read_plan
+from hone.tasks.objectives.judging import judging
+from hone.tasks.objectives.question_answering.answering import END, NULL, SCORE, START, THRESHOLD
+from tests.export import optimum_environment
+from tests.export.answerers import LABELS, MAX_LENGTH, export_answerer, write_answerer, write_questions
+
+JUDGING = judging("question-answering")
+ROWS = write_questions(24)
+
+
+@pytest.fixture(scope="module")
+def answerer(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("answerer")
+    return write_answerer(folder / "fp32"), export_answerer(folder / "fp32", folder / "exported")
+
+
+@pytest.fixture(scope="module")
+def rounded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("rounded")
+    return write_answerer(folder / "int8", quantized=True), export_answerer(folder / "int8", folder / "exported")
+
+
+def answers(folder: Path, form: Backend, batch_size: int = 8) -> np.ndarray:
+    reading = read(folder, ROWS, MAX_LENGTH)
+    found = answer(folder, form, reading, batch_size=batch_size, providers=["cpu"], threads=1)
+    assert isinstance(found, np.ndarray)
+    return found
+
+
+def side(name: str, folder: Path, form: Backend) -> ModelVariant:
+    return ModelVariant(name, folder, read(folder, ROWS, MAX_LENGTH), form, ["cpu"], batch_size=8, threads=1)
+
+
+def test_a_short_question_is_answered_by_the_best_span_of_transformers_logits(answerer: tuple[Path, Path]) -> None:
+    model, tokenizer = load_model(answerer[0]), load_tokenizer(answerer[0])
+    found = answers(answerer[0], "pytorch")
+    row = next(place for place, context in enumerate(ROWS.pairs) if len(context.split()) < 10)
+    encoded = tokenizer(ROWS.texts[row], ROWS.pairs[row], return_tensors="pt", return_offsets_mapping=True)
+    places = encoded.pop("offset_mapping")[0].tolist()
+    with torch.no_grad():
+        output = model(**encoded)
+    start, end = output.start_logits[0].tolist(), output.end_logits[0].tolist()
+    inside = [place for place, which in enumerate(encoded.sequence_ids()) if which == 1]
+    score, first, last = max((start[a] + end[b], -a, -b) for a in inside for b in inside if a <= b)
+    assert found[row, [SCORE, NULL]] == pytest.approx([score, start[0] + end[0]], abs=1e-5)
+    assert found[row, [START, END]].tolist() == [places[-first][0], places[-last][1]]
+    assert set(found[:, THRESHOLD]) == {0.5}
+
+
+@pytest.mark.parametrize("batch_size", [1, 64])
+def test_onnx_answers_every_question_as_pytorch_does(answerer: tuple[Path, Path], batch_size: int) -> None:
+    before, after = answers(answerer[0], "pytorch"), answers(answerer[1], "onnxruntime", batch_size)
+    assert len(read(answerer[1], ROWS, MAX_LENGTH).text) > len(ROWS)
+    assert np.abs(before - after).max() < 1e-5  # measured: 2e-6
+
+
+def test_integers_answer_questions_as_their_rounded_model_does(rounded: tuple[Path, Path]) -> None:
+    checkpoint, exported = rounded
+    assert read_plan(checkpoint).first_token == ()
+    targets = JUDGING.targets(ROWS)
+    found = JUDGING.compare(answers(checkpoint, "fake-quantised"), answers(exported, "onnxruntime"), targets)
+    assert found.rms_share < 0.02
+    dense = JUDGING.compare(answers(checkpoint, "pytorch"), answers(exported, "onnxruntime"), targets)
+    assert dense.rms_share > found.rms_share
+
+
+def test_a_hand_over_is_exact_and_a_broken_graph_is_located(answerer: tuple[Path, Path], tmp_path: Path) -> None:
+    checkpoint, exported = answerer
+    sides = side("pytorch", checkpoint, "pytorch"), side("onnx (cpu)", exported, "onnxruntime")
+    handed = compare("answerer", *sides, "exact", JUDGING.targets(ROWS), LABELS, JUDGING)
+    assert (handed.mismatch, handed.first_divergence, handed.agreement) == ("", "", 1.0)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for file in exported.iterdir():
+        (broken / file.name).write_bytes(file.read_bytes())
+    graph = onnx.load(broken / "model.onnx")
+    head = next(one for one in graph.graph.initializer if one.name.startswith("qa_outputs") and len(one.dims) == 2)
+    head.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(head) * np.float32(1.5), head.name))
+    onnx.save(graph, broken / "model.onnx")
+    sides = side("pytorch", checkpoint, "pytorch"), side("onnx (cpu)", broken, "onnxruntime")
+    assert compare("answerer", *sides, "exact", JUDGING.targets(ROWS), LABELS, JUDGING).first_divergence == "qa_outputs"
+
+
+def test_the_folder_is_what_optimums_question_answerer_reads(answerer: tuple[Path, Path]) -> None:
+    config = json.loads((answerer[1] / "config.json").read_text())
+    assert config["architectures"] == ["BertForQuestionAnswering"]
+    assert config["no_answer_threshold"] == 0.5
+    graph = onnx.load(answerer[1] / "model.onnx").graph
+    axes = {
+        value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.output)
+    }
+    names = ("input_ids", "attention_mask", "token_type_ids", "start_logits", "end_logits")
+    assert axes == {name: ["batch", "length"] for name in names}
+
+
+def test_optimum_loads_the_folder_unchanged_and_answers_the_same(answerer: tuple[Path, Path]) -> None:
+    script = (
+        "import json, sys; from optimum.onnxruntime import ORTModelForQuestionAnswering as Model;"
+        "from transformers import AutoTokenizer;"
+        "model, tokenizer = Model.from_pretrained(sys.argv[1]), AutoTokenizer.from_pretrained(sys.argv[1]);"
+        "found = model(**tokenizer('a film', 'a dull plot', return_tensors='pt'));"
+        "print(json.dumps([found.start_logits.tolist(), found.end_logits.tolist()]))"
+    )
+    command = [optimum_environment.python(), "-W", "ignore", "-c", script, answerer[1]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=answerer[1])
+    assert done.returncode == 0, done.stderr
+    with torch.no_grad():
+        own = load_model(answerer[0])(**load_tokenizer(answerer[0])("a film", "a dull plot", return_tensors="pt"))
+    start, end = json.loads(done.stdout.splitlines()[-1])
+    assert np.allclose(start, own.start_logits.numpy(), atol=1e-5)
+    assert np.allclose(end, own.end_logits.numpy(), atol=1e-5)

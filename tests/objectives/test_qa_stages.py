@@ -1,0 +1,105 @@
+"""Questions through train, distill, prune and quantize: nothing but the data and the task differ."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import BertForQuestionAnswering
+
+from hone.configs.recipe import Recipe, parse_recipe
+from hone.flows.preflight import check_model
+from hone.tasks import store
+from hone.tasks.contracts import DistilledModel, PreparedData, PrunedModel, QuantizedModel, TrainedModel
+from hone.tasks.data.preview import preview
+from hone.tasks.data.task import prepare_data
+from hone.tasks.distill.task import distill_student
+from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.training.fake_quantization import read_plan
+from hone.tasks.prune.task import prune_student
+from hone.tasks.quantize.task import quantize_student
+from hone.tasks.stage import RunContext
+from hone.tasks.train.task import train_teacher
+from tests.objectives.questions import write_squad
+from tests.tiny import write_encoder
+
+pytestmark = pytest.mark.usefixtures("trains_here")
+LENGTH = 24
+
+
+def recipe_of(folder: Path) -> Recipe:
+    return parse_recipe(
+        {
+            "task": "question-answering",
+            "data": {"train": str(folder / "all.json"), "context_column": "context"},
+            "model": {"source": str(folder / "encoder"), "weights": "random", "max_length": LENGTH},
+            "train": {"epochs": 6, "learning_rate": 5e-3, "batch_size": 16},
+            "distill": {"augment": 1, "epochs": 3, "layer_count": 1, "learning_rate": 5e-3, "batch_size": 16},
+            "prune": {"head_fraction": 0.5, "neuron_fraction": 0.5, "vocabulary": "seen", "epochs": 2,
+                      "learning_rate": 5e-3},
+            "quantize": {"epochs": 1, "max_sensitive_layers": 1},
+            "evaluate": {"cells": ["1x16"]},
+        }
+    )  # fmt: skip
+
+
+@dataclass
+class Made:
+    recipe: Recipe
+    data: PreparedData
+    teacher: TrainedModel
+    student: DistilledModel
+    pruned: PrunedModel
+    rounded: QuantizedModel
+
+    @property
+    def stages(self) -> list[Any]:
+        return [self.teacher, self.student, self.pruned, self.rounded]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, trains_here: None) -> Made:
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("qa")
+    write_squad(folder / "all.json", 150)
+    write_encoder(folder / "encoder", layers=2)
+    context = RunContext(recipe=recipe_of(folder), output=str(folder / "out"), storage=str(folder / "storage"))
+    data = prepare_data.fn(context)
+    teacher = train_teacher.fn(context, data)
+    student = distill_student.fn(context, data, teacher)
+    pruned = prune_student.fn(context, data, teacher, student)
+    return Made(context.recipe, data, teacher, student, pruned, quantize_student.fn(context, data, teacher, pruned))
+
+
+def test_every_stage_learns_to_answer(made: Made) -> None:
+    found = [stage.checkpoint.validation_metrics["f1"] for stage in made.stages]
+    assert min(found) > 0.9, found
+    assert made.teacher.checkpoint.selected_by == "f1"
+    assert made.teacher.checkpoint.warnings == []
+
+
+def test_each_checkpoint_answers_questions_and_keeps_its_threshold(made: Made) -> None:
+    for stage in made.stages:
+        folder = store.open_artifact(stage.checkpoint.artifact)
+        assert isinstance(load_model(folder), BertForQuestionAnswering)
+        assert abs(json.loads((folder / "config.json").read_text())["no_answer_threshold"]) < 100
+    assert made.data.labels == ["answer", "no answer"]
+
+
+def test_the_pruned_one_has_the_vocabulary_of_the_data_and_padding_sets_no_scale(made: Made) -> None:
+    student, pruned = made.student.checkpoint, made.pruned.checkpoint
+    assert pruned.notes["heads"] == [2]
+    tokenizer = load_tokenizer(store.open_artifact(pruned.artifact))
+    assert pruned.notes["vocabulary"] == len(tokenizer) < len(load_tokenizer(store.open_artifact(student.artifact)))
+    plan = read_plan(store.open_artifact(made.rounded.checkpoint.artifact))
+    assert plan.first_token == ()
+    assert "qa_outputs" in {*plan.linears, *plan.kept}
+
+
+def test_what_is_looked_at_before_a_run_goes_the_whole_way_with_one_layer(made: Made) -> None:
+    seen = preview(made.recipe.data)
+    assert seen.spans is not None
+    assert set(seen.labels) == {"answer", "no answer"}
+    assert "one layer exported and served" in check_model(made.recipe, seen)
