@@ -25,7 +25,7 @@ def write_answerer(folder: Path, quantized: bool = False, seed: int = 0, thresho
     """A checkpoint with a head for questions; with its weights on their grids and the plan beside them where
     quantised."""
     torch.set_num_threads(1)
-    write_encoder(folder, layers=2)
+    write_encoder(folder, layers=1)
     tokenizer = load_tokenizer(folder)
     torch.manual_seed(seed)
     fields = learning("question-answering").config_labels(LABELS) | {"no_answer_threshold": threshold}

@@ -28,7 +28,7 @@ def write_squad(path: Path, count: int) -> Path:
     return path
 
 
-def epoch_rows(path: Path) -> list[dict[str, Any]]:
+def rows_of(path: Path) -> list[dict[str, Any]]:
     """The same questions as a table."""
     data = json.loads(path.read_text())["data"]
     return [

@@ -7,7 +7,7 @@ import pytest
 from hone.configs import applies
 from hone.configs.data import DataSettings
 from hone.configs.delivery import QualityMetric
-from hone.configs.recipe import METRICS, OF_TEXTS, Objective
+from hone.configs.recipe import COLUMNS, METRICS, OF_TEXTS, Objective, Task
 from hone.tasks.data import kinds
 from hone.tasks.drift import measure
 from hone.tasks.model.runtime import runtime
@@ -38,3 +38,10 @@ def test_what_texts_have_is_read_asked_for_and_served() -> None:
     named = set(get_args(DataSettings.model_fields["labels"].annotation))
     assert set(OF_TEXTS) == set(kinds.OF_TEXTS) == named
     assert set(applies.TEXTS) == set(OF_TEXTS.values()) == set(runtime.ANSWERS)
+
+
+def test_a_task_of_something_other_than_whole_texts_names_its_data_and_what_its_report_shows() -> None:
+    others = set(get_args(Task)) - {"text-classification"}
+    assert others == set(OBJECTIVES) - set(OF_TEXTS.values()) == set(COLUMNS) == set(wording.HAVE)
+    for column, _what in COLUMNS.values():
+        assert kinds.kind_of(DataSettings(train="a", **{column: "a"})) not in kinds.OF_TEXTS.values()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hone.flows.predict import run_predict
-from hone.tasks.model.checkpoints.checkpoint import keep_in_config
+from hone.tasks.model.checkpoints.config_file import add_to_config
 from hone.tasks.model.runtime.delivered import open_answerer
 from hone.tasks.model.runtime.model_under_test import registered
 from hone.tasks.model.runtime.predict import predict
@@ -28,14 +28,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """It leaves about half of the questions without an answer."""
     place = tmp_path_factory.mktemp("served")
     exported = export_answerer(write_answerer(place / "checkpoint"), place / "model")
-    keep_in_config(exported, {"no_answer_threshold": float(np.median(margins(ask(exported))))})
+    add_to_config(exported, {"no_answer_threshold": float(np.median(margins(ask(exported))))})
     return exported
 
 
 @pytest.fixture(scope="module")
 def golden(folder: Path) -> Path:
     path = folder.parent / "golden.json"
-    write_golden(path, ROWS, ask(folder), LABELS)
+    write_golden(path, ROWS, ask(folder), LABELS, "question-answering")
     return path
 
 
