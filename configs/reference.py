@@ -37,7 +37,8 @@ gate:
 ```
 
 [`quickstart.yaml`](quickstart.yaml) is for text that every installation has, [`sst2.yaml`](sst2.yaml) made the
-measurements in the [main README](../README.md), [`ner.yaml`](ner.yaml) is for the named entities of WNUT 2017.
+measurements in the [main README](../README.md), [`ner.yaml`](ner.yaml) is for the named entities of WNUT 2017, and
+[`qa.yaml`](qa.yaml) asks what installed libraries' docstrings say of parameters.
 
 `--set` overrides one setting and can be repeated. The value is YAML; quote it where the shell would split it.
 
@@ -99,6 +100,35 @@ has not. What a model has to beat is the tag that each word has most often.
 The model answers a text, or a list of words, with its entities: `start`, `end`, `text`, `type` and `score` of each, as
 transformers' pipeline with `aggregation_strategy="first"` does. Its folder loads in Optimum's
 `ORTModelForTokenClassification`.
+
+## Questions about a text
+
+```yaml
+name: manual
+task: question-answering
+data:
+  train: train-v2.0.json             # SQuAD's JSON; or CSV, JSONL or Parquet with a question a row
+  context_column: context            # the text that a question is asked about, and its answer is a part of
+model:
+  source: sentence-transformers/all-MiniLM-L6-v2
+  max_length: 384
+```
+
+`hone init train-v2.0.json` writes such a recipe. Files that end in .json are SQuAD's, of version 1.1 or 2.0. A table
+has the columns that `question_column`, `context_column` and `answers_column` name: an answer or a list of them beside
+`start_column`, or SQuAD's objects. An answer that does not stand in its context from its first character on is counted
+by kind like every bad row. Questions without an answer may be among them. All that are asked about a
+context are split off together. A context longer than `model.max_length` is read in overlapping windows, out of which
+comes one answer, and none is cut.
+
+Models are compared, question by question, in `f1`: the F1 of the answer's words as SQuAD's own script counts it, the
+best over the true answers. `gate.metrics` may name `exact_match` too. From which margin on a model says that there is
+no answer is chosen on the validation split, for each model, and lies in its `config.json` before a test row is read.
+Questions with and without an answer are slices, and so is each word that asks. What a model has to beat is the sentence
+that shares most with the question.
+
+The model takes `question` and `context` and gives `answer`, `start`, `end` and `score`, as transformers' pipeline does;
+no answer is the empty one. Its folder loads in Optimum's `ORTModelForQuestionAnswering`.
 
 ## Architectures
 
