@@ -29,9 +29,8 @@ def write_embedder(model: Path, into: Path) -> Path:
             if name == output:
                 node.output[index] = f"{output}_classified"
     graph.node.append(helper.make_node("Identity", [source], [output]))
-    shape = [size.dim_param or size.dim_value for size in graph.output[0].type.tensor_type.shape.dim]
     del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, [*shape[:-1], "width"]))
+    graph.output.append(helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, None))
     onnx.save(found, into / "model.onnx")
     return into
 

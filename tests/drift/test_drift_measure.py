@@ -9,6 +9,7 @@ from hone.tasks.contracts import DriftPart
 from hone.tasks.drift.features import frequent, unseen_shares, word_counts, words
 from hone.tasks.drift.measure import Sample, measure
 from hone.tasks.drift.table import drift_markdown
+from hone.tasks.objectives.question_answering.answering import END, ENDS, NEVER, NULL, SCORE, STARTS, THRESHOLD, WIDTH
 from hone.tasks.texts import shown
 from tests import tiny
 
@@ -96,6 +97,23 @@ def test_other_answers_of_the_champion_are_found() -> None:
     assert now.answers is not None
     unsure = replace(now, answers=now.answers / 4)
     assert drifted(before, unsure) == {"answers"}
+
+
+def test_questions_that_the_champion_answers_less_often_are_found() -> None:
+    def asked(seed: int, margin: float) -> Sample:
+        draw = np.random.default_rng(seed)
+        answers = np.zeros((400, WIDTH))
+        answers[:, [END, STARTS, ENDS, THRESHOLD]] = 3, 2.5, 2.5, NEVER
+        answers[:, SCORE] = draw.normal(4, 0.5, size=400)
+        answers[:, NULL] = answers[:, SCORE] + draw.normal(margin, 1, size=400)
+        return replace(sample(seed), answers=answers)
+
+    def found(margin: float) -> DriftPart:
+        parts = measure(asked(1, -1), asked(2, margin), set(), INDEX, 0, objective="question-answering")
+        return next(part for part in parts if part.name == "answers")
+
+    assert (found(-1).drifted, found(1).drifted) == (False, True)
+    assert found(1).before.startswith("0.0% with no answer, 3")
 
 
 def test_a_logit_that_all_labels_share_is_no_other_answer() -> None:

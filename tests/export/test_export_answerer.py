@@ -9,9 +9,10 @@ import onnx
 import pytest
 import torch
 
+from hone.tasks.drift.embed import write_embedder
 from hone.tasks.evaluate.parity import ModelVariant, compare
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
-from hone.tasks.model.runtime.predict import Backend, answer, read
+from hone.tasks.model.runtime.predict import Backend, answer, embed, read
 from hone.tasks.model.training.fake_quantization import read_plan
 from hone.tasks.objectives.judging import judging
 from hone.tasks.objectives.question_answering.answering import END, NULL, SCORE, START, THRESHOLD
@@ -106,6 +107,23 @@ def test_the_folder_is_what_optimums_question_answerer_reads(answerer: tuple[Pat
     }
     names = ("input_ids", "attention_mask", "token_type_ids", "start_logits", "end_logits")
     assert axes == {name: ["batch", "length"] for name in names}
+
+
+def test_what_answers_are_computed_from_is_a_mean_over_all_windows_of_a_question(
+    answerer: tuple[Path, Path], tmp_path: Path
+) -> None:
+    embedder = write_embedder(answerer[1], tmp_path / "embedder")
+    found = embed(embedder, ROWS, max_length=MAX_LENGTH, batch_size=8, providers=["cpu"], threads=1)
+    model, reading = load_model(answerer[0]), read(answerer[1], ROWS, MAX_LENGTH)
+    row = int(np.bincount(reading.text.sources).argmax())
+    windows = [reading.rows(np.array([place]))[0] for place in reading.places_of(np.array([row]))]
+    with torch.no_grad():
+        vectors = [
+            model.bert(torch.tensor([one.ids.tolist()]), token_type_ids=torch.tensor([one.type_ids.tolist()]))[0][0]
+            for one in windows
+        ]
+    assert len(windows) > 1
+    assert np.allclose(found[row], torch.cat(vectors).mean(dim=0).numpy(), atol=1e-5)
 
 
 def test_optimum_loads_the_folder_unchanged_and_answers_the_same(answerer: tuple[Path, Path]) -> None:

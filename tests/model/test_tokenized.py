@@ -25,7 +25,7 @@ from tests.model.training_fixtures import files, finish, make_job
 from tests.tiny import GOOD, sentences, write_encoder
 
 Usage = namedtuple("Usage", "total used free")
-TASKS: list[Task] = ["text-classification", "token-classification"]
+TASKS: list[Task] = ["text-classification", "token-classification", "question-answering"]
 LENGTH = 12
 
 
@@ -33,8 +33,8 @@ LENGTH = 12
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tokenized")
     write_encoder(folder / "encoder")
-    write_rows(folder / "text-classification" / "train.parquet", 90)
-    write_rows(folder / "token-classification" / "train.parquet", 90, tags=True)
+    for task in TASKS:
+        write_rows(folder / task / "train.parquet", 90, task)
     return folder
 
 
@@ -57,9 +57,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return seen
 
 
-def write_rows(path: Path, count: int, tags: bool = False) -> Path:
-    """Pairs of texts with labels, or sentences of which many need several windows; the last third are perturbed copies,
-    of which nobody knows the label."""
+def write_rows(path: Path, count: int, task: Task = TASKS[0]) -> Path:
+    """Pairs of texts with labels, or sentences or questions of which many need several windows; the last third are
+    perturbed copies, of which nobody knows the label."""
+    tags = task == "token-classification"
     path.parent.mkdir(parents=True, exist_ok=True)
     texts = [text for text, _label in sentences(count, seed=2)]
     known = 2 * count // 3
@@ -73,6 +74,10 @@ def write_rows(path: Path, count: int, tags: bool = False) -> Path:
         columns["tokens"] = arrow.array(words, arrow.list_(arrow.string()))
         told = [[int(word in GOOD) if row < known else -1 for word in several] for row, several in enumerate(words)]
         columns["tags"] = arrow.array(told, arrow.list_(arrow.int32()))
+    if task == "question-answering":
+        columns |= {"text": arrow.array(["a film"] * count, arrow.string()), "pair": columns["text"]}
+        columns |= {name: arrow.array([[place]] * count, arrow.list_(arrow.int32()))
+                    for place, name in ((0, "starts"), (3, "ends"))}  # fmt: skip
     parquet.write_table(arrow.table(columns), path)
     return path
 
@@ -109,7 +114,7 @@ def test_batches_from_the_files_are_those_of_tokenizing_bit_for_bit(
             continue
         assert (own.dtype, own.shape, type(other)) == (other.dtype, other.shape, np.ndarray)
         assert np.array_equal(own, other)
-    assert (read.text.sources is not None) == read.text.by_token == (task == "token-classification")
+    assert (read.text.sources is not None) == read.text.by_token == (task != "text-classification")
     pairs = list(zip(batches(direct.text), batches(read.text), strict=True))
     assert len(pairs) > 30
     for mine, theirs in pairs:
@@ -173,7 +178,7 @@ def test_another_text_length_task_or_vocabulary_is_another_split(
     place: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast, calls: list[Path]
 ) -> None:
     splits, own = kept(tmp_path), split_of(place, tokenizer, "token-classification")
-    other = write_rows(tmp_path / "train.parquet", 30, tags=True)
+    other = write_rows(tmp_path / "train.parquet", 30, "token-classification")
     folders = [splits.folder(own), splits.folder(replace(own, rows=other))]
     folders += [splits.folder(replace(own, max_length=LENGTH + 1)), splits.folder(replace(own, task=TASKS[0]))]
     tokenizer.add_tokens(["film"])
