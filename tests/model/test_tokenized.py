@@ -19,7 +19,7 @@ from hone.tasks.errors import PreflightError
 from hone.tasks.model.checkpoints.checkpoint import load_tokenizer
 from hone.tasks.model.text import bucketed_batches, make_batch, sequential_batches
 from hone.tasks.model.tokenized import Split, TokenizedSplit, TokenizedSplits, open_split, tokenizer_digest
-from hone.tasks.model.training.job_payload import pack, unpacked
+from hone.tasks.model.training.job_payload import materialize, upload_inputs
 from hone.tasks.model.training.trainable import TrainingJob
 from tests.model.training_fixtures import files, finish, make_job
 from tests.tiny import GOOD, sentences, write_encoder
@@ -293,12 +293,12 @@ def test_a_worker_on_another_machine_gets_the_files_through_the_bucket(
     expected = open_split(job.arguments["train_text"]).text
     assert len(calls) == 2
     assert [path.name for path in (bucket / "hone/tokenized").glob("*/manifest.json")] == ["manifest.json"] * 2
-    parcel = pack(job)
+    parcel = upload_inputs(job)
     assert {parcel.job.arguments[f"{split}_text"].uri for split in ("train", "validation")} == {
         storage.uri_of(path.parent) for path in (here / "tokenized").glob("*/manifest.json")
     }
     monkeypatch.setenv("HONE_MIRROR", str(tmp_path / "another-machine"))
-    with unpacked(parcel, rank=0, world_size=1) as (there, _keep):
+    with materialize(parcel, rank=0, world_size=1) as (there, _keep):
         trainable = there.make_trainable(there, torch.device("cpu"))
         assert there.arguments["train_text"].is_relative_to(tmp_path / "another-machine")
     assert np.array_equal(trainable.train.ids, expected.ids)
