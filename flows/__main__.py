@@ -103,7 +103,7 @@ def retrain(
 @app.command()
 def init(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="CSV, TSV, JSONL, Parquet or CoNLL, packed by gzip or not.")
+        str, typer.Argument(metavar="FILE", help="CSV, TSV, JSONL, Parquet, CoNLL or SQuAD, packed by gzip or not.")
     ],
     output: Annotated[str, typer.Option(help="The recipe to write.")] = "recipe.yaml",
     model: Annotated[
@@ -220,8 +220,8 @@ def predict(
     ] = "",
     storage: Storage = ".hone",
 ) -> None:
-    """Answer texts as the model is served: one line of JSON each, with its label or labels, its number, or the entities
-    of a sentence.
+    """Answer texts as the model is served: one line of JSON each, with its label or labels, its number, the entities of
+    a sentence, or the answer to a question.
 
     Exit status: 0 done; 2 there is no such model or file.
     """

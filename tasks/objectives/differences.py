@@ -1,6 +1,6 @@
 """How far two forms of one model are apart, whatever their numbers mean."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,21 @@ Numbers = npt.NDArray[Any]
 Same = Callable[[Numbers, Numbers], npt.NDArray[np.bool_]]
 
 
-def compare_forms(judging: Judging, source: Answers, target: Answers, targets: Targets, same: Same) -> FormDifference:
+def compare_forms(
+    judging: Judging,
+    source: Answers,
+    target: Answers,
+    targets: Targets,
+    same: Same,
+    columns: Sequence[int] | None = None,
+) -> FormDifference:
     """An answer with a number that is not finite agrees with nothing, and one such answer makes the differences
     infinite, as do answers of another shape. What is gained is in the primary metric.
 
     Args:
         source, target: answers to the same rows.
         same: of finite numbers [items, ...] of both, which come to the same: [items], or [items, ...].
+        columns: those of the numbers whose difference is measured, each of a scale of its own; None: all, of one scale.
     """
     infinite = float("inf")
     if not alike(source, target):
@@ -34,8 +42,11 @@ def compare_forms(judging: Judging, source: Answers, target: Answers, targets: T
     agreement = float((agree & sound.reshape(-1, *[1] * (agree.ndim - 1))).mean())
     if not sound.all():
         return FormDifference(infinite, infinite, agreement, gained)
+    if columns is not None:
+        before, after = before[:, columns].astype(np.float64), after[:, columns]
     apart = after.astype(np.float64) - before
-    spread = max(float(before.std()), float(np.finfo(np.float32).tiny))
+    deviation = before.std() if columns is None else np.sqrt(before.var(axis=0).mean())
+    spread = max(float(deviation), float(np.finfo(np.float32).tiny))
     return FormDifference(float(np.abs(apart).max()), float(np.sqrt((apart**2).mean())) / spread, agreement, gained)
 
 

@@ -7,7 +7,7 @@ A task's own file is `tasks/objectives/<task>/learning.py`; it is named in `LEAR
 `hone.tasks.code`, which follows imports and no text).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -101,12 +101,13 @@ class Learning(Protocol):
         """
         ...
 
-    def config_measured(self, folder: Path, validation: Rows, max_length: int) -> dict[str, Any]:
+    def config_measured(self, folder: Path, validation: Callable[[], Rows], max_length: int) -> dict[str, Any]:
         """Fields beside those of `config_chosen` that need the finished model's answers to the validation split, as
         where a threshold is of whole rows and not of their windows.
 
         Args:
             folder: of its checkpoint.
+            validation: reads the split.
         """
         ...
 

@@ -104,5 +104,5 @@ def test_validation_counts_windows_by_their_tokens() -> None:
 
 
 def test_data_in_which_every_question_has_an_answer_chooses_no_threshold(tmp_path: Path) -> None:
-    assert LEARNING.config_measured(tmp_path, ROWS.pick([0, 1]), LENGTH) == {"no_answer_threshold": NEVER}
-    assert learning("text-classification").config_measured(tmp_path, ROWS, LENGTH) == {}
+    assert LEARNING.config_measured(tmp_path, lambda: ROWS.pick([0, 1]), LENGTH) == {"no_answer_threshold": NEVER}
+    assert learning("text-classification").config_measured(tmp_path, lambda: ROWS, LENGTH) == {}

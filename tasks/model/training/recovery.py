@@ -2,6 +2,7 @@
 cluster, and the checkpoint that is handed on. Train hands its own on in the same way."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def hand_on(
     task = context.recipe.objective
     folder = workspace.folder / "checkpoint"
     store.copy_folder(result.best, folder)
-    validation = read_split(store.open_artifact(data.artifact), "validation")
+    validation = partial(read_split, store.open_artifact(data.artifact), "validation")
     add_to_config(folder, learning(task).config_measured(folder, validation, context.recipe.model.max_length))
     model = load_model(folder)
     parameters, nonzero = count_parameters(model)

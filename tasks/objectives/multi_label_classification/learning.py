@@ -1,6 +1,6 @@
 """How several labels of a text are learned: each as a yes or no of its own, and the teacher's softened ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ class MultiLabelClassification:
         """The threshold."""
         return {FIELD: self.validation_metrics(sums)[FIELD]}
 
-    def config_measured(self, folder: Path, validation: Rows, max_length: int) -> dict[str, Any]:
+    def config_measured(self, folder: Path, validation: Callable[[], Rows], max_length: int) -> dict[str, Any]:
         """Nothing."""
         return {}
 

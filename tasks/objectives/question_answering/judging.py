@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hone.tasks.objectives.differences import compare_forms
 from hone.tasks.objectives.judging import Baseline, FormDifference, Mask, Score
 from hone.tasks.objectives.metric import Metric, Statistics, Sums, Values
 from hone.tasks.objectives.question_answering import baseline, squad
@@ -128,20 +129,7 @@ class QuestionAnswering:
         """By question: the sums of the best span's logits and of no answer's, and those of the exponentials of all
         logits, in which a difference of any logit shows; and the share of questions with the same answer. One with a
         number that is not finite agrees with nothing, and makes the differences infinite."""
-        infinite = float("inf")
-        if source.shape != target.shape:
-            return FormDifference(infinite, infinite, 0.0, 0.0)
-        sound = np.isfinite(source).all(axis=1) & np.isfinite(target).all(axis=1)
-        before, after = _given(source), _given(target)
-        agreement = float(((before == after).all(axis=1) & sound).mean()) if len(source) else 1.0
-        f1 = self.metrics[self.primary]
-        gained = f1.of(self.statistics(target, targets)) - f1.of(self.statistics(source, targets))
-        if not sound.all():
-            return FormDifference(infinite, infinite, agreement, gained)
-        own, other = source[:, NUMBERS].astype(np.float64), target[:, NUMBERS].astype(np.float64)
-        spread = max(float(np.sqrt(own.var(axis=0).mean())), float(np.finfo(np.float32).tiny))
-        apart = other - own
-        return FormDifference(float(np.abs(apart).max()), float(np.sqrt((apart**2).mean())) / spread, agreement, gained)
+        return compare_forms(self, source, target, targets, _same_answer, NUMBERS)
 
     def sureness(self, answers: Answers) -> npt.NDArray[np.float64]:
         """Probability of the answer's first token times that of its last one."""
@@ -214,6 +202,10 @@ def _given(answers: Answers) -> npt.NDArray[np.int64]:
     spans = np.nan_to_num(answers[:, [START, END]]).astype(np.int64)
     spans[is_silent(answers)] = 0
     return spans
+
+
+def _same_answer(one: Answers, other: Answers) -> Mask:
+    return np.asarray((_given(one) == _given(other)).all(axis=1))
 
 
 def _told(context: str, start: int, end: int) -> str:

@@ -4,7 +4,7 @@ predictions.
 A row is a window of a question's context (see `answering`); one that does not hold the answer has none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,7 @@ class QuestionAnswering:
         """Nothing: the sums are of windows, and the threshold is of questions."""
         return {}
 
-    def config_measured(self, folder: Path, validation: Rows, max_length: int) -> dict[str, Any]:
+    def config_measured(self, folder: Path, validation: Callable[[], Rows], max_length: int) -> dict[str, Any]:
         """The threshold of no answer with the largest F1 on validation; none where all its questions have answers."""
         from hone.tasks.model.runtime.predict import (  # here, as those ask this file how questions are cut
             Backend,
@@ -140,14 +140,15 @@ class QuestionAnswering:
         )
         from hone.tasks.model.training.fake_quantization import FILE
 
-        if validation.pairs is None or validation.spans is None or all(validation.spans):
+        rows = validation()
+        if rows.pairs is None or rows.spans is None or all(rows.spans):
             return {THRESHOLD_NAME: NEVER}
         form: Backend = "fake-quantised" if (folder / FILE).exists() else "pytorch"
-        reading = read(folder, validation, max_length)
+        reading = read(folder, rows, max_length)
         answers = answer(folder, form, reading, batch_size=64, providers=["cuda", "cpu"], threads=0)
         if not np.isfinite(answers).all():
             return {THRESHOLD_NAME: NEVER}
-        answered, silent = scores_of(answers, validation.pairs, validation.spans)
+        answered, silent = scores_of(answers, rows.pairs, rows.spans)
         return {THRESHOLD_NAME: best_threshold(margins(answers), answered, silent)[0]}
 
     def row_scores(self, output: Output, batch: Batch) -> Tensor:

@@ -1,6 +1,6 @@
 """How a number is learned: by the squared error from the true one, and from the teacher's."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ class Regression:
         """Nothing."""
         return {}
 
-    def config_measured(self, folder: Path, validation: Rows, max_length: int) -> dict[str, Any]:
+    def config_measured(self, folder: Path, validation: Callable[[], Rows], max_length: int) -> dict[str, Any]:
         """Nothing."""
         return {}
 

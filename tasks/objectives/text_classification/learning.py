@@ -1,6 +1,6 @@
 """How a classifier of texts learns: cross-entropy with the labels, and the teacher's softened predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ class TextClassification:
         """Nothing."""
         return {}
 
-    def config_measured(self, folder: Path, validation: Rows, max_length: int) -> dict[str, Any]:
+    def config_measured(self, folder: Path, validation: Callable[[], Rows], max_length: int) -> dict[str, Any]:
         """Nothing."""
         return {}
 

@@ -3,7 +3,7 @@
 A row is a window of a sentence (see `windows`), and weighs as many as the words that it answers for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ class TokenClassification:
         """Nothing."""
         return {}
 
-    def config_measured(self, folder: Path, validation: Rows, max_length: int) -> dict[str, Any]:
+    def config_measured(self, folder: Path, validation: Callable[[], Rows], max_length: int) -> dict[str, Any]:
         """Nothing."""
         return {}
 
