@@ -267,11 +267,11 @@ class QuestionReader:
         ValueError: when one is not a string, naming its place.
         """
         for what, several in (("question", questions), ("context", contexts)):
-            text: object  # a caller's
             for row, text in enumerate(several):
                 if not isinstance(text, str):
-                    kind = type(text).__name__
-                    raise ValueError(f"row {row} holds {kind} where the text of a {what} is asked for")  # noqa: TRY004
+                    raise ValueError(  # noqa: TRY004
+                        f"row {row} holds {type(text).__name__} where the text of a {what} is asked for"
+                    )
         settings = self.settings
         return make_windows(self.tokenizer, questions, contexts, settings.max_length, settings.token_types)
 
