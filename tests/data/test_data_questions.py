@@ -151,6 +151,8 @@ def test_a_file_that_is_no_squad_is_refused(tmp_path: Path, content: str, told: 
         ("question-answering", {}, "data.context_column is empty: name the column with the text that a question"),
         ("text-classification", {"context_column": "context"}, "or set task=question-answering"),
         ("question-answering", {"context_column": "c", "lowercase": True}, "data.lowercase is True"),
+        ("question-answering", {"context_column": "c", "labels": "several"}, "data.labels is 'several'"),
+        ("question-answering", {"context_column": "c", "label_names": ["a", "b"]}, "data.label_names is"),
         ("question-answering", {"format": "squad"}, "set data.context_column=context"),
     ],
 )

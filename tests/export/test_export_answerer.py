@@ -1,7 +1,6 @@
 """A model answers questions in PyTorch as in ONNX, whatever its batches, and leaves in the field's form."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from hone.tasks.model.runtime.predict import Backend, answer, embed, read
 from hone.tasks.model.training.fake_quantization import read_plan
 from hone.tasks.objectives.judging import judging
 from hone.tasks.objectives.question_answering.answering import END, NULL, SCORE, START, THRESHOLD
-from tests.export import optimum_environment
 from tests.export.answerers import LABELS, MAX_LENGTH, export_answerer, write_answerer, write_questions
 
 JUDGING = judging("question-answering")
@@ -124,21 +122,3 @@ def test_what_answers_are_computed_from_is_a_mean_over_all_windows_of_a_question
         ]
     assert len(windows) > 1
     assert np.allclose(found[row], torch.cat(vectors).mean(dim=0).numpy(), atol=1e-5)
-
-
-def test_optimum_loads_the_folder_unchanged_and_answers_the_same(answerer: tuple[Path, Path]) -> None:
-    script = (
-        "import json, sys; from optimum.onnxruntime import ORTModelForQuestionAnswering as Model;"
-        "from transformers import AutoTokenizer;"
-        "model, tokenizer = Model.from_pretrained(sys.argv[1]), AutoTokenizer.from_pretrained(sys.argv[1]);"
-        "found = model(**tokenizer('a film', 'a dull plot', return_tensors='pt'));"
-        "print(json.dumps([found.start_logits.tolist(), found.end_logits.tolist()]))"
-    )
-    command = [optimum_environment.python(), "-W", "ignore", "-c", script, answerer[1]]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=answerer[1])
-    assert done.returncode == 0, done.stderr
-    with torch.no_grad():
-        own = load_model(answerer[0])(**load_tokenizer(answerer[0])("a film", "a dull plot", return_tensors="pt"))
-    start, end = json.loads(done.stdout.splitlines()[-1])
-    assert np.allclose(start, own.start_logits.numpy(), atol=1e-5)
-    assert np.allclose(end, own.end_logits.numpy(), atol=1e-5)
