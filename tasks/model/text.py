@@ -1,7 +1,7 @@
 """Text as token ids, and token ids as batches: ragged rows kept flat, padded only batch by batch."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,8 @@ Batch = dict[str, "Tensor"]
 `TokenizedText.labels` has them ([batch], [batch, labels] where rows have several, or [batch, length] by token,
 `NO_TARGET` at padding; numbers [batch] float32), `rows` [batch] int64: the rows' places in the split, `weights` [batch]
 int64 where rows do not weigh 1 each."""
+Finished = Callable[[], tuple[Any, "PreTrainedTokenizerBase"]]
+"""Loads a model that has learned, and its tokenizer."""
 Output = Any
 """What a model returns: transformers' ModelOutput, whose fields are its head's, such as `logits`."""
 

@@ -8,14 +8,13 @@ A task's own file is `tasks/objectives/<task>/learning.py`; it is named in `LEAR
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from hone.configs.recipe import Objective
-from hone.tasks.model.text import Batch, Output, Rows, TokenizedText
+from hone.tasks.model.text import Batch, Finished, Output, Rows, TokenizedText
 from hone.tasks.objectives.multi_label_classification.learning import MultiLabelClassification
 from hone.tasks.objectives.question_answering.learning import QuestionAnswering
 from hone.tasks.objectives.regression.learning import Regression
@@ -101,12 +100,12 @@ class Learning(Protocol):
         """
         ...
 
-    def config_measured(self, folder: Path, validation: Callable[[], Rows], max_length: int) -> dict[str, Any]:
+    def config_measured(self, finished: Finished, validation: Callable[[], Rows], max_length: int) -> dict[str, Any]:
         """Fields beside those of `config_chosen` that need the finished model's answers to the validation split, as
         where a threshold is of whole rows and not of their windows.
 
         Args:
-            folder: of its checkpoint.
+            finished: loads it, as it will answer, and its tokenizer.
             validation: reads the split.
         """
         ...

@@ -31,6 +31,7 @@ def quantize_student(
             cluster.start(recipe.compute)
         # Imported while the workers start; a run that finds this stage finished needs none of it.
         from hone.tasks.model.teacher.outputs import matched_layers
+        from hone.tasks.model.training.fake_quantization import attach, read_plan
         from hone.tasks.model.training.recovery import hand_on, outputs_of, recover, splits_of
         from hone.tasks.model.training.trainable import TrainingResult
         from hone.tasks.quantize.post_training import quantize_post_training
@@ -71,6 +72,7 @@ def quantize_student(
             data=data,
             made_from=list(inputs.values()),
             notes=lambda _model: {"teacher_layers": layers, **rounded.notes()},
+            as_it_answers=lambda model, folder: attach(model, read_plan(folder)),
         )
         return {"checkpoint": checkpoint, "scheme": scheme, "layers_kept": list(rounded.plan.kept)}
 

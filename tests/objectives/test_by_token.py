@@ -84,7 +84,7 @@ class Telling:
     def degenerate(self, sums: Sequence[float], labels: list[str]) -> str:
         return ""
 
-    def config_measured(self, folder: Path, validation: Any, max_length: int) -> dict[str, Any]:
+    def config_measured(self, finished: Any, validation: Any, max_length: int) -> dict[str, Any]:
         return {}
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hone.configs.section import TrainingSection
 from hone.tasks import cluster, store
@@ -121,6 +121,7 @@ def hand_on(
     data: PreparedData,
     made_from: list[str],
     notes: Callable[[PreTrainedModel], dict[str, Any]],
+    as_it_answers: Callable[[PreTrainedModel, Path], PreTrainedModel] = lambda model, _folder: model,
 ) -> Checkpoint:
     """The best of a training as the stage's checkpoint, copied into its folder and counted, with what its task chooses
     on validation in its config.
@@ -129,12 +130,17 @@ def hand_on(
         who: what its warnings call it: "the student".
         made_from: digests of what it was made from.
         notes: what the stage says of the model that was saved.
+        as_it_answers: the model of a checkpoint's folder with what it is exported with, such as its roundings.
     """
     task = context.recipe.objective
     folder = workspace.folder / "checkpoint"
     store.copy_folder(result.best, folder)
     validation = partial(read_split, store.open_artifact(data.artifact), "validation")
-    add_to_config(folder, learning(task).config_measured(folder, validation, context.recipe.model.max_length))
+
+    def finished() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        return as_it_answers(load_model(folder), folder), load_tokenizer(folder)
+
+    add_to_config(folder, learning(task).config_measured(finished, validation, context.recipe.model.max_length))
     model = load_model(folder)
     parameters, nonzero = count_parameters(model)
     return Checkpoint(

@@ -1,7 +1,6 @@
 """How several labels of a text are learned: each as a yes or no of its own, and the teacher's softened ones."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from hone.configs.recipe import Objective
-from hone.tasks.model.text import Batch, Output, Rows, TokenizedText, tokenize
+from hone.tasks.model.text import Batch, Finished, Output, Rows, TokenizedText, tokenize
 from hone.tasks.objectives.labels import named
 from hone.tasks.objectives.multi_label_classification.threshold import FIELD, GRID, LOGITS, best, micro_f1
 
@@ -87,7 +86,7 @@ class MultiLabelClassification:
         """The threshold."""
         return {FIELD: self.validation_metrics(sums)[FIELD]}
 
-    def config_measured(self, folder: Path, validation: Callable[[], Rows], max_length: int) -> dict[str, Any]:
+    def config_measured(self, finished: Finished, validation: Callable[[], Rows], max_length: int) -> dict[str, Any]:
         """Nothing."""
         return {}
 

@@ -5,10 +5,10 @@ A row is a window of a question's context (see `answering`); one that does not h
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
@@ -16,11 +16,22 @@ from torch import Tensor
 from transformers import AutoModelForQuestionAnswering, PreTrainedModel, PreTrainedTokenizerBase
 
 from hone.configs.recipe import Objective
-from hone.tasks.model.text import NO_TARGET, Batch, Output, Rows, TokenizedText
+from hone.tasks.model.text import (
+    NO_TARGET,
+    Batch,
+    Finished,
+    Output,
+    Rows,
+    TokenizedText,
+    make_batch,
+    model_inputs,
+    sequential_batches,
+)
 from hone.tasks.objectives.divergence import softened_divergence
 from hone.tasks.objectives.question_answering.answering import (
     NEVER,
     THRESHOLD_NAME,
+    Windows,
     best_spans,
     make_windows,
     margins,
@@ -34,6 +45,7 @@ STARTS, ENDS = 1, 2
 """Flags of a token: that the answer begins there, and that it ends there. 0 is any other token that could be of one."""
 OUTSIDE = -1e4
 """Logit of a token that no answer can be of."""
+ROWS_AT_ONCE = 64
 COUNTED = ("loss", "windows", "exact_match", "f1", "silent")
 
 
@@ -70,8 +82,7 @@ class QuestionAnswering:
         question and special ones have no target."""
         if rows.pairs is None or rows.spans is None:
             raise ValueError("these rows have no contexts to answer questions from: set data.context_column")
-        token_types = "token_type_ids" in tokenizer.model_input_names
-        windows = make_windows(cutter(tokenizer), rows.texts, rows.pairs, max_length, token_types)
+        windows = _windows(tokenizer, rows, max_length)
         spans = windows.spans(rows.spans)
         labels = np.where(windows.starts >= 0, 0, NO_TARGET)
         labels[windows.offsets[:-1]] = 0
@@ -131,21 +142,23 @@ class QuestionAnswering:
         """Nothing: the sums are of windows, and the threshold is of questions."""
         return {}
 
-    def config_measured(self, folder: Path, validation: Callable[[], Rows], max_length: int) -> dict[str, Any]:
+    def config_measured(self, finished: Finished, validation: Callable[[], Rows], max_length: int) -> dict[str, Any]:
         """The threshold of no answer with the largest F1 on validation; none where all its questions have answers."""
-        from hone.tasks.model.runtime.predict import (  # here, as those ask this file how questions are cut
-            Backend,
-            answer,
-            read,
-        )
-        from hone.tasks.model.training.fake_quantization import FILE
-
         rows = validation()
         if rows.pairs is None or rows.spans is None or all(rows.spans):
             return {THRESHOLD_NAME: NEVER}
-        form: Backend = "fake-quantised" if (folder / FILE).exists() else "pytorch"
-        reading = read(folder, rows, max_length)
-        answers = answer(folder, form, reading, batch_size=64, providers=["cuda", "cpu"], threads=0)
+        model, tokenizer = finished()
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        model.to(device).eval()
+        windows, text = _windows(tokenizer, rows, max_length), self.encode(tokenizer, rows, max_length)
+
+        def logits(places: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+            batch = make_batch(text, places, int(tokenizer.pad_token_id), device)
+            with torch.inference_mode():
+                found: npt.NDArray[np.float32] = self.targets(model(**model_inputs(batch)), batch).cpu().numpy()
+            return found
+
+        answers = windows.answers(sequential_batches(text.lengths, ROWS_AT_ONCE), logits, NEVER)
         if not np.isfinite(answers).all():
             return {THRESHOLD_NAME: NEVER}
         answered, silent = scores_of(answers, rows.pairs, rows.spans)
@@ -169,6 +182,11 @@ def cutter(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
     copied = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     copied.encode_special_tokens = bool(tokenizer.split_special_tokens)
     return copied
+
+
+def _windows(tokenizer: PreTrainedTokenizerBase, rows: Rows, max_length: int) -> Windows:
+    token_types = "token_type_ids" in tokenizer.model_input_names
+    return make_windows(cutter(tokenizer), rows.texts, rows.pairs or [], max_length, token_types)
 
 
 def _masked(output: Output, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,6 @@
 """How a number is learned: by the squared error from the true one, and from the teacher's."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from hone.configs.recipe import Objective
-from hone.tasks.model.text import Batch, Output, Rows, TokenizedText, tokenize
+from hone.tasks.model.text import Batch, Finished, Output, Rows, TokenizedText, tokenize
 from hone.tasks.objectives.labels import named
 
 FLAT = 0.01
@@ -81,7 +80,7 @@ class Regression:
         """Nothing."""
         return {}
 
-    def config_measured(self, folder: Path, validation: Callable[[], Rows], max_length: int) -> dict[str, Any]:
+    def config_measured(self, finished: Finished, validation: Callable[[], Rows], max_length: int) -> dict[str, Any]:
         """Nothing."""
         return {}
 

@@ -1,7 +1,6 @@
 """How a classifier of texts learns: cross-entropy with the labels, and the teacher's softened predictions."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from hone.configs.recipe import Objective
-from hone.tasks.model.text import Batch, Output, Rows, TokenizedText, tokenize
+from hone.tasks.model.text import Batch, Finished, Output, Rows, TokenizedText, tokenize
 from hone.tasks.objectives.divergence import softened_divergence
 from hone.tasks.objectives.labels import named
 
@@ -69,7 +68,7 @@ class TextClassification:
         """Nothing."""
         return {}
 
-    def config_measured(self, folder: Path, validation: Callable[[], Rows], max_length: int) -> dict[str, Any]:
+    def config_measured(self, finished: Finished, validation: Callable[[], Rows], max_length: int) -> dict[str, Any]:
         """Nothing."""
         return {}
 

@@ -4,7 +4,6 @@ A row is a window of a sentence (see `windows`), and weighs as many as the words
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 from transformers import AutoModelForTokenClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from hone.configs.recipe import Objective
-from hone.tasks.model.text import NO_TARGET, Batch, Output, Rows, TokenizedText
+from hone.tasks.model.text import NO_TARGET, Batch, Finished, Output, Rows, TokenizedText
 from hone.tasks.objectives.divergence import softened_divergence
 from hone.tasks.objectives.labels import named
 from hone.tasks.objectives.token_classification.counts import METRICS
@@ -103,7 +102,7 @@ class TokenClassification:
         """Nothing."""
         return {}
 
-    def config_measured(self, folder: Path, validation: Callable[[], Rows], max_length: int) -> dict[str, Any]:
+    def config_measured(self, finished: Finished, validation: Callable[[], Rows], max_length: int) -> dict[str, Any]:
         """Nothing."""
         return {}
 
