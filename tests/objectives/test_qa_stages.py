@@ -17,7 +17,12 @@ from hone.tasks.data.preview import preview
 from hone.tasks.data.task import prepare_data
 from hone.tasks.distill.task import distill_student
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.runtime.predict import Backend, answer, read
+from hone.tasks.model.text import read_split
 from hone.tasks.model.training.fake_quantization import read_plan
+from hone.tasks.objectives.question_answering.answering import margins
+from hone.tasks.objectives.question_answering.baseline import scores_of
+from hone.tasks.objectives.question_answering.threshold import best_threshold
 from hone.tasks.prune.task import prune_student
 from hone.tasks.quantize.task import quantize_student
 from hone.tasks.stage import RunContext
@@ -80,11 +85,18 @@ def test_every_stage_learns_to_answer(made: Made) -> None:
     assert made.teacher.checkpoint.warnings == []
 
 
-def test_each_checkpoint_answers_questions_and_keeps_its_threshold(made: Made) -> None:
+def test_each_checkpoint_keeps_the_threshold_that_is_best_on_validation_as_it_answers(made: Made) -> None:
+    validation = read_split(store.open_artifact(made.data.artifact), "validation")
     for stage in made.stages:
         folder = store.open_artifact(stage.checkpoint.artifact)
         assert isinstance(load_model(folder), BertForQuestionAnswering)
-        assert abs(json.loads((folder / "config.json").read_text())["no_answer_threshold"]) < 100
+        threshold = json.loads((folder / "config.json").read_text())["no_answer_threshold"]
+        assert abs(threshold) < 100
+        form: Backend = "fake-quantised" if stage is made.rounded else "pytorch"
+        reading = read(folder, validation, LENGTH)
+        found = answer(folder, form, reading, batch_size=64, providers=["cpu"], threads=1)
+        chosen, _f1 = best_threshold(margins(found), *scores_of(found, validation.pairs, validation.spans))
+        assert threshold == pytest.approx(chosen, abs=1e-3)
     assert made.data.labels == ["answer", "no answer"]
 
 
