@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from hone.configs.delivery import parse_cell
 from hone.configs.recipe import Recipe
 from hone.flows import database
 from hone.tasks import cache, cluster, storage, store, tracking
@@ -68,7 +67,6 @@ def check_model(recipe: Recipe, seen: "Preview") -> str:
     labels = np.array(seen.label_ids, np.int64 if seen.range is None else np.float64)
     rows = Rows(seen.texts, seen.pairs, labels, tokens=seen.tokens, tags=tags, spans=seen.spans)
     facts = dry_run(recipe, rows, seen.label_names)
-    _check_cells(recipe, facts.max_positions)
     return (
         f"{facts.model_type} of {facts.layers} layers, {facts.parameters / 1e6:.1f} M parameters; one batch was "
         "answered and learned from, and one layer exported and served"
@@ -244,13 +242,3 @@ def _passed(recipe: Recipe) -> Path:
     libraries = ("torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime-gpu", "onnxruntime")
     key = cache.key_of(cache.gather(settings, stamps, "hone.tasks.dry_run", libraries))
     return storage.folder_of(recipe.compute.storage) / "checks" / key
-
-
-def _check_cells(recipe: Recipe, positions: int | None) -> None:
-    """Found here, as the evaluation would come to it after all the training."""
-    longer = [cell for cell in recipe.evaluate.cells if positions is not None and parse_cell(cell)[1] > positions]
-    if longer:
-        raise PreflightError(
-            f"evaluate.cells has {', '.join(longer)}, but {recipe.model.source} reads at most {positions} tokens: "
-            "leave them out, e.g. --set 'evaluate.cells=[1x16, 1x32]'"
-        )

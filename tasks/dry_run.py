@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from hone.configs.delivery import parse_cell
 from hone.configs.model import PATTERN_METHODS
 from hone.configs.recipe import Recipe
 from hone.tasks.distill.student import check_tokens, layers_kept, other_student
-from hone.tasks.errors import HoneError, ModelError
+from hone.tasks.errors import HoneError, ModelError, PreflightError
 from hone.tasks.model.architectures.abilities import check_abilities
 from hone.tasks.model.checkpoints.checkpoint import load_pretrained
 from hone.tasks.model.checkpoints.safety import LIBRARY_ERRORS, check_fit, in_one_line
@@ -36,8 +37,6 @@ class Facts:
     model_type: str
     layers: int
     parameters: int
-    max_positions: int | None
-    """None where nothing limits them."""
 
 
 def dry_run(recipe: Recipe, rows: Rows, labels: list[str]) -> Facts:
@@ -54,6 +53,7 @@ def dry_run(recipe: Recipe, rows: Rows, labels: list[str]) -> Facts:
     """
     model, tokenizer = load_pretrained(recipe.model, labels, 0, recipe.objective)
     facts = check_fit(recipe.model.source, model, tokenizer, recipe.model.max_length)
+    check_cells(recipe, facts["max_positions"])
     other = None
     if _has_other_student(recipe):
         folder = resolve_source(recipe.distill.student, recipe.distill.student_revision, "distill.student")
@@ -71,7 +71,22 @@ def dry_run(recipe: Recipe, rows: Rows, labels: list[str]) -> Facts:
         one_step(recipe.distill.student, *other, rows, recipe.model.max_length)
         with _step(recipe.distill.student, "one layer, exported and served,"):
             rehearse(recipe, recipe.distill.student, *other, rows)
-    return Facts(facts["model_type"], facts["layers"], facts["parameters"], facts["max_positions"])
+    return Facts(facts["model_type"], facts["layers"], facts["parameters"])
+
+
+def check_cells(recipe: Recipe, positions: int | None) -> None:
+    """Whether the model reads texts as long as it is to be timed with; the evaluation would come to it after all the
+    training.
+
+    Raises:
+        PreflightError: naming the cells that are too long.
+    """
+    longer = [cell for cell in recipe.evaluate.cells if positions is not None and parse_cell(cell)[1] > positions]
+    if longer:
+        raise PreflightError(
+            f"evaluate.cells has {', '.join(longer)}, but {recipe.model.source} reads at most {positions} tokens: "
+            "leave them out, e.g. --set 'evaluate.cells=[1x16, 1x32]'"
+        )
 
 
 def one_step(source: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, rows: Rows, length: int) -> None:
