@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from transformers import PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
 
 from hone.tasks.model.architectures.encoders import ARCHITECTURES, use_of
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
@@ -65,7 +66,7 @@ def test_a_head_that_reads_every_token_is_not_taken_for_one(kind: str) -> None:
         def forward(self, input_ids, attention_mask):
             hidden = self.base_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
             mean = hidden.mean(dim=1)
-            return type("Answer", (), {"logits": mean @ mean.T})()
+            return SequenceClassifierOutput(logits=mean @ mean.T)
 
     model = tiny(kind)
     model.__class__ = Mean

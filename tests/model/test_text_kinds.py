@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hone.tasks.model.teacher.inference import _write_rows, with_copies
+from hone.tasks.model.teacher.inference import with_copies, write_rows
 from hone.tasks.model.text import Labels, Rows, TokenizedText, known, make_batch, read_split, unknown
 
 FLAGS = np.array([[1, 0, 1], [0, 0, 0]], np.int64)
@@ -17,7 +17,7 @@ NUMBERS = np.array([-1.5, 0.0])
 def test_a_copy_has_no_label_and_what_lies_on_disk_comes_back(tmp_path: Path, labels: Labels) -> None:
     rows = with_copies(Rows(["one", "two"], None, labels), 2, 0, "[MASK]", {})
     assert rows.labelled.tolist() == [True, True, False, False, False, False]
-    _write_rows(rows, tmp_path / "train.parquet")
+    write_rows(rows, tmp_path / "train.parquet")
     back = read_split(tmp_path, "train").labels
     assert back.dtype == labels.dtype
     assert np.array_equal(back, rows.labels, equal_nan=bool(labels.dtype == np.float64))

@@ -86,7 +86,7 @@ def run_teacher(
     known, relations = teacher.config.model_type in SUPPORTED, "relations.npy" in wanted
     last = layer_modules(teacher)[-1] if known or relations else None
     layers = _layers(wanted, teacher.config.num_hidden_layers)
-    asked = question.asked or _write_rows(question, teacher, tokenizer, into / "train.parquet")
+    asked = question.asked or _draw_rows(question, teacher, tokenizer, into / "train.parquet")
     text = question.splits.read(Split(asked, tokenizer, question.max_length, question.task))
     if "offsets.npy" in wanted:
         np.save(into / "offsets.npy", text.offsets)
@@ -233,18 +233,22 @@ def _label_columns(labels: Labels) -> dict[str, arrow.Array]:
     return {"label": arrow.array(labels, arrow.int32())}
 
 
-def _write_rows(
+def _draw_rows(
     question: TeacherInferenceConfig, teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, path: Path
 ) -> Path:
-    """Draws the rows and writes them as the data stage writes a split, so that `read_split` reads them. Where there are
-    no copies, the file is the data stage's, and so is its content: it has been tokenized already."""
+    """The file of the rows that the teacher is asked about. Where there are no copies, it is the data stage's, and so
+    is its content: it has been tokenized already."""
     if not question.copies:
         shutil.copyfile(question.data / path.name, path)
         return path
     rows = read_split(question.data, path.stem)
     table = teacher.get_input_embeddings().get_parameter("weight")
     neighbours = word_neighbours(tokenizer, table, [*rows.texts, *(rows.pairs or [])])
-    rows = with_copies(rows, question.copies, question.seed, tokenizer.mask_token, neighbours)
+    return write_rows(with_copies(rows, question.copies, question.seed, tokenizer.mask_token, neighbours), path)
+
+
+def write_rows(rows: Rows, path: Path) -> Path:
+    """Writes rows as the data stage writes a split, so that `read_split` reads them."""
     table = arrow.table(
         {
             "text": arrow.array(rows.texts, arrow.string()),
