@@ -94,15 +94,14 @@ def random_tokens(batch: int, length: int, vocabulary: int, seed: int) -> dict[s
 def peak_memory_bytes() -> int:
     """Largest resident set of this process since it began to run its own program.
 
-    On Linux not from getrusage: its ru_maxrss is handed on from parent to child, and would be the parent's.
+    Not from getrusage where /proc tells it: ru_maxrss is handed on from parent to child, and would be the parent's.
     """
     status = Path("/proc/self/status")
     if status.exists():
         fields = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines() if ":" in line)
         if "VmHWM" in fields:
             return int(fields["VmHWM"].split()[0]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _load_onnx(folder: Path, order: dict[str, Any], _cells: list[dict[str, np.ndarray]]) -> Loaded:
