@@ -87,6 +87,34 @@ class DataSettings(Section):
     strip_punctuation: bool = False
     """Replace punctuation by spaces."""
 
+    @property
+    def input_column(self) -> str:
+        """Name of the column with the text, with the words of a sentence, or with the question."""
+        return self.question_column if self.context_column else self.tokens_column or self.text_column
+
+    @property
+    def second_column(self) -> str:
+        """Name of the column with the second text, or with the context of a question; empty where there is none."""
+        return self.context_column or self.pair_column
+
+    @property
+    def target_column(self) -> str:
+        """Name of the column with the label, with the words' tags, or with the answers."""
+        if self.context_column:
+            return self.answers_column
+        return self.tags_column if self.tokens_column else self.label_column
+
+    @property
+    def place_column(self) -> str:
+        """Name of the column with where answers begin; empty where they say it themselves, or there are none."""
+        return self.start_column if self.context_column else ""
+
+    @property
+    def used_columns(self) -> list[str]:
+        """Names of all columns that are read."""
+        names = [self.input_column, self.second_column, self.target_column, self.place_column]
+        return [*filter(None, names), *self.slice_columns]
+
     @model_validator(mode="after")
     def _source_has_what_it_needs(self) -> "DataSettings":
         needs = {
@@ -110,15 +138,7 @@ class DataSettings(Section):
                 "e.g. --set 'data.columns=[text, label]'"
             )
         if self.columns:
-            pair = [self.pair_column] if self.pair_column else []
-            used = [self.text_column, self.label_column]
-            if self.tokens_column:
-                used = [self.tokens_column, self.tags_column]
-            elif self.context_column:
-                start = [self.start_column] if self.start_column else []
-                used = [self.question_column, self.context_column, self.answers_column, *start]
-            wanted = [*used, *pair, *self.slice_columns]
-            absent = [name for name in wanted if name not in self.columns]
+            absent = [name for name in self.used_columns if name not in self.columns]
             if absent:
                 raise ValueError(f"data.columns is {self.columns} and lacks {absent}: name every column that is used")
         if self.source == "docstrings" and self.labels != "one":

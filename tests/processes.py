@@ -25,3 +25,11 @@ def below(pid: int | None = None) -> list[tuple[psutil.Process, str]]:
 def training_workers(pid: int | None = None) -> list[psutil.Process]:
     """Ray Train's workers among them."""
     return [process for process, command in below(pid) if "RayTrainWorker" in command]
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether it still does; a zombie that nobody has waited for does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

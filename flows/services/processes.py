@@ -89,10 +89,10 @@ def _end(processes: list[psutil.Process], grace: float) -> None:
 
 
 def _alive(process: psutil.Process) -> bool:
-    """Whether it runs; a zombie that nobody has waited for does not. psutil tells a reused number apart."""
+    """Whether it runs; a zombie does not, and one of this very process's children is waited for, so that it goes."""
+    with contextlib.suppress(psutil.Error):
+        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            return True
     with contextlib.suppress(ChildProcessError):
-        os.waitpid(process.pid, os.WNOHANG)  # a child of this very process would stay a zombie
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+        os.waitpid(process.pid, os.WNOHANG)
+    return False

@@ -70,6 +70,39 @@ class Unusable(Exception):  # noqa: N818 - says what a row is, and never leaves 
     """A row that cannot be used; its argument is the kind."""
 
 
+class Gathered:
+    """Usable rows on their way into a table: some thousand at a time as Python has them, and the others as Arrow does.
+
+    Args:
+        on_rows: told now and then how many there are.
+    """
+
+    def __init__(self, schema: pa.Schema, on_rows: Callable[[int], None]) -> None:
+        self._schema, self._on_rows = schema, on_rows
+        self._batches: list[pa.RecordBatch] = []
+        self._columns: list[list[Any]] = [[] for _field in schema]
+        self._rows = 0
+
+    def add(self, *values: Any) -> None:
+        """Adds a row, its values in the order of the schema."""
+        for column, value in zip(self._columns, values, strict=True):
+            column.append(value)
+        self._rows += 1
+        if self._rows % ROWS_AT_ONCE == 0:
+            self._flush()
+
+    def table(self) -> pa.Table:
+        """All of them."""
+        self._flush()
+        return pa.Table.from_batches(self._batches, schema=self._schema)
+
+    def _flush(self) -> None:
+        self._batches.append(pa.record_batch(self._columns, schema=self._schema))
+        for column in self._columns:
+            column.clear()
+        self._on_rows(self._rows)
+
+
 def collect(
     rows: Iterable[RawRow],
     split: str,
@@ -87,20 +120,7 @@ def collect(
     normalize = normalizer(settings.lowercase, settings.strip_punctuation)
     paired = bool(settings.pair_column)
     values: dict[str, int] = {}
-    batches: list[pa.RecordBatch] = []
-    columns: tuple[list[str], list[str | None], list[int], list[int], list[list[str]]] = ([], [], [], [], [])
-    texts, pairs, labels, lines, slices = columns
-    marks: list[Any] = []
-    schema = SCHEMA if further is None else SCHEMA.append(further.field)
-    gathered = 0
-
-    def flush() -> None:
-        filled: list[list[Any]] = [*columns, *([] if further is None else [marks])]
-        batches.append(pa.record_batch(filled, schema=schema))
-        for column in filled:
-            column.clear()
-        on_rows(gathered)
-
+    gathered = Gathered(SCHEMA if further is None else SCHEMA.append(further.field), on_rows)
     for row in rows:
         try:
             text = _required(normalize(as_text(row.text)), "empty_text")
@@ -113,22 +133,13 @@ def collect(
         except Unusable as reason:
             bad.add(str(reason), split, row.line)
             continue
-        texts.append(text)
-        pairs.append(pair)
         if further is None:
-            labels.append(values.setdefault(label, len(values)))
+            gathered.add(text, pair, values.setdefault(label, len(values)), row.line, parts)
         else:
-            labels.append(-1)
-            marks.append(further.number(mark, values))
-        lines.append(row.line)
-        slices.append(parts)
-        gathered += 1
-        if len(texts) == ROWS_AT_ONCE:
-            flush()
-    flush()
+            gathered.add(text, pair, -1, row.line, parts, further.number(mark, values))
     if further is not None:
         further.explain(split, bad)
-    return Collected(pa.Table.from_batches(batches, schema=schema), list(values))
+    return Collected(gathered.table(), list(values))
 
 
 def normalizer(lowercase: bool, strip_punctuation: bool) -> Callable[[str], str]:

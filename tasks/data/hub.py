@@ -8,7 +8,7 @@ from typing import Any
 from hone.configs.data import DataSettings
 from hone.tasks import store
 from hone.tasks.data.readers import BATCH_ROWS, rows_of_batches
-from hone.tasks.data.rows import BadRowLog, RawRow, label_column
+from hone.tasks.data.rows import BadRowLog, RawRow
 from hone.tasks.errors import DataError, UnsafeFileError
 
 
@@ -49,7 +49,7 @@ class DatasetSource:
 
     def label_names(self) -> dict[str, str]:
         """Names by value, where the label, or each tag, is a ClassLabel."""
-        feature = (self._tables["train"].features or {}).get(label_column(self._settings))
+        feature = (self._tables["train"].features or {}).get(self._settings.target_column)
         feature = getattr(feature, "feature", feature)  # of a list, that of its values
         return {str(value): name for value, name in enumerate(getattr(feature, "names", None) or [])}
 

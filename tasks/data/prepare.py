@@ -104,7 +104,7 @@ def prepare(
         target=kind.target,
         rows={split: len(table) for split, table in splits.items()},
         bad_rows=bad.contracts(),
-        has_pairs=bool(settings.pair_column or settings.context_column),
+        has_pairs=bool(settings.second_column),
     )
 
 

@@ -15,6 +15,7 @@ from hone.tasks.data.prepare import three_splits
 from hone.tasks.data.rows import BadRowLog
 from hone.tasks.data.source import open_source
 from hone.tasks.errors import DataError
+from hone.tasks.model.text import spans_of
 
 BATCH = 16
 ROWS = 20_000  # of each split: read in a second, and enough for a wrong column or separator to show
@@ -132,16 +133,9 @@ def _batch(table: arrow.Table, labels: int) -> dict[str, Any]:
         "texts": rows["text"].to_pylist(),
         "pairs": None if None in pairs else pairs,
         "label_ids": _label_ids(rows, labels),
-        "spans": _spans(rows),
+        "spans": spans_of(rows) if "starts" in rows.column_names else None,
         **{name: rows[name].to_pylist() for name in ("tokens", "tags") if name in rows.column_names},
     }
-
-
-def _spans(rows: arrow.Table) -> list[list[tuple[int, int]]] | None:
-    if "starts" not in rows.column_names:
-        return None
-    both = zip(rows["starts"].to_pylist(), rows["ends"].to_pylist(), strict=True)
-    return [list(zip(starts, ends, strict=True)) for starts, ends in both]
 
 
 def _label_ids(rows: arrow.Table, labels: int) -> list[Any]:

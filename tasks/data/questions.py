@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from hone.configs.data import DataSettings
-from hone.tasks.data.clean import ROWS_AT_ONCE, SCHEMA, Collected, Unusable, as_text, normalize_label
+from hone.tasks.data.clean import SCHEMA, Collected, Gathered, Unusable, as_text, normalize_label
 from hone.tasks.data.rows import BadRowLog, RawRow
 
 KINDS = ["answer", "no answer"]
@@ -34,9 +34,7 @@ def collect_questions(
         rows: with the question as `text`, its context as `pair` and the answers as `label` (see `answers_of`).
         on_rows: told now and then how many rows are gathered.
     """
-    batches: list[pa.RecordBatch] = []
-    gathered: list[dict[str, object]] = []
-    count = 0
+    gathered = Gathered(QUESTIONS, on_rows)
     for row in rows:
         try:
             question = " ".join(as_text(row.text).split())
@@ -48,25 +46,9 @@ def collect_questions(
         except Unusable as reason:
             bad.add(str(reason), split, row.line)
             continue
-        gathered.append(
-            {
-                "text": question,
-                "pair": context,
-                "label": 0 if spans else 1,
-                "line": row.line,
-                "slices": parts,
-                "starts": [start for start, _end in spans],
-                "ends": [end for _start, end in spans],
-            }
-        )
-        count += 1
-        if len(gathered) == ROWS_AT_ONCE:
-            batches.append(pa.RecordBatch.from_pylist(gathered, schema=QUESTIONS))
-            gathered.clear()
-            on_rows(count)
-    batches.append(pa.RecordBatch.from_pylist(gathered, schema=QUESTIONS))
-    on_rows(count)
-    return Collected(pa.Table.from_batches(batches, schema=QUESTIONS), KINDS)
+        starts, ends = [start for start, _end in spans], [end for _start, end in spans]
+        gathered.add(question, context, 0 if spans else 1, row.line, parts, starts, ends)
+    return Collected(gathered.table(), KINDS)
 
 
 def answers_of(value: object) -> list[tuple[str, int]]:

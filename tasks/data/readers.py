@@ -7,6 +7,7 @@ import csv
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,7 @@ from hone.tasks.data.rows import (
     BadRowLog,
     RawRow,
     check_columns,
-    label_of,
-    pair_column,
-    text_column,
-    used_columns,
+    row_maker,
 )
 from hone.tasks.data.squad import read_squad
 from hone.tasks.errors import DataError
@@ -65,7 +63,7 @@ def read_jsonl(file: DataFile, settings: DataSettings, split: str, bad: BadRowLo
         DataError: when no object has a column, or the file is empty.
     """
     keys: dict[str, None] = {}
-    objects = 0
+    objects, row = 0, row_maker(settings)
     for line, found in _trailing_blanks_dropped(json_records(file), blank=None, kind="not_json"):
         if isinstance(found, str):
             bad.add(found, split, line)
@@ -75,9 +73,7 @@ def read_jsonl(file: DataFile, settings: DataSettings, split: str, bad: BadRowLo
             keys |= dict.fromkeys(found)
             if objects == ROWS_WITH_KEYS:
                 check_columns(str(file.path), list(keys), settings)
-        pair = found.get(pair_column(settings)) if pair_column(settings) else None
-        slices = tuple(found.get(name) for name in settings.slice_columns)
-        yield RawRow(line, found.get(text_column(settings)), pair, label_of(found.get, settings), slices)
+        yield row(line, found.get)
     file.explain(bad)
     if objects < ROWS_WITH_KEYS:
         check_columns(str(file.path), list(keys), settings)
@@ -92,7 +88,7 @@ def read_parquet(file: DataFile, settings: DataSettings, split: str, bad: BadRow
     try:
         with file.whole() as stream, parquet.ParquetFile(stream) as table:
             check_columns(str(file.path), table.schema_arrow.names, settings)
-            batches = table.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(used_columns(settings))))
+            batches = table.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(settings.used_columns)))
             yield from rows_of_batches(batches, str(file.path), settings)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file.path}: not a readable Parquet file: {error}") from error
@@ -109,13 +105,11 @@ def rows_of_batches(
     line = 0
     for batch in batches:
         check_columns(where, batch.schema.names, settings)
-        columns = {name: _values(batch, name) for name in dict.fromkeys(used_columns(settings))}
+        columns = {name: _values(batch, name) for name in dict.fromkeys(settings.used_columns)}
+        row = row_maker(settings, columns.__getitem__)
         for place in range(batch.num_rows):
             line += 1
-            row = {name: values[place] for name, values in columns.items()}
-            slices = tuple(row[name] for name in settings.slice_columns)
-            pair = row.get(pair_column(settings))
-            yield RawRow(line, row[text_column(settings)], pair, label_of(row.__getitem__, settings), slices)
+            yield row(line, itemgetter(place))
 
 
 def class_names(path: Path, column: str) -> dict[str, str]:
@@ -191,7 +185,7 @@ def _delimited(
     check_columns(
         str(path), columns, settings, "; or, if the first line is a row, set data.header=false and data.columns=[...]"
     )
-    places = {name: columns.index(name) for name in used_columns(settings)}
+    row = row_maker(settings, columns.index)
     for line, fields in records:
         if isinstance(fields, str):
             bad.add(fields, split, line)
@@ -200,10 +194,7 @@ def _delimited(
         elif line == 1 and [name.strip() for name in fields] == columns:
             raise DataError(f"{path}: data.header is false, and the first line names the columns: set data.header=true")
         else:
-            row: dict[str, object] = {name: fields[place] for name, place in places.items()}
-            slices = tuple(row[name] for name in settings.slice_columns)
-            pair = row.get(pair_column(settings))
-            yield RawRow(line, row[text_column(settings)], pair, label_of(row.__getitem__, settings), slices)
+            yield row(line, fields.__getitem__)
     file.explain(bad)
 
 

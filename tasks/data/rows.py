@@ -1,7 +1,7 @@
 """A row as it was found, and the record of those that could not be used."""
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hone.configs.data import DataSettings
 from hone.tasks.contracts import BadRows
@@ -128,51 +128,35 @@ class BadRowLog:
         )
 
 
-def used_columns(settings: DataSettings) -> list[str]:
-    """Names of the text, the pair (where there is one), the label and the slice columns; with words that have tags, of
-    these two instead of text and label; with questions, of question, context, answers and, where it has a column of its
-    own, where these begin."""
-    pair, start = pair_column(settings), start_column(settings)
-    return [
-        text_column(settings),
-        *([pair] if pair else []),
-        label_column(settings),
-        *([start] if start else []),
-        *settings.slice_columns,
-    ]
-
-
-def text_column(settings: DataSettings) -> str:
-    """Name of the column with the text, or its words, or the question."""
-    return settings.question_column if settings.context_column else settings.tokens_column or settings.text_column
-
-
-def pair_column(settings: DataSettings) -> str:
-    """Name of the column with the second text, or the context of a question; empty where there is none."""
-    return settings.context_column or settings.pair_column
-
-
-def label_column(settings: DataSettings) -> str:
-    """Name of the column with the label, or the words' tags, or the answers."""
-    if settings.context_column:
-        return settings.answers_column
-    return settings.tags_column if settings.tokens_column else settings.label_column
-
-
-def start_column(settings: DataSettings) -> str:
-    """Name of the column with where answers begin; empty where they say it themselves, or there are none."""
-    return settings.start_column if settings.context_column else ""
-
-
-def label_of(value: Callable[[str], object], settings: DataSettings) -> object:
-    """What a row has as its label: where answers begin in a column of their own, both as `(answers, starts)`.
+def row_maker(
+    settings: DataSettings, place: Callable[[str], Any] = str
+) -> Callable[[int, Callable[[Any], object]], RawRow]:
+    """What makes a row of a line, once for all of them.
 
     Args:
-        value: of a column, by its name.
+        place: of a column, by its name, in whatever the values are then taken from; as it is, the name itself.
+
+    Returns:
+        A function of the line and of how the value at a place is had. Where answers begin in a column of their own, the
+        row's label is `(answers, starts)`.
     """
-    start = start_column(settings)
-    label = value(label_column(settings))
-    return (label, value(start)) if start else label
+    text, label, slices = (
+        place(settings.input_column), place(settings.target_column), [place(name) for name in settings.slice_columns]
+    )  # fmt: skip
+    pair = place(settings.second_column) if settings.second_column else None
+    start = place(settings.place_column) if settings.place_column else None
+
+    def make(line: int, value: Callable[[Any], object]) -> RawRow:
+        answer = value(label)
+        return RawRow(
+            line,
+            value(text),
+            None if pair is None else value(pair),
+            answer if start is None else (answer, value(start)),
+            tuple(map(value, slices)),
+        )
+
+    return make
 
 
 def check_columns(where: str, seen: list[str], settings: DataSettings, advice: str = "") -> None:
@@ -187,13 +171,13 @@ def check_columns(where: str, seen: list[str], settings: DataSettings, advice: s
         used = "data.tokens_column, data.tags_column"
     elif settings.context_column:
         used = "data.question_column, data.context_column, data.answers_column, data.start_column"
-    absent = [name for name in used_columns(settings) if name not in seen]
+    absent = [name for name in settings.used_columns if name not in seen]
     if absent:
         raise DataError(
             f"{where}: no column {', '.join(map(repr, absent))}; the columns seen are {shown}. Set {used} "
             f"and data.slice_columns to some of them{advice}"
         )
-    twice = [name for name in used_columns(settings) if seen.count(name) > 1]
+    twice = [name for name in settings.used_columns if seen.count(name) > 1]
     if twice:
         raise DataError(
             f"{where}: several columns are called {', '.join(map(repr, twice))}, of {shown}: rename all but one"

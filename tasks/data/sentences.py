@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import pyarrow as pa
 
 from hone.configs.data import DataSettings
-from hone.tasks.data.clean import ROWS_AT_ONCE, SCHEMA, Collected, Unusable, as_text, normalize_label, normalizer
+from hone.tasks.data.clean import SCHEMA, Collected, Gathered, Unusable, as_text, normalize_label, normalizer
 from hone.tasks.data.rows import BadRowLog, RawRow
 
 TAGGED = pa.schema([*SCHEMA, ("tokens", pa.list_(pa.large_string())), ("tags", pa.list_(pa.int32()))])
@@ -29,18 +29,7 @@ def collect_sentences(
     """
     normalize = normalizer(settings.lowercase, strip_punctuation=False)
     values: dict[str, int] = {}
-    batches: list[pa.RecordBatch] = []
-    columns: tuple[list[str], list[None], list[int], list[int], list[list[str]], list[list[str]], list[list[int]]]
-    columns = ([], [], [], [], [], [], [])
-    texts, pairs, labels, lines, slices, tokens, tags = columns
-    gathered = 0
-
-    def flush() -> None:
-        batches.append(pa.record_batch(list(columns), schema=TAGGED))
-        for column in columns:
-            column.clear()
-        on_rows(gathered)
-
+    gathered = Gathered(TAGGED, on_rows)
     for row in rows:
         try:
             words = [normalize(as_text(word)) for word in _listed(row.text, "empty_text")]
@@ -50,18 +39,9 @@ def collect_sentences(
         except Unusable as reason:
             bad.add(str(reason), split, row.line)
             continue
-        texts.append(" ".join(words))
-        pairs.append(None)
-        labels.append(-1)
-        lines.append(row.line)
-        slices.append(parts)
-        tokens.append(words)
-        tags.append([values.setdefault(mark, len(values)) for mark in marks])
-        gathered += 1
-        if len(texts) == ROWS_AT_ONCE:
-            flush()
-    flush()
-    return Collected(pa.Table.from_batches(batches, schema=TAGGED), list(values))
+        tags = [values.setdefault(mark, len(values)) for mark in marks]
+        gathered.add(" ".join(words), None, -1, row.line, parts, words, tags)
+    return Collected(gathered.table(), list(values))
 
 
 def _listed(value: object, absent: str) -> list[object]:

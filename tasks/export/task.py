@@ -103,11 +103,11 @@ def text_settings(recipe: Recipe) -> dict[str, Any]:
     return {
         "task": recipe.objective,
         "max_length": recipe.model.max_length,
-        "pairs": bool(data.context_column or data.pair_column),
+        "pairs": bool(data.second_column),
         "lowercase": data.lowercase,
         "strip_punctuation": data.strip_punctuation,
-        "text_column": data.question_column if data.context_column else data.tokens_column or data.text_column,
-        "pair_column": data.context_column or data.pair_column,
+        "text_column": data.input_column,
+        "pair_column": data.second_column,
     }
 
 

@@ -5,6 +5,7 @@ used; all of them are settings of a call, and a file read by the library `tokeni
 put there. Both then read the same texts, before anything is delivered.
 """
 
+import copy
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -93,9 +94,10 @@ def _check_questions(tokenizer: PreTrainedTokenizerFast, folder: Path, told: Tex
     short = [text for text in ODD if text and len(tokenizer(text, add_special_tokens=False)["input_ids"]) <= half]
     pairs = [("a", text) for text in texts if text] + [(text, "a") for text in short]
     found = QuestionReader(folder, runtime=runtime).read(*zip(*pairs, strict=True))
-    side, tokenizer.truncation_side = tokenizer.truncation_side, "right"  # windows go on to the context's end
+    cut = copy.deepcopy(tokenizer)
+    cut.truncation_side = "right"  # windows go on to the context's end
     for row, (question, context) in enumerate(pairs):
-        expected = tokenizer(
+        expected = cut(
             question,
             context,
             truncation="only_second",
@@ -109,7 +111,6 @@ def _check_questions(tokenizer: PreTrainedTokenizerFast, folder: Path, told: Tex
         if windows_of != list(zip(expected["input_ids"], types, strict=True)):
             wanted = expected["input_ids"][0]
             raise ExportError(_differs(tokenizer, folder, f"{question} {context}", windows_of[0][0], wanted))
-    tokenizer.truncation_side = side
 
 
 def _check(tokenizer: PreTrainedTokenizerFast, folder: Path, told: TextSettings) -> None:

@@ -158,7 +158,7 @@ def read_split(data_folder: Path, split: str, slice_columns: Sequence[str] = ())
         slices={name: [row[index] for row in parts] for index, name in enumerate(slice_columns)},
         tokens=table["tokens"].to_pylist() if "tokens" in table.column_names else None,
         tags=_ragged(table["tags"]) if "tags" in table.column_names else None,
-        spans=_spans(table) if "starts" in table.column_names else None,
+        spans=spans_of(table) if "starts" in table.column_names else None,
     )
 
 
@@ -296,7 +296,7 @@ def _ragged(column: "pyarrow.ChunkedArray") -> list[npt.NDArray[np.int64]]:
     return np.split(flat, np.cumsum(lists.value_lengths().to_numpy(zero_copy_only=False))[:-1])
 
 
-def _spans(table: "pyarrow.Table") -> list[list[tuple[int, int]]]:
+def spans_of(table: "pyarrow.Table") -> list[list[tuple[int, int]]]:
     """Of each question, first character and end of each answer."""
     both = zip(table["starts"].to_pylist(), table["ends"].to_pylist(), strict=True)
     return [list(zip(starts, ends, strict=True)) for starts, ends in both]

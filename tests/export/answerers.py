@@ -7,11 +7,10 @@ import torch
 from transformers import BertConfig, BertForQuestionAnswering
 
 from hone.tasks.export.export import export_checkpoint
-from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer, save_model
 from hone.tasks.model.runtime.runtime import TextSettings
 from hone.tasks.model.text import Rows
-from hone.tasks.model.training.fake_quantization import plan_for, snap_to_grid
 from hone.tasks.objectives.learning import learning
+from tests.export.checkpoints import write_checkpoint
 from tests.tiny import FILLER, write_encoder
 
 LABELS = ["answer", "no answer"]
@@ -26,7 +25,6 @@ def write_answerer(folder: Path, quantized: bool = False, seed: int = 0, thresho
     quantised."""
     torch.set_num_threads(1)
     write_encoder(folder, layers=1)
-    tokenizer = load_tokenizer(folder)
     torch.manual_seed(seed)
     fields = learning("question-answering").config_labels(LABELS) | {"no_answer_threshold": threshold}
     config = BertConfig.from_pretrained(folder)
@@ -34,13 +32,7 @@ def write_answerer(folder: Path, quantized: bool = False, seed: int = 0, thresho
         setattr(config, name, value)
     model = BertForQuestionAnswering(config).eval()
     torch.nn.init.normal_(model.qa_outputs.weight, std=0.4)  # answers that differ from question to question
-    save_model(model, tokenizer, folder)
-    if quantized:
-        model = load_model(folder)
-        plan = plan_for(model, "dynamic", tables=True)
-        save_model(snap_to_grid(model, plan), tokenizer, folder)
-        plan.write(folder)
-    return folder
+    return write_checkpoint(folder, model, quantized)
 
 
 def export_answerer(checkpoint: Path, folder: Path) -> Path:

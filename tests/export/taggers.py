@@ -7,10 +7,9 @@ import torch
 from transformers import BertConfig, BertForTokenClassification
 
 from hone.tasks.export.export import export_checkpoint
-from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer, save_model
 from hone.tasks.model.runtime.runtime import TextSettings
 from hone.tasks.model.text import Rows
-from hone.tasks.model.training.fake_quantization import plan_for, snap_to_grid
+from tests.export.checkpoints import write_checkpoint
 from tests.tiny import FILLER, write_encoder
 
 LABELS = ["O", "B-person", "I-person", "B-place", "I-place"]
@@ -22,19 +21,12 @@ def write_tagger(folder: Path, quantized: bool = False, seed: int = 0) -> Path:
     """A checkpoint with a token head; with its weights on their grids and the plan beside them where quantised."""
     torch.set_num_threads(1)
     write_encoder(folder, layers=2)
-    tokenizer = load_tokenizer(folder)
     torch.manual_seed(seed)
     names = dict(enumerate(LABELS))
     config = BertConfig.from_pretrained(folder, id2label=names, label2id={name: place for place, name in names.items()})
     model = BertForTokenClassification(config).eval()
     torch.nn.init.normal_(model.classifier.weight, std=0.4)  # answers that differ from word to word
-    save_model(model, tokenizer, folder)
-    if quantized:
-        model = load_model(folder)
-        plan = plan_for(model, "dynamic", tables=True)
-        save_model(snap_to_grid(model, plan), tokenizer, folder)
-        plan.write(folder)
-    return folder
+    return write_checkpoint(folder, model, quantized)
 
 
 def export_tagger(checkpoint: Path, folder: Path) -> Path:

@@ -16,6 +16,7 @@ from hone.tasks.model.training.fake_quantization import read_plan
 from hone.tasks.objectives.judging import judging
 from hone.tasks.objectives.question_answering.answering import END, NULL, SCORE, START, THRESHOLD
 from tests.export.answerers import LABELS, MAX_LENGTH, export_answerer, write_answerer, write_questions
+from tests.export.checkpoints import with_another_head
 
 JUDGING = judging("question-answering")
 ROWS = write_questions(24)
@@ -82,14 +83,7 @@ def test_a_hand_over_is_exact_and_a_broken_graph_is_located(answerer: tuple[Path
     sides = side("pytorch", checkpoint, "pytorch"), side("onnx (cpu)", exported, "onnxruntime")
     handed = compare("answerer", *sides, "exact", JUDGING.targets(ROWS), LABELS, JUDGING)
     assert (handed.mismatch, handed.first_divergence, handed.agreement) == ("", "", 1.0)
-    broken = tmp_path / "broken"
-    broken.mkdir()
-    for file in exported.iterdir():
-        (broken / file.name).write_bytes(file.read_bytes())
-    graph = onnx.load(broken / "model.onnx")
-    head = next(one for one in graph.graph.initializer if one.name.startswith("qa_outputs") and len(one.dims) == 2)
-    head.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(head) * np.float32(1.5), head.name))
-    onnx.save(graph, broken / "model.onnx")
+    broken = with_another_head(exported, tmp_path / "broken", "qa_outputs")
     sides = side("pytorch", checkpoint, "pytorch"), side("onnx (cpu)", broken, "onnxruntime")
     assert compare("answerer", *sides, "exact", JUDGING.targets(ROWS), LABELS, JUDGING).first_divergence == "qa_outputs"
 

@@ -18,6 +18,7 @@ from hone.tasks.model.training.fake_quantization import read_plan
 from hone.tasks.objectives.judging import judging
 from hone.tasks.objectives.ragged import Ragged, distances
 from tests.export import optimum_environment
+from tests.export.checkpoints import with_another_head
 from tests.export.taggers import LABELS, MAX_LENGTH, export_tagger, write_sentences, write_tagger
 
 JUDGING = judging("token-classification")
@@ -95,14 +96,7 @@ def test_a_hand_over_is_exact_and_a_broken_graph_is_located(tagger: tuple[Path, 
     sides = side("pytorch", checkpoint, "pytorch"), side("onnx (cpu)", exported, "onnxruntime")
     handed = compare("tagger", *sides, "exact", JUDGING.targets(ROWS), LABELS, JUDGING)
     assert (handed.mismatch, handed.first_divergence, handed.agreement) == ("", "", 1.0)
-    broken = tmp_path / "broken"
-    broken.mkdir()
-    for file in exported.iterdir():
-        (broken / file.name).write_bytes(file.read_bytes())
-    graph = onnx.load(broken / "model.onnx")
-    head = next(one for one in graph.graph.initializer if one.name.startswith("classifier") and len(one.dims) == 2)
-    head.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(head) * np.float32(1.5), head.name))
-    onnx.save(graph, broken / "model.onnx")
+    broken = with_another_head(exported, tmp_path / "broken", "classifier")
     sides = side("pytorch", checkpoint, "pytorch"), side("onnx (cpu)", broken, "onnxruntime")
     assert compare("tagger", *sides, "exact", JUDGING.targets(ROWS), LABELS, JUDGING).first_divergence == "classifier"
 

@@ -23,6 +23,7 @@ from hone.flows.services.processes import stop
 from hone.flows.services.records import Record, orphans, process_of, read_records
 from hone.flows.services.state import borrowed
 from hone.tasks.errors import HoneError
+from tests.processes import runs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -250,7 +251,7 @@ def test_ctrl_c_and_sigterm_stop_all_also_where_a_shell_switched_them_off(site: 
     assert running.wait(timeout=30) == 0
     assert "stopped mlflow, worker" in running.stdout.read()
     assert len(children) == 2
-    assert not any(child.is_running() for child in children)
+    assert not any(map(runs, children))
 
 
 def test_when_one_of_them_ends_the_others_are_stopped_and_it_is_named(site: Site) -> None:

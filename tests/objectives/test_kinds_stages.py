@@ -8,16 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from transformers import BertForSequenceClassification
 
-from hone.configs.recipe import Recipe
 from hone.flows.preflight import check_model
 from hone.tasks import store
-from hone.tasks.contracts import DistilledModel, ExportedModels, PreparedData, TrainedModel
+from hone.tasks.contracts import DistilledModel, ExportedModels, TrainedModel
 from hone.tasks.data.preview import preview
-from hone.tasks.data.task import prepare_data
-from hone.tasks.distill.task import distill_student
 from hone.tasks.evaluate.parity import check_conversions
 from hone.tasks.export.task import export_models
 from hone.tasks.gate.checks import parity_checks
@@ -31,20 +27,14 @@ from hone.tasks.model.text import Rows, read_split
 from hone.tasks.objectives.judging import compared, judging
 from hone.tasks.probe.golden import write_golden
 from hone.tasks.probe.probe import probe
-from hone.tasks.prune.task import prune_student
-from hone.tasks.quantize.task import quantize_student
-from hone.tasks.stage import RunContext
-from hone.tasks.train.task import train_teacher
 from tests.objectives.kinds import LABELS, LENGTH, recipe_of
+from tests.objectives.stages import Made, through_the_stages
 
 pytestmark = pytest.mark.usefixtures("trains_here")
 
 
 @dataclass
-class Made:
-    recipe: Recipe
-    data: PreparedData
-    stages: list[Any]
+class Exported(Made):
     models: ExportedModels
 
     @property
@@ -58,48 +48,39 @@ class Made:
     def test(self) -> Rows:
         return read_split(store.open_artifact(self.data.artifact), "test")
 
-    def scores(self, name: str) -> list[float]:
-        return [made.checkpoint.validation_metrics[name] for made in self.stages]
 
-
-def made_by(folder: Path, kind: str) -> Made:
-    torch.set_num_threads(1)
-    context = RunContext(recipe=recipe_of(folder, kind), output=str(folder / "out"), storage=str(folder / "storage"))
-    data = prepare_data.fn(context)
-    teacher = train_teacher.fn(context, data)
-    student = distill_student.fn(context, data, teacher)
-    pruned = prune_student.fn(context, data, teacher, student)
-    rounded = quantize_student.fn(context, data, teacher, pruned)
+def made_by(folder: Path, kind: str) -> Exported:
+    made = through_the_stages(recipe_of(folder, kind), folder)
     # The last two alone, as the exporter takes seconds for each.
-    alike = {"record": pruned.record, "checkpoint": pruned.checkpoint}
-    exported = export_models.fn(context, TrainedModel(**alike), DistilledModel(**alike), pruned, rounded)
-    return Made(context.recipe, data, [teacher, student, pruned, rounded], exported)
+    alike = {"record": made.pruned.record, "checkpoint": made.pruned.checkpoint}
+    models = TrainedModel(**alike), DistilledModel(**alike), made.pruned, made.rounded
+    return Exported(**vars(made), models=export_models.fn(made.context, *models))
 
 
 @pytest.fixture(scope="module")
-def several(tmp_path_factory: pytest.TempPathFactory, trains_here: None) -> Made:
+def several(tmp_path_factory: pytest.TempPathFactory, trains_here: None) -> Exported:
     return made_by(tmp_path_factory.mktemp("several"), "several")
 
 
 @pytest.fixture(scope="module")
-def number(tmp_path_factory: pytest.TempPathFactory, trains_here: None) -> Made:
+def number(tmp_path_factory: pytest.TempPathFactory, trains_here: None) -> Exported:
     return made_by(tmp_path_factory.mktemp("number"), "number")
 
 
-def test_every_stage_learns_to_give_the_labels(several: Made) -> None:
+def test_every_stage_learns_to_give_the_labels(several: Exported) -> None:
     assert min(several.scores("micro_f1")) > 0.9, several.scores("micro_f1")
     assert [made.checkpoint.selected_by for made in several.stages] == ["micro_f1"] * 4
     assert several.stages[0].checkpoint.warnings == []
     assert several.data.labels == LABELS
 
 
-def test_every_stage_learns_to_answer_the_number(number: Made) -> None:
+def test_every_stage_learns_to_answer_the_number(number: Exported) -> None:
     assert min(number.scores("r2")) > 0.7, number.scores("r2")
     assert number.stages[0].checkpoint.warnings == []
     assert number.data.labels == ["label"]
 
 
-def test_each_folder_says_in_transformers_words_what_it_answers(several: Made, number: Made) -> None:
+def test_each_folder_says_in_transformers_words_what_it_answers(several: Exported, number: Exported) -> None:
     for made, problem, outputs in ((several, "multi_label_classification", 3), (number, "regression", 1)):
         folders = [*made.exported, *(store.open_artifact(stage.checkpoint.artifact) for stage in made.stages)]
         for folder in folders:
@@ -108,7 +89,7 @@ def test_each_folder_says_in_transformers_words_what_it_answers(several: Made, n
         assert isinstance(load_model(folders[-1]), BertForSequenceClassification)
 
 
-def test_each_model_has_the_threshold_that_its_validation_chose_wherever_it_goes(several: Made) -> None:
+def test_each_model_has_the_threshold_that_its_validation_chose_wherever_it_goes(several: Exported) -> None:
     chosen = several.scores("threshold")
     checkpoints = [store.open_artifact(stage.checkpoint.artifact) for stage in several.stages]
     folders = [*zip(checkpoints, chosen, strict=True), *zip(several.exported, chosen[-2:], strict=True)]
@@ -116,7 +97,7 @@ def test_each_model_has_the_threshold_that_its_validation_chose_wherever_it_goes
         assert json.loads((folder / "config.json").read_text())["threshold"] == threshold
 
 
-def test_what_was_exported_answers_labels_above_its_threshold_and_the_true_ones_mostly(several: Made) -> None:
+def test_what_was_exported_answers_labels_above_its_threshold_and_the_true_ones_mostly(several: Exported) -> None:
     rows = several.test()
     served = Classifier(several.exported[-1])
     right = 0
@@ -127,7 +108,7 @@ def test_what_was_exported_answers_labels_above_its_threshold_and_the_true_ones_
     assert right > 0.75 * len(rows)
 
 
-def test_what_was_exported_answers_a_number_near_the_true_one(number: Made) -> None:
+def test_what_was_exported_answers_a_number_near_the_true_one(number: Exported) -> None:
     rows = number.test()
     answers = np.array([answer["number"] for answer in Classifier(number.exported[-1]).answers(rows.texts, rows.pairs)])
     assert rows.labels.dtype == np.float64
@@ -136,7 +117,7 @@ def test_what_was_exported_answers_a_number_near_the_true_one(number: Made) -> N
 
 @pytest.mark.parametrize("kind", ["several", "number"])
 def test_every_form_of_the_rounded_model_answers_alike(request: pytest.FixtureRequest, kind: str) -> None:
-    made: Made = request.getfixturevalue(kind)
+    made: Exported = request.getfixturevalue(kind)
     last = made.models.model_copy(update={"models": made.models.models[-1:]})
     judges = judging(made.recipe.objective)
     found = check_conversions(
@@ -163,7 +144,7 @@ def test_every_form_of_the_rounded_model_answers_alike(request: pytest.FixtureRe
 def test_a_fresh_process_answers_golden_requests_and_another_threshold_or_number_is_noticed(
     request: pytest.FixtureRequest, kind: str, tmp_path: Path
 ) -> None:
-    made: Made = request.getfixturevalue(kind)
+    made: Exported = request.getfixturevalue(kind)
     rows, folder = made.test().pick(range(10)), made.exported[-1]
     delivered = deliver(folder, tmp_path / "model", default_session(made.recipe))
     alone = answer(folder, "onnxruntime", read(folder, rows, LENGTH), batch_size=1, providers=["cpu"], threads=1)
@@ -185,7 +166,7 @@ def test_a_fresh_process_answers_golden_requests_and_another_threshold_or_number
 def test_the_gate_takes_the_rounded_model_and_refuses_one_that_is_worse(
     request: pytest.FixtureRequest, kind: str, metric: str
 ) -> None:
-    made: Made = request.getfixturevalue(kind)
+    made: Exported = request.getfixturevalue(kind)
     judges, rows = judging(made.recipe.objective), made.test()
     targets = judges.targets(rows)
     before, rounded = (made.answers(folder, "onnxruntime", rows) for folder in made.exported)
@@ -199,5 +180,5 @@ def test_the_gate_takes_the_rounded_model_and_refuses_one_that_is_worse(
     assert verdicts == ["ACCEPTED", "REJECTED"]
 
 
-def test_what_is_looked_at_before_a_run_goes_the_whole_way_with_one_layer(number: Made) -> None:
+def test_what_is_looked_at_before_a_run_goes_the_whole_way_with_one_layer(number: Exported) -> None:
     assert check_model(number.recipe, preview(number.recipe.data)).startswith("bert of 2 layers")

@@ -14,19 +14,13 @@ from transformers import BertForTokenClassification
 from hone.configs.recipe import Recipe, parse_recipe
 from hone.flows.preflight import check_model
 from hone.tasks import store
-from hone.tasks.contracts import DistilledModel, PreparedData, PrunedModel, QuantizedModel, TrainedModel
 from hone.tasks.data.preview import preview
-from hone.tasks.data.task import prepare_data
-from hone.tasks.distill.task import distill_student
 from hone.tasks.model.architectures.encoders import linear_names
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
 from hone.tasks.model.text import make_batch, model_inputs, read_split
 from hone.tasks.model.training.fake_quantization import read_plan
 from hone.tasks.objectives.learning import learning
-from hone.tasks.prune.task import prune_student
-from hone.tasks.quantize.task import quantize_student
-from hone.tasks.stage import RunContext
-from hone.tasks.train.task import train_teacher
+from tests.objectives.stages import Made, through_the_stages
 from tests.tiny import BAD, FILLER, GOOD, write_encoder
 
 pytestmark = pytest.mark.usefixtures("trains_here")
@@ -69,28 +63,16 @@ def recipe_of(folder: Path) -> Recipe:
 
 
 @dataclass
-class Made:
-    recipe: Recipe
-    data: PreparedData
-    teacher: TrainedModel
-    student: DistilledModel
-    pruned: PrunedModel
-    rounded: QuantizedModel
-    tokenized: list[int]
-    """Rows of each tokenizing."""
-
-    def f1(self) -> list[float]:
-        stages: list[Any] = [self.teacher, self.student, self.pruned, self.rounded]
-        return [made.checkpoint.validation_metrics["f1"] for made in stages]
+class Tokenized(Made):
+    rows: list[int]
+    """Of each tokenizing."""
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, trains_here: None) -> Made:
-    torch.set_num_threads(1)
+def made(tmp_path_factory: pytest.TempPathFactory, trains_here: None) -> Tokenized:
     folder = tmp_path_factory.mktemp("ner")
     write_sentences(folder / "all.jsonl", 150)
     write_encoder(folder / "encoder", layers=2)
-    context = RunContext(recipe=recipe_of(folder), output=str(folder / "out"), storage=str(folder / "storage"))
     objective, tokenized = type(learning("token-classification")), list[int]()
     encode = objective.encode
 
@@ -100,26 +82,22 @@ def made(tmp_path_factory: pytest.TempPathFactory, trains_here: None) -> Made:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(objective, "encode", spy)
-        data = prepare_data.fn(context)
-        teacher = train_teacher.fn(context, data)
-        student = distill_student.fn(context, data, teacher)
-        pruned = prune_student.fn(context, data, teacher, student)
-        rounded = quantize_student.fn(context, data, teacher, pruned)
-    return Made(context.recipe, data, teacher, student, pruned, rounded, tokenized)
+        stages = through_the_stages(recipe_of(folder), folder)
+    return Tokenized(**vars(stages), rows=tokenized)
 
 
 def test_every_stage_learns_to_find_the_entities(made: Made) -> None:
-    assert min(made.f1()) > 0.9, made.f1()
+    assert min(made.scores("f1")) > 0.9, made.scores("f1")
     assert made.teacher.checkpoint.selected_by == "f1"
     assert made.teacher.checkpoint.warnings == []
 
 
-def test_each_split_is_tokenized_once_for_each_vocabulary(made: Made) -> None:
+def test_each_split_is_tokenized_once_for_each_vocabulary(made: Tokenized) -> None:
     folder = store.open_artifact(made.data.artifact)
     train, validation = (len(read_split(folder, split)) for split in ("train", "validation"))
     copies = 2 * train  # with one perturbed copy of each; and what sets the ranges of eight bits are no copies
     whole, trimmed = [train, validation, copies], [copies, validation, train]
-    assert made.tokenized == [*whole, *trimmed]
+    assert made.rows == [*whole, *trimmed]
 
 
 def test_each_checkpoint_is_a_tagger_that_names_its_tags(made: Made) -> None:

@@ -1,21 +1,15 @@
 """Questions through train, distill, prune and quantize: nothing but the data and the task differ."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 from transformers import BertForQuestionAnswering
 
 from hone.configs.recipe import Recipe, parse_recipe
 from hone.flows.preflight import check_model
 from hone.tasks import store
-from hone.tasks.contracts import DistilledModel, PreparedData, PrunedModel, QuantizedModel, TrainedModel
 from hone.tasks.data.preview import preview
-from hone.tasks.data.task import prepare_data
-from hone.tasks.distill.task import distill_student
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
 from hone.tasks.model.runtime.predict import Backend, answer, read
 from hone.tasks.model.text import read_split
@@ -23,11 +17,8 @@ from hone.tasks.model.training.fake_quantization import read_plan
 from hone.tasks.objectives.question_answering.answering import margins
 from hone.tasks.objectives.question_answering.baseline import scores_of
 from hone.tasks.objectives.question_answering.threshold import best_threshold
-from hone.tasks.prune.task import prune_student
-from hone.tasks.quantize.task import quantize_student
-from hone.tasks.stage import RunContext
-from hone.tasks.train.task import train_teacher
 from tests.objectives.questions import write_squad
+from tests.objectives.stages import Made, through_the_stages
 from tests.tiny import write_encoder
 
 pytestmark = pytest.mark.usefixtures("trains_here")
@@ -50,37 +41,16 @@ def recipe_of(folder: Path) -> Recipe:
     )  # fmt: skip
 
 
-@dataclass
-class Made:
-    recipe: Recipe
-    data: PreparedData
-    teacher: TrainedModel
-    student: DistilledModel
-    pruned: PrunedModel
-    rounded: QuantizedModel
-
-    @property
-    def stages(self) -> list[Any]:
-        return [self.teacher, self.student, self.pruned, self.rounded]
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, trains_here: None) -> Made:
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("qa")
     write_squad(folder / "all.json", 150)
     write_encoder(folder / "encoder", layers=2)
-    context = RunContext(recipe=recipe_of(folder), output=str(folder / "out"), storage=str(folder / "storage"))
-    data = prepare_data.fn(context)
-    teacher = train_teacher.fn(context, data)
-    student = distill_student.fn(context, data, teacher)
-    pruned = prune_student.fn(context, data, teacher, student)
-    return Made(context.recipe, data, teacher, student, pruned, quantize_student.fn(context, data, teacher, pruned))
+    return through_the_stages(recipe_of(folder), folder)
 
 
 def test_every_stage_learns_to_answer(made: Made) -> None:
-    found = [stage.checkpoint.validation_metrics["f1"] for stage in made.stages]
-    assert min(found) > 0.9, found
+    assert min(made.scores("f1")) > 0.9, made.scores("f1")
     assert made.teacher.checkpoint.selected_by == "f1"
     assert made.teacher.checkpoint.warnings == []
 
