@@ -7,7 +7,7 @@ OUTPUT ?= runs/quickstart
 # The other Pythons that Hone is for, as far as this machine has them, each in an environment of its own.
 OTHER_PYTHONS ?= $(foreach version,3.12 3.13,$(shell command -v python$(version)))
 
-.PHONY: setup quickstart test test-servers test-all test-pythons check format lock clean
+.PHONY: setup quickstart test test-servers test-all test-pythons check format reference lock clean
 
 setup:
 	@$(PYTHON) infra/setup_venv.py
@@ -46,6 +46,10 @@ check: setup
 format: setup
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+# configs/README.md, of the typed settings.
+reference: setup
+	@$(BIN)/python -m hone.configs.reference
 
 lock: setup
 	@infra/lock.sh

@@ -1,15 +1,16 @@
-"""Makes the recipe reference of the typed settings: `python -m hone.configs.reference > configs/README.md`.
+"""Writes the recipe reference of the typed settings, configs/README.md: `make reference`.
 
 A row is a setting; its values and bounds are those that the run form shows and that a wrong value is refused by.
 """
 
 import re
+from pathlib import Path
 from typing import Any
 
 from hone.configs.recipe import Recipe
 from hone.configs.section import TrainingSection
 
-COMMAND = "python -m hone.configs.reference > configs/README.md"
+COMMAND = "make reference"
 LONGEST_PATTERN = 40
 """A longer pattern explains nothing to a reader, and the description says what it asks for."""
 HEAD = f"""\
@@ -222,4 +223,4 @@ def _line(description: str) -> str:
 
 
 if __name__ == "__main__":
-    print(reference(), end="")
+    Path(__file__).with_name("README.md").write_text(reference(), encoding="utf-8")
