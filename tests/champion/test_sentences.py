@@ -1,17 +1,15 @@
 """A champion that tags words: asked on sentences that it has not learned from, in its own tags, and compared."""
 
 import random
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hone.configs.recipe import Recipe, parse_recipe
-from hone.tasks import evidence, lineage, store, tracking
+from hone.tasks import evidence, lineage, store
 from hone.tasks.champion.answers import asked_as
-from hone.tasks.champion.task import evaluate_champion
-from hone.tasks.contracts import ChampionAnswers, ExportedModels, OnnxModel, PreparedData, StageRecord
+from hone.tasks.contracts import ExportedModels, OnnxModel, PreparedData, StageRecord
 from hone.tasks.data.task import prepare_data
 from hone.tasks.errors import RegistryError
 from hone.tasks.gate.champion import champion_checks
@@ -23,6 +21,7 @@ from hone.tasks.model.text import Rows, exclude_training_rows, read_split
 from hone.tasks.objectives.judging import judging
 from hone.tasks.objectives.labels import UNHEARD
 from hone.tasks.stage import RunContext
+from tests.champion.asking import ask
 from tests.probe.served_tagger import LABELS, write_served_tagger
 
 JUDGING = judging("token-classification")
@@ -87,16 +86,9 @@ class Asked:
             graph_bytes=1,
             source=exported,
         )
-        tags = {"hone.model_digest": "sha256:another"}
-        version = tracking.Version("news", "7", "models:/m-1", "run", tags, ("champion",))
-        monkeypatch.setattr(tracking, "version_at", lambda name, alias: version)
-        monkeypatch.setattr(tracking, "download", lambda found, place: {"model": taggers["champion"]})
-        monkeypatch.setattr(tracking, "stage_run", lambda run_id, stage: nullcontext(tracking.StageLog()))
-        monkeypatch.setattr(lineage, "data_of_version", lambda version: lineage.OldData(self.old))
-        place = str(folder / "storage")
-        context = RunContext(recipe=self.recipe, output=place, storage=place, mlflow_run_id="run")
         models = ExportedModels(record=RECORD, models=[model])
-        self.answers: ChampionAnswers = evaluate_champion.fn(context, self.data, models)
+        learned, storage = lineage.OldData(self.old), folder / "storage"
+        self.answers = ask(self.recipe, self.data, models, taggers["champion"], storage, learned, monkeypatch)
 
     @staticmethod
     def _prepared(recipe: Recipe, storage: Path) -> PreparedData:

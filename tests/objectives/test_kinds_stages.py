@@ -11,11 +11,12 @@ import pytest
 from transformers import BertForSequenceClassification
 
 from hone.flows.preflight import check_model
-from hone.tasks import store
+from hone.tasks import evidence, lineage, store
 from hone.tasks.contracts import DistilledModel, ExportedModels, TrainedModel
 from hone.tasks.data.preview import preview
 from hone.tasks.evaluate.parity import check_conversions
 from hone.tasks.export.task import export_models
+from hone.tasks.gate.champion import champion_checks
 from hone.tasks.gate.checks import parity_checks
 from hone.tasks.gate.decision import decide
 from hone.tasks.gate.quality import quality_checks
@@ -27,6 +28,7 @@ from hone.tasks.model.text import Rows, read_split
 from hone.tasks.objectives.judging import compared, judging
 from hone.tasks.probe.golden import write_golden
 from hone.tasks.probe.probe import probe
+from tests.champion.asking import ask
 from tests.objectives.kinds import LABELS, LENGTH, recipe_of
 from tests.objectives.stages import Made, through_the_stages
 
@@ -178,6 +180,33 @@ def test_the_gate_takes_the_rounded_model_and_refuses_one_that_is_worse(
         assert [check.name for check in found] == [f"{metric}_difference"]
         verdicts.append(found[0].verdict)
     assert verdicts == ["ACCEPTED", "REJECTED"]
+
+
+@pytest.mark.parametrize(("kind", "metric"), [("several", "micro_f1"), ("number", "mse")])
+def test_a_champion_answers_as_it_is_served_and_is_compared(
+    request: pytest.FixtureRequest, kind: str, metric: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: Exported = request.getfixturevalue(kind)
+    judges, rows, labels = judging(made.recipe.objective), made.test(), list(made.data.labels)
+    champion = deliver(made.exported[0], tmp_path / "champion", default_session(made.recipe))
+    own = made.answers(champion, "onnxruntime", rows)
+    if kind == "several":  # one of its labels is none of this run's, and another stands in another place
+        config = json.loads((champion / "config.json").read_text())
+        config["id2label"], labels = {"0": "good", "1": "bad", "2": "sport"}, ["good", "bad", "sport"]
+        (champion / "config.json").write_text(json.dumps(config))
+    found = ask(made.recipe, made.data, made.models, champion, tmp_path, lineage.OldData(), monkeypatch)
+    assert (found.record.status, found.missing, found.version) == ("ran", "", "7")
+    assert found.artifact is not None
+    heard = evidence.read_logits(store.open_artifact(found.artifact), "champion")
+    assert heard == pytest.approx(judges.translate(own, labels, made.data.labels), abs=1e-5)
+    targets = judges.targets(rows)
+    candidate, before = (
+        judges.statistics(one, targets) for one in (made.answers(made.exported[-1], "onnxruntime", rows), heard)
+    )
+    (check,) = decide(champion_checks(made.recipe.gate, found, judges, targets, candidate, 0), level=0.05)
+    now, then = (judges.metrics[metric].of(one) for one in (candidate, before))
+    assert (check.name, check.rows, check.verdict) == (f"{metric}_difference", len(rows), "ACCEPTED")
+    assert check.value == pytest.approx(now - then if kind == "several" else (then - now) / then)
 
 
 def test_what_is_looked_at_before_a_run_goes_the_whole_way_with_one_layer(number: Exported) -> None:
