@@ -65,7 +65,7 @@ def set_retrain_triggers(client: Any, recipe: Recipe, deployment: str) -> None:
     for event in get_args(Event):
         name = f"hone: retrain/{recipe.name} on {event}"
         _drop(client, name.removeprefix("hone: "), deployment)  # as an earlier version called it
-        wanted = AutomationCore(
+        core = AutomationCore(
             name=name,
             description=f"An event {event} about {resource(recipe)} starts retrain/{recipe.name}.",
             trigger=EventTrigger(
@@ -77,7 +77,7 @@ def set_retrain_triggers(client: Any, recipe: Recipe, deployment: str) -> None:
             ),
             actions=[RunDeployment(source="selected", deployment_id=UUID(deployment), parameters=None)],
         )
-        _set(client, wanted, event in recipe.retrain.on_events)
+        _set(client, core, event in recipe.retrain.on_events)
 
 
 def set_crash_detection(client: Any) -> None:
@@ -88,7 +88,7 @@ def set_crash_detection(client: Any) -> None:
     from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
     silent = MISSED_HEARTBEATS * heartbeat_seconds()
-    wanted = AutomationCore(
+    core = AutomationCore(
         name="hone: crashed where silent",
         description=f"A flow run of Hone that was alive and gives no sign for {silent} s has lost its process.",
         trigger=EventTrigger(
@@ -103,7 +103,7 @@ def set_crash_detection(client: Any) -> None:
         ),
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message=f"no sign of its process for {silent} s")],
     )
-    _set(client, wanted, True)
+    _set(client, core, True)
 
 
 def tell_that_it_waits(run: "FlowRun") -> None:
@@ -130,9 +130,9 @@ def set_notifications(client: Any, recipe: Recipe, deployments: list[str], also:
     """
     from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-    wanted = dict.fromkeys(recipe.notify, "the recipe") | dict.fromkeys(also, "hone deploy --notify")
-    actions = {block: _call(client, block) for block in wanted}
-    for block, asked in wanted.items():
+    blocks = dict.fromkeys(recipe.notify, "the recipe") | dict.fromkeys(also, "hone deploy --notify")
+    actions = {block: _call(client, block) for block in blocks}
+    for block, asked in blocks.items():
         automation = AutomationCore(
             name=f"hone: {recipe.name} tells {block}",
             description=f"What needs a person in runs of {recipe.name}; asked for by {asked}.",
@@ -152,7 +152,7 @@ def set_notifications(client: Any, recipe: Recipe, deployments: list[str], also:
         _set(client, automation, True)
     for known in client.read_automations():
         mine = known.name.startswith(f"hone: {recipe.name} tells ") and known.description.endswith("by the recipe.")
-        if mine and known.name.rpartition(" tells ")[2] not in wanted:
+        if mine and known.name.rpartition(" tells ")[2] not in blocks:
             client.delete_automation(known.id)
 
 
@@ -198,13 +198,13 @@ def end_orphans(client: Any) -> list[str]:
     from prefect.states import Cancelled, Crashed
 
     under_way = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
-    wanted = FlowRunFilter(
+    criteria = FlowRunFilter(
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=under_way)), tags=FlowRunFilterTags(all_=[TAG])
     )
     pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL]))
     found = [
         run
-        for run in client.read_flow_runs(flow_run_filter=wanted, work_pool_filter=pool)
+        for run in client.read_flow_runs(flow_run_filter=criteria, work_pool_filter=pool)
         if run.deployment_id is not None
     ]
     for run in found:
@@ -220,11 +220,11 @@ def _drop(client: Any, name: str, deployment: str) -> None:
             client.delete_automation(automation.id)
 
 
-def _set(client: Any, wanted: Any, there: bool) -> None:
-    known = client.read_automations_by_name(wanted.name)
+def _set(client: Any, core: Any, there: bool) -> None:
+    known = client.read_automations_by_name(core.name)
     if there and known:
-        client.update_automation(known[0].id, wanted)
+        client.update_automation(known[0].id, core)
     elif there:
-        client.create_automation(wanted)
+        client.create_automation(core)
     for automation in known[1:] if there else known:
         client.delete_automation(automation.id)

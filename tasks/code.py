@@ -58,15 +58,15 @@ def digests(start: str, root: Path = ROOT) -> dict[str, str]:
     names: dict[str, set[str]] = {}
     seen, todo = set(), [(start, WHOLE)]
     while todo:
-        wanted = todo.pop()
-        if wanted in seen or (wanted[0] != start and _is_machinery(wanted[0])):
+        definition = todo.pop()
+        if definition in seen or (definition[0] != start and _is_machinery(definition[0])):
             continue
-        seen.add(wanted)
-        module = _module(*wanted, root)
+        seen.add(definition)
+        module = _module(*definition, root)
         if module is None:
             continue
         key = module.path.relative_to(root).as_posix()
-        statements, more = _statements(module, wanted[1])
+        statements, more = _statements(module, definition[1])
         todo += more
         for statement in statements:
             used.setdefault(key, {})[statement.lineno] = module.text(statement)
@@ -111,10 +111,10 @@ def code_digest(source: str) -> str:
     return _digest([ast.unparse(_bare(syntax_tree(source)))])
 
 
-def _module(name: str, wanted: str, root: Path) -> _Module | None:
+def _module(name: str, definition: str, root: Path) -> _Module | None:
     path = _file(name, root)
     if path is None:
-        if wanted != WHOLE:  # a definition of a package that has no file of this name
+        if definition != WHOLE:  # a definition of a package that has no file of this name
             return None
         raise FileNotFoundError(f"{root / name.replace('.', '/')}: imported by a stage's code, and absent")
     return _parse(name, path, path.stat().st_mtime_ns)
@@ -150,17 +150,17 @@ def _parse(name: str, path: Path, _changed: int) -> _Module:
     return module
 
 
-def _statements(module: _Module, wanted: str) -> tuple[list[ast.stmt], list[tuple[str, str]]]:
-    """What of a module counts where `wanted` is imported from it, and what of other modules."""
-    if wanted == WHOLE:
+def _statements(module: _Module, definition: str) -> tuple[list[ast.stmt], list[tuple[str, str]]]:
+    """What of a module counts where `definition` is imported from it, and what of other modules."""
+    if definition == WHOLE:
         everything = [statement for statements in module.defined.values() for statement in statements]
         ours = [target for target in module.imported.values() if target[0].partition(".")[0] in PACKAGES]
         return [*everything, *module.effects], ours
-    if wanted in module.defined:
-        return [*module.defined[wanted], *module.effects], []
-    if wanted in module.imported:
-        return module.effects, [module.imported[wanted]]
-    return module.effects, [(f"{module.name}.{wanted}", WHOLE)] if module.path.name == "__init__.py" else []
+    if definition in module.defined:
+        return [*module.defined[definition], *module.effects], []
+    if definition in module.imported:
+        return module.effects, [module.imported[definition]]
+    return module.effects, [(f"{module.name}.{definition}", WHOLE)] if module.path.name == "__init__.py" else []
 
 
 def _references(statement: ast.stmt, module: _Module, root: Path) -> set[tuple[str, str]]:

@@ -74,9 +74,9 @@ def save_logits(folder: Path, logits: Mapping[str, Answers]) -> None:
         np.save(folder / "logits" / f"{name}.npy", numbers(answered).astype(np.float32), allow_pickle=False)
 
 
-def save_rows(folder: Path, places: Sequence[int]) -> None:
+def save_rows(folder: Path, indices: Sequence[int]) -> None:
     """Writes which rows of the split were answered."""
-    np.save(folder / "rows.npy", np.array(places, dtype=np.int64), allow_pickle=False)
+    np.save(folder / "rows.npy", np.array(indices, dtype=np.int64), allow_pickle=False)
 
 
 def read_rows(folder: Path, rows: int) -> npt.NDArray[np.int64]:

@@ -51,14 +51,14 @@ def allocate_cpus(nodes: list[dict[str, float]], compute: ComputeSettings) -> fl
     Raises:
         PreflightError: when the workers do not fit on the nodes.
     """
-    wanted = compute.cpus_per_worker
+    each = compute.cpus_per_worker
     largest = math.floor(max((node.get("CPU", 0.0) for node in nodes), default=0.0))
-    candidates = [float(wanted)] if wanted else [*map(float, range(largest, 0, -1)), *_fractions(compute.workers)]
+    candidates = [float(each)] if each else [*map(float, range(largest, 0, -1)), *_fractions(compute.workers)]
     for cpus in candidates:
         if sum(_fits(node, worker_resources(compute, cpus)) for node in nodes) >= compute.workers:
             return cpus
     memory = compute.memory_per_worker
-    asked = f"{compute.workers} workers of {wanted or 'any number of'} CPUs and {compute.gpus_per_worker:g} GPUs" + (
+    asked = f"{compute.workers} workers of {each or 'any number of'} CPUs and {compute.gpus_per_worker:g} GPUs" + (
         f" and {memory:g} GiB of memory each" if memory else " each"
     )
     there = ", ".join(

@@ -79,7 +79,7 @@ def read_columns(file: str, rows: int = ROWS) -> Columns:
     if not read:
         kinds = "".join(f", but {kind.count:,} with {UNUSABLE[kind.kind]}" for kind in bad.contracts())
         raise DataError(f"{file}: no row of {', '.join(names)} that can be read{kinds}: name a file with labelled rows")
-    lists = {name: several for name, several in lists.items() if several and name not in found}
+    lists = {name: beginning for name, beginning in lists.items() if beginning and name not in found}
     return Columns(settings, found, min(read, rows), read <= rows, lists)
 
 
@@ -151,8 +151,8 @@ def _first_lines(path: Path, plain: DataSettings, format_: str) -> list[list[str
     """Fields of the first lines that have any."""
     file = DataFile(path, plain.encoding)
     records: Iterator[tuple[int, list[str] | str]] = csv_records(file, plain) if format_ == "csv" else tsv_records(file)
-    several = islice(records, 1 + ROWS_BESIDE)
-    return [fields for _line, fields in several if not isinstance(fields, str) and fields]
+    beginning = islice(records, 1 + ROWS_BESIDE)
+    return [fields for _line, fields in beginning if not isinstance(fields, str) and fields]
 
 
 def _is_row(first: list[str], rest: list[list[str]]) -> bool:

@@ -102,10 +102,10 @@ class FileSource:
     def locate(self, split: str, line: int) -> str:
         """A line as a person finds it, with its file where there are several."""
         starts = self._starts.get(split, [0])
-        place = bisect_right(starts, line - 1) - 1
+        index = bisect_right(starts, line - 1) - 1
         if len(self._paths[split]) == 1:
             return f"{split}:{line}"
-        return f"{split}:{self._paths[split][place].name}:{line - starts[place]}"
+        return f"{split}:{self._paths[split][index].name}:{line - starts[index]}"
 
     def label_names(self) -> dict[str, str]:
         """Names of tags by their numbers, which Parquet of Hugging Face datasets has. Files know no others."""

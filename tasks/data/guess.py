@@ -225,7 +225,7 @@ def _problem_of_values(counts: Counter[str]) -> str:
 def _are_classes(counts: Counter[str]) -> bool:
     """Whether numbers are few, or count classes: from 0 or 1 without a gap."""
     numbers = sorted(map(float, counts))
-    counting = numbers[0] in (0, 1) and numbers == [numbers[0] + place for place in range(len(numbers))]
+    counting = numbers[0] in (0, 1) and numbers == [numbers[0] + index for index in range(len(numbers))]
     return len(counts) <= MOST_NUMBERS or (counting and counts.total() >= LEAST_ROWS * len(counts))
 
 

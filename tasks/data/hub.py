@@ -24,17 +24,17 @@ class DatasetSource:
         """
         self._settings = settings
         loaded = _load_saved(settings) if settings.source == "saved" else _load_hub(settings, preview)
-        wanted = {
+        expected = {
             "train": settings.train_split,
             "validation": settings.validation_split,
             "test": settings.test_split,
         }
-        absent = [f"data.{split}_split = {name!r}" for split, name in wanted.items() if name and name not in loaded]
+        absent = [f"data.{split}_split = {name!r}" for split, name in expected.items() if name and name not in loaded]
         if absent:
             raise DataError(
                 f"{settings.dataset}: no such split: {', '.join(absent)}; its splits are {', '.join(map(str, loaded))}"
             )
-        self._tables = {split: loaded[name] for split, name in wanted.items() if name}
+        self._tables = {split: loaded[name] for split, name in expected.items() if name}
         self.splits = list(self._tables)
 
     def rows(self, split: str, bad: BadRowLog) -> Iterator[RawRow]:

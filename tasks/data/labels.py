@@ -41,7 +41,7 @@ def name_labels(values: Sequence[str], names: Sequence[str], known: dict[str, st
 
 def number_labels(collected: Collected, split: str, values: Sequence[str], bad: BadRowLog) -> pa.Table:
     """The split with each label as its place in `values`; rows with other labels are recorded and left out."""
-    places = {value: place for place, value in enumerate(values)}
+    places = {value: index for index, value in enumerate(values)}
     renumbered = np.array([places.get(value, -1) for value in collected.values], dtype=np.int32)
     if not len(renumbered):
         return collected.table
@@ -52,8 +52,8 @@ def number_labels(collected: Collected, split: str, values: Sequence[str], bad: 
         counts = Counter(collected.table["label"].to_numpy()[~known].tolist())
         seen = [f"{collected.values[label]!r} ({count:,})" for label, count in counts.most_common()]
         bad.explain("unknown_label", f"{split} has {some(seen)}, and training {some(list(map(repr, values)))}")
-    place = collected.table.schema.get_field_index("label")
-    return collected.table.set_column(place, "label", pa.array(labels)).filter(pa.array(known))
+    index = collected.table.schema.get_field_index("label")
+    return collected.table.set_column(index, "label", pa.array(labels)).filter(pa.array(known))
 
 
 def some(shown: list[str]) -> str:

@@ -63,7 +63,7 @@ class SeveralLabels:
 def number_several(collected: Collected, split: str, values: Sequence[str], bad: BadRowLog) -> pa.Table:
     """The split with each label as its place in `values`, in rising order; rows with other labels are recorded and left
     out."""
-    places = {value: place for place, value in enumerate(values)}
+    places = {value: index for index, value in enumerate(values)}
     renumbered = [places.get(value, -1) for value in collected.values]
     rows = [sorted(renumbered[label] for label in labels) for labels in collected.table["labels"].to_pylist()]
     known = [not labels or labels[0] >= 0 for labels in rows]
@@ -78,6 +78,6 @@ def number_several(collected: Collected, split: str, values: Sequence[str], bad:
         )
         seen = [f"{value!r} ({count:,})" for value, count in counts.most_common()]
         bad.explain("unknown_label", f"{split} has {some(seen)}, and training {some(list(map(repr, values)))}")
-    place = collected.table.schema.get_field_index("labels")
-    numbered = collected.table.set_column(place, SeveralLabels.field, pa.array(rows, SeveralLabels.field.type))
+    index = collected.table.schema.get_field_index("labels")
+    numbered = collected.table.set_column(index, SeveralLabels.field, pa.array(rows, SeveralLabels.field.type))
     return numbered.filter(pa.array(known, pa.bool_()))

@@ -66,9 +66,9 @@ def without_duplicates(table: pa.Table, split: str, bad: BadRowLog) -> pa.Table:
     winner = by_frequency[first_of_text, 1]
 
     agrees = label == winner[text]
-    places = np.flatnonzero(agrees)
+    indices = np.flatnonzero(agrees)
     kept = np.zeros(len(table), dtype=bool)
-    kept[places[np.unique(text[places], return_index=True)[1]]] = True
+    kept[indices[np.unique(text[indices], return_index=True)[1]]] = True
     lines = table["line"].to_numpy()
     bad.add_all("duplicate_text", split, sorted(lines[agrees & ~kept].tolist()))
     bad.add_all("contradicting_label", split, sorted(lines[~agrees].tolist()))
@@ -145,10 +145,10 @@ def check_counts(fractions: Mapping[str, float], label: NDArray[np.int32], label
 
 def _check_labels(masks: Mapping[str, NDArray[np.bool_]], label: NDArray[np.int32], labels: list[str]) -> None:
     without = [
-        f"{labels[place]} in {name}"
+        f"{labels[index]} in {name}"
         for name, mask in masks.items()
         if name != "validation"
-        for place in np.flatnonzero(np.bincount(label[mask], minlength=len(labels)) == 0)
+        for index in np.flatnonzero(np.bincount(label[mask], minlength=len(labels)) == 0)
     ]
     if without:
         others = " and ".join(name for name in masks if name != "train")
@@ -185,21 +185,21 @@ def _chances(table: pa.Table, seed: int) -> _Chances:
 
 
 def _masks(
-    fractions: Mapping[str, float], label: NDArray[np.int32], chance: NDArray[np.float64]
+    fractions: Mapping[str, float], label: NDArray[np.int32], draw: NDArray[np.float64]
 ) -> dict[str, NDArray[np.bool_]]:
     """Which rows [rows] are in train, and in each of `fractions`. Test takes from the low end and validation from the
     high one, so that with another share of one, no row changes to the other. Texts with the same key stay together, as
     they have the same number."""
-    test = chance < fractions.get("test", 0.0)
-    validation = chance >= 1 - fractions.get("validation", 0.0)
+    test = draw < fractions.get("test", 0.0)
+    validation = draw >= 1 - fractions.get("validation", 0.0)
     for rows in _by_label(label):
         if "test" in fractions and not test[rows].any():
-            test |= chance == chance[rows].min()
-        others = chance[rows][~test[rows]]
+            test |= draw == draw[rows].min()
+        others = draw[rows][~test[rows]]
         if "validation" in fractions and not validation[rows].any() and len(np.unique(others)) > 1:
-            validation |= chance == others.max()
+            validation |= draw == others.max()
         if len(others) and validation[rows[~test[rows]]].all():
-            validation &= chance != others.min()
+            validation &= draw != others.min()
     masks = {"train": ~(test | validation), "validation": validation & ~test, "test": test}
     return {name: mask for name, mask in masks.items() if name == "train" or name in fractions}
 
@@ -210,11 +210,11 @@ def _by_label(label: NDArray[np.int32]) -> list[NDArray[np.int64]]:
     return [rows for rows in np.split(order, np.flatnonzero(np.diff(label[order])) + 1) if len(rows)]
 
 
-def _lowest(label: NDArray[np.int32], chance: NDArray[np.float64], rows: int) -> NDArray[np.bool_]:
+def _lowest(label: NDArray[np.int32], draw: NDArray[np.float64], rows: int) -> NDArray[np.bool_]:
     """The `rows` rows of each label whose number is lowest."""
     kept = np.zeros(len(label), dtype=bool)
-    for places in _by_label(label):
-        kept[places[np.argsort(chance[places], kind="stable")[:rows]]] = True
+    for indices in _by_label(label):
+        kept[indices[np.argsort(draw[indices], kind="stable")[:rows]]] = True
     return kept
 
 

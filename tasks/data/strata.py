@@ -38,8 +38,8 @@ def stratified(table: pa.Table, labels: list[str]) -> tuple[pa.Table, list[str]]
     without = counts.most_common(1)[0][0] if few else NOTHING[kind]
     rarest = [min(names, key=lambda name: (counts[name], name), default=without) for names in rows]
     strata = sorted(set(rarest))
-    places = {stratum: index for index, stratum in enumerate(strata)}
-    return _with_label(table, np.array([places[stratum] for stratum in rarest], np.int32)), strata
+    indices = {stratum: index for index, stratum in enumerate(strata)}
+    return _with_label(table, np.array([indices[stratum] for stratum in rarest], np.int32)), strata
 
 
 def unseen(train: pa.Table, labels: list[str]) -> list[str]:

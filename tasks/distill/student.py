@@ -111,7 +111,7 @@ def spread_layers(student_count: int, teacher_count: int) -> list[int]:
 
     Source: Jiao et al. 2020 (TinyBERT), arXiv:1909.10351, section 3, the uniform mapping.
     """
-    return [max(0, round((place + 1) * teacher_count / student_count) - 1) for place in range(student_count)]
+    return [max(0, round((index + 1) * teacher_count / student_count) - 1) for index in range(student_count)]
 
 
 def other_student(

@@ -69,7 +69,7 @@ def compare_numbers(before: Numbers, now: Numbers, *, only_larger: bool = False)
 
 def compare_columns(before: Numbers, now: Numbers) -> Difference:
     """Several numbers a row [rows, columns]: the largest index, and the least p value after Holm's correction."""
-    columns = [compare_numbers(before[:, place], now[:, place]) for place in range(before.shape[1])]
+    columns = [compare_numbers(before[:, index], now[:, index]) for index in range(before.shape[1])]
     p_value = min(holm([column.p_value for column in columns]))
     return Difference(max(column.index for column in columns), "Kolmogorov-Smirnov", p_value)
 
@@ -87,14 +87,14 @@ def compare_words(before: Counts, now: Counts, seed: int) -> Difference:
     observed = stability_index(before.sum(axis=0), now.sum(axis=0))
     rng, tried, reached = np.random.default_rng(seed), 0, 0
     while tried < RESAMPLES:
-        several = min(AT_ONCE, RESAMPLES - tried)
-        drawn = rng.permuted(np.tile(first, (several, 1)), axis=1)
+        count = min(AT_ONCE, RESAMPLES - tried)
+        drawn = rng.permuted(np.tile(first, (count, 1)), axis=1)
         old = drawn.astype(np.float32) @ counts
         far = np.flatnonzero(_indices(old, total - old) >= observed * (1 - 1e-6))  # sums in another order differ
         if reached + len(far) >= ENOUGH:
             last = tried + int(far[ENOUGH - reached - 1]) + 1
             return Difference(observed, "permutation", ENOUGH / last)
-        tried, reached = tried + several, reached + len(far)
+        tried, reached = tried + count, reached + len(far)
     return Difference(observed, "permutation", (reached + 1) / (tried + 1))
 
 

@@ -115,7 +115,7 @@ def _labels(before: Sequence[str], now: Sequence[str]) -> _Found:
     shares = [side / side.sum() for side in counts]
     # The labels whose share changed most tell more than all of them.
     order = np.argsort(-np.abs(shares[1] - shares[0]), kind="stable")[:SHOWN]
-    told = [", ".join(f"{names[place]} {side[place]:.0%}" for place in order) for side in shares]
+    told = [", ".join(f"{names[index]} {side[index]:.0%}" for index in order) for side in shares]
     return _Found("labels", compare_categories(*counts), *told)
 
 
@@ -126,10 +126,10 @@ def _vocabulary(before: list[list[str]], now: list[list[str]], seed: int, texts:
     change = shares[1][:-1] - shares[0][:-1]
     most = np.argsort(-np.abs(change), kind="stable")[:SHOWN]
 
-    def name(place: int) -> str:
-        return shown(chosen[place], texts) or "a word"
+    def name(index: int) -> str:
+        return shown(chosen[index], texts) or "a word"
 
-    told = [", ".join(f"{name(place)} {side[place]:.1%}" for place in most) for side in shares]
+    told = [", ".join(f"{name(index)} {side[index]:.1%}" for index in most) for side in shares]
     return _Found("vocabulary", compare_words(counts[0], counts[1], seed), *told)
 
 

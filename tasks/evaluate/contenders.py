@@ -156,8 +156,8 @@ def best_threads(table: Sequence[ConfigurationTiming]) -> int:
     def mean(row: ConfigurationTiming) -> float:
         return math.fsum(map(math.log, row.p50_ms.values())) / len(row.p50_ms)
 
-    whole = max(len(row.p50_ms) for row in table)
-    return min((row for row in table if len(row.p50_ms) == whole), key=lambda row: (mean(row), row.threads)).threads
+    most = max(len(row.p50_ms) for row in table)
+    return min((row for row in table if len(row.p50_ms) == most), key=lambda row: (mean(row), row.threads)).threads
 
 
 def _median(rounds: Sequence[Sequence[float]]) -> float:

@@ -95,8 +95,8 @@ class QuietRounds:
 
     def load(self) -> float:
         """Share of the processor time that others took, 0..1, over the rounds without the waiting."""
-        whole = sum(seconds for _, seconds in self._rounds)
-        return round(sum(share * seconds for share, seconds in self._rounds) / whole, 3) if whole else 0.0
+        total = sum(seconds for _, seconds in self._rounds)
+        return round(sum(share * seconds for share, seconds in self._rounds) / total, 3) if total else 0.0
 
     def _wait(self) -> None:
         while self._limit < 1 and self.waited < self._seconds:
@@ -129,7 +129,7 @@ def _gpu_names() -> list[str]:
         return []
     import torch
 
-    return [torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())]
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
 def _cpu_name() -> str:

@@ -137,8 +137,8 @@ def measure(
     delivered = deliver(by_name[selected].folder, workspace.scratch / "delivered", session)
     golden = folder / evidence.GOLDEN
     if recipe.report.texts == "shown":
-        places = _golden_places(delivered, readings, settings.golden_requests)
-        serving = _serve(delivered, test.pick(places), alone[places], data.labels, golden)
+        indices = _golden_places(delivered, readings, settings.golden_requests)
+        serving = _serve(delivered, test.pick(indices), alone[indices], data.labels, golden)
     else:
         public = public_rows(
             settings.golden_requests,

@@ -25,10 +25,10 @@ def reading_difference(
             continue
         short = min(len(ids), len(others))
         apart = np.flatnonzero(ids[:short] != others[:short])
-        place = int(apart[0]) if len(apart) else short
+        index = int(apart[0]) if len(apart) else short
         return (
-            f"row {row} of the test split, token {place} (both from 0) is {_token(one, *ids[place : place + 1])} in "
-            f"{name} and {_token(other, *others[place : place + 1])} in {other_name}"
+            f"row {row} of the test split, token {index} (both from 0) is {_token(one, *ids[index : index + 1])} in "
+            f"{name} and {_token(other, *others[index : index + 1])} in {other_name}"
         )
     return _type_difference(name, one.text.type_ids, other_name, other.text.type_ids)
 
@@ -36,10 +36,10 @@ def reading_difference(
 def naming_difference(name: str, folder: Path, labels: Sequence[str]) -> str:
     """The first label that a folder's config.json names other than the data, in words; empty where it names none so."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    named = {int(place): str(word) for place, word in config.get("id2label", {}).items()}
+    named = {int(index): str(word) for index, word in config.get("id2label", {}).items()}
     if sorted(named) != list(range(len(labels))):
         return f"config.json of {name} names {len(named)} labels, and the data has {len(labels)}"
-    wrong = [place for place, word in enumerate(labels) if named[place] != word]
+    wrong = [index for index, word in enumerate(labels) if named[index] != word]
     if not wrong:
         return ""
     return f"label {wrong[0]} is '{named[wrong[0]]}' in config.json of {name} and '{labels[wrong[0]]}' in the data"

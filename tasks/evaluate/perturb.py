@@ -79,13 +79,13 @@ def _typed(text: str) -> list[tuple[str, str]]:
 
 
 def _mistyped(word: str, rng: random.Random) -> str:
-    place = rng.randrange(len(word) - 1)
+    index = rng.randrange(len(word) - 1)
     beside = word if is_unspaced(word) else string.ascii_lowercase
     kinds: Sequence[Callable[[], str]] = (
-        lambda: word[:place] + word[place + 1] + word[place] + word[place + 2 :],
-        lambda: word[:place] + word[place + 1 :],
-        lambda: word[:place] + word[place] + word[place:],
-        lambda: word[:place] + rng.choice(beside) + word[place + 1 :],
+        lambda: word[:index] + word[index + 1] + word[index] + word[index + 2 :],
+        lambda: word[:index] + word[index + 1 :],
+        lambda: word[:index] + word[index] + word[index:],
+        lambda: word[:index] + rng.choice(beside) + word[index + 1 :],
     )
     return rng.choice(kinds)()
 

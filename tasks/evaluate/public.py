@@ -26,12 +26,12 @@ def public_rows(
     """
     draw, known = np.random.default_rng(seed), ARTICLE.split()
 
-    def text(place: int) -> str:
-        least, most = (max_length, 2 * max_length) if place % 4 == 3 else (1, max(2, max_length // 2))
+    def text(index: int) -> str:
+        least, most = (max_length, 2 * max_length) if index % 4 == 3 else (1, max(2, max_length // 2))
         return " ".join(draw.choice(known, size=int(draw.integers(least, most + 1))))
 
-    texts = [text(place) for place in range(count)]
-    others = [text(place + 1) for place in range(count)] if pairs else None
+    texts = [text(index) for index in range(count)]
+    others = [text(index + 1) for index in range(count)] if pairs else None
     tokens = [text.split() for text in texts] if words else None
     spans: list[list[tuple[int, int]]] | None = [[] for _ in texts] if questions else None
     return Rows(texts, others, np.zeros(count, np.int64), tokens=tokens, spans=spans)

@@ -152,9 +152,9 @@ def _torch_turn(tried: BenchmarkCase, trial: Timing | None, settings: EvaluateSe
     full = replace(tried, samples=math.ceil(settings.samples / settings.rounds), seconds=settings.cell_seconds)
     if trial is None:
         return full
-    places = range(len(tried.cells))
-    timed_at = [[name for name, calls in trial.variants.items() if calls[place]] for place in places]
-    best = {min(names, key=lambda name: median(trial.variants[name][place])) for place, names in enumerate(timed_at)}
+    indices = range(len(tried.cells))
+    timed_at = [[name for name, calls in trial.variants.items() if calls[index]] for index in indices]
+    best = {min(names, key=lambda name: median(trial.variants[name][index])) for index, names in enumerate(timed_at)}
     return replace(
         full,
         variants=tuple(name for name in trial.variants if name in best),

@@ -104,9 +104,9 @@ def set_nodes(graph: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
             needed.update(node.input)
     del graph.graph.node[:]
     graph.graph.node.extend(reversed(kept))
-    for place in reversed(range(len(graph.graph.initializer))):
-        if graph.graph.initializer[place].name not in needed:
-            del graph.graph.initializer[place]
+    for index in reversed(range(len(graph.graph.initializer))):
+        if graph.graph.initializer[index].name not in needed:
+            del graph.graph.initializer[index]
 
 
 class _Logits(nn.Module):

@@ -94,8 +94,8 @@ def slice_to_first_token(graph: onnx.ModelProto, only: Collection[str] | None = 
         del asked[node.output[0]]
         if linear:
             narrowed.append(layer_of(node))
-        for place, axis in inputs.items():
-            asked.setdefault(node.input[place], []).append((node, place, axis))
+        for index, axis in inputs.items():
+            asked.setdefault(node.input[index], []).append((node, index, axis))
     _slice(graph, asked)
     return narrowed[::-1]
 
@@ -157,15 +157,15 @@ def _slice(graph: onnx.ModelProto, asked: dict[str, list[tuple[onnx.NodeProto, i
     made: dict[str, list[onnx.NodeProto]] = {}
     for name, requests in asked.items():
         for axis in sorted({axis for _reader, _place, axis in requests}):
-            wanting = [(reader, place) for reader, place, own in requests if own == axis and reader.op_type != "Gather"]
+            wanting = [(reader, index) for reader, index, own in requests if own == axis and reader.op_type != "Gather"]
             if not wanting:
                 continue
             first = f"{name}_first_{axis}"
             bounds = [_constant(graph, f"first_{what}", [what]) for what in (0, 1)]
             along = _constant(graph, f"axis_{axis}", [axis])
             made.setdefault(name, []).append(helper.make_node("Slice", [name, *bounds, along], [first], name=first))
-            for reader, place in wanting:
-                reader.input[place] = first
+            for reader, index in wanting:
+                reader.input[index] = first
     nodes = []
     for value in graph.graph.input:
         nodes.extend(made.get(value.name, []))

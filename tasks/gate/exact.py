@@ -58,13 +58,13 @@ def exact_low(won: int, lost: int, rows: int, level: float) -> float:
     level, negative where it shows a margin only."""
     value = (won - lost) / rows
     spread = float(np.sqrt((won + lost + 1) / rows - value**2) / np.sqrt(rows))
-    wanted = float(norm.isf(level))
+    target = float(norm.isf(level))
 
     def lacks(bound: float) -> float:
         """How far the test is from showing the bound, in standard errors: nearly linear, so that few steps find it."""
-        return wanted - float(norm.isf(min(exact_p(won, lost, rows, -bound), 1 - 1e-12)))
+        return target - float(norm.isf(min(exact_p(won, lost, rows, -bound), 1 - 1e-12)))
 
-    high, low = value, max(-1 + PRECISION, value - (wanted + 1) * spread)
+    high, low = value, max(-1 + PRECISION, value - (target + 1) * spread)
     while lacks(low) > 0:
         if low <= -1 + PRECISION:
             return -1.0

@@ -124,6 +124,6 @@ def _quantiles(cell: Rounds, share: float, taken: npt.NDArray[np.int64], rng: np
     at_once = max(1, DRAWN_AT_ONCE // (calls * taken.shape[1]))
     for first in range(0, len(taken), at_once):
         rounds = taken[first : first + at_once, :, None]
-        places = starts[rounds] + (rng.random((*rounds.shape[:2], calls)) * lengths[rounds]).astype(np.int64)
-        result[first : first + at_once] = np.quantile(flat[places].reshape(len(rounds), -1), share, axis=1)
+        indices = starts[rounds] + (rng.random((*rounds.shape[:2], calls)) * lengths[rounds]).astype(np.int64)
+        result[first : first + at_once] = np.quantile(flat[indices].reshape(len(rounds), -1), share, axis=1)
     return result

@@ -68,16 +68,16 @@ class Rows:
             return known(self.labels)
         return np.array([len(tags) > 0 and bool(tags[0] >= 0) for tags in self.tags], np.bool_)
 
-    def pick(self, places: Sequence[int]) -> "Rows":
+    def pick(self, indices: Sequence[int]) -> "Rows":
         """The rows at these places, in their order."""
         return Rows(
-            texts=[self.texts[place] for place in places],
-            pairs=None if self.pairs is None else [self.pairs[place] for place in places],
-            labels=self.labels[list(places)],
-            slices={name: [values[place] for place in places] for name, values in self.slices.items()},
-            tokens=None if self.tokens is None else [self.tokens[place] for place in places],
-            tags=None if self.tags is None else [self.tags[place] for place in places],
-            spans=None if self.spans is None else [self.spans[place] for place in places],
+            texts=[self.texts[index] for index in indices],
+            pairs=None if self.pairs is None else [self.pairs[index] for index in indices],
+            labels=self.labels[list(indices)],
+            slices={name: [values[index] for index in indices] for name, values in self.slices.items()},
+            tokens=None if self.tokens is None else [self.tokens[index] for index in indices],
+            tags=None if self.tags is None else [self.tags[index] for index in indices],
+            spans=None if self.spans is None else [self.spans[index] for index in indices],
         )
 
 
@@ -187,10 +187,10 @@ def tokenize(tokenizer: "PreTrainedTokenizerBase", rows: Rows, max_length: int) 
     lengths: list[int] = []
     with_types = "token_type_ids" in tokenizer.model_input_names
     for start in range(0, len(rows), ROWS_AT_ONCE):
-        several = slice(start, start + ROWS_AT_ONCE)
+        chunk = slice(start, start + ROWS_AT_ONCE)
         encoded = tokenizer(
-            rows.texts[several],
-            rows.pairs[several] if rows.pairs is not None else None,
+            rows.texts[chunk],
+            rows.pairs[chunk] if rows.pairs is not None else None,
             truncation=True,
             max_length=max_length,
             return_attention_mask=False,
@@ -217,9 +217,9 @@ def token_names(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int]) -> lis
 
 def token_marks(tokenizer: "PreTrainedTokenizerBase", text: TokenizedText) -> npt.NDArray[np.uint32]:
     """A checksum of each token's name [tokens], by which the tokens of two vocabularies are compared."""
-    used, places = np.unique(text.ids, return_inverse=True)
+    used, indices = np.unique(text.ids, return_inverse=True)
     names = token_names(tokenizer, used.tolist())
-    return np.array([zlib.crc32(name.encode()) for name in names], np.uint32)[places]
+    return np.array([zlib.crc32(name.encode()) for name in names], np.uint32)[indices]
 
 
 def make_batch(text: TokenizedText, rows: npt.NDArray[np.int64], pad_id: int, device: "torch.device | str") -> Batch:
@@ -231,18 +231,18 @@ def make_batch(text: TokenizedText, rows: npt.NDArray[np.int64], pad_id: int, de
     import torch
 
     starts, ends = text.offsets[rows], text.offsets[rows + 1]
-    places = starts[:, None] + np.arange(int((ends - starts).max()))
-    present = places < ends[:, None]
-    places = np.where(present, places, 0)
+    indices = starts[:, None] + np.arange(int((ends - starts).max()))
+    present = indices < ends[:, None]
+    indices = np.where(present, indices, 0)
     batch = {
-        "input_ids": np.where(present, text.ids[places], pad_id),
+        "input_ids": np.where(present, text.ids[indices], pad_id),
         "attention_mask": present,
-        "labels": np.where(present, text.labels[places], NO_TARGET) if text.by_token else text.labels[rows],
+        "labels": np.where(present, text.labels[indices], NO_TARGET) if text.by_token else text.labels[rows],
         "rows": rows,
     }
     numbers = {name: values.astype(np.float32) for name, values in batch.items() if values.dtype == np.float64}
     if text.type_ids is not None:
-        batch["token_type_ids"] = np.where(present, text.type_ids[places], 0)
+        batch["token_type_ids"] = np.where(present, text.type_ids[indices], 0)
     if text.weights is not None:
         batch["weights"] = text.weights[rows]
     whole = {name: values.astype(np.int64) for name, values in batch.items() if name not in numbers}
@@ -270,7 +270,7 @@ def bucketed_batches(
         bucket = order[start : start + size]
         bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
         batches.extend(bucket[first : first + batch_size] for first in range(0, len(bucket), batch_size))
-    return [batches[place] for place in rng.permutation(len(batches))]
+    return [batches[index] for index in rng.permutation(len(batches))]
 
 
 def sequential_batches(lengths: npt.NDArray[np.int64], batch_size: int) -> list[npt.NDArray[np.int64]]:

@@ -30,11 +30,11 @@ class Ragged:
 
     def __getitem__(self, rows: Any) -> "Ragged":
         """These rows: places, a mask [rows] or a slice."""
-        places = np.arange(len(self))[rows]
-        lengths = self.lengths[places]
+        indices = np.arange(len(self))[rows]
+        lengths = self.lengths[indices]
         offsets = _offsets(lengths)
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-        return Ragged(self.values[np.repeat(self.offsets[:-1][places], lengths) + within], offsets)
+        return Ragged(self.values[np.repeat(self.offsets[:-1][indices], lengths) + within], offsets)
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:

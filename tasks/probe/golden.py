@@ -69,11 +69,11 @@ def choose_rows(lengths: Sequence[int], characters: Sequence[int], max_length: i
     """
     rows = len(lengths)
     count = min(count, rows)
-    cut = sorted((place for place in range(rows) if lengths[place] >= max_length), key=lambda p: (-characters[p], p))
+    cut = sorted((index for index in range(rows) if lengths[index] >= max_length), key=lambda p: (-characters[p], p))
     long = set(cut[: -(-count // LONG_FRACTION)]) if count > 1 else set()
-    others = [place for place in range(rows) if place not in long]
+    others = [index for index in range(rows) if index not in long]
     spread = np.unique(np.linspace(0, len(others) - 1, min(count - len(long), len(others))).round().astype(int))
-    return sorted(long | {others[place] for place in spread})
+    return sorted(long | {others[index] for index in spread})
 
 
 def write_golden(
@@ -145,9 +145,9 @@ def _sentences(rows: "Rows", logits: Ragged, labels: Sequence[str]) -> Golden:
         spans.append([dict(span) for span in find_spans(text, places, chances, labels)])
         best = np.sort(chances, axis=1)
         undecided.append(bool((best[:, -1] - best[:, -2] <= 2 * TOLERANCE).any()))
-    kept = [place for place, doubt in enumerate(undecided) if not doubt] or list(range(len(requests)))
+    kept = [index for index, doubt in enumerate(undecided) if not doubt] or list(range(len(requests)))
     return Golden(
-        labels=list(labels), requests=[requests[place] for place in kept], spans=[spans[place] for place in kept]
+        labels=list(labels), requests=[requests[index] for index in kept], spans=[spans[index] for index in kept]
     )
 
 
@@ -162,7 +162,7 @@ def _questions(rows: "Rows", answers: npt.NDArray[np.float32], labels: Sequence[
     sure = np.abs(answering.margins(answers) - answers[:, answering.THRESHOLD]) > 2 * TOLERANCE
     kept = np.flatnonzero(sure).tolist() or list(range(len(requests)))
     return Golden(
-        labels=list(labels), requests=[requests[place] for place in kept], answers=[told[place] for place in kept]
+        labels=list(labels), requests=[requests[index] for index in kept], answers=[told[index] for index in kept]
     )
 
 

@@ -136,14 +136,14 @@ def judge_of(golden: dict[str, Any]) -> Judge:
     names, tolerance, chances = golden["labels"], golden["tolerance"], golden["probabilities"]
     spans, told, numbers, threshold = (golden.get(name) for name in ("spans", "answers", "numbers", "threshold"))
     if spans is not None:
-        return lambda found, place: judge_spans(found, spans[place])
+        return lambda found, index: judge_spans(found, spans[index])
     if told is not None:
-        return lambda found, place: judge_parts([found], [told[place]], SPAN)
+        return lambda found, index: judge_parts([found], [told[index]], SPAN)
     if numbers is not None:
-        return lambda found, place: judge_number(found, numbers[place])
+        return lambda found, index: judge_number(found, numbers[index])
     if threshold is not None:
-        return lambda found, place: judge_several(found, chances[place], names, tolerance, threshold)
-    return lambda found, place: judge(found["probabilities"], chances[place], names, tolerance)
+        return lambda found, index: judge_several(found, chances[index], names, tolerance, threshold)
+    return lambda found, index: judge(found["probabilities"], chances[index], names, tolerance)
 
 
 def judge_spans(found: Any, expected: list[dict[str, Any]]) -> dict[str, Any]:

@@ -35,11 +35,11 @@ def promote(name: str, version: str, who: str, override: str = "", vouched_by: s
         PromotionError: when its verdict forbids it, its files are not those that were judged, it does not answer in a
             fresh process, or another change came first. The alias is where it was.
     """
-    wanted = find(name, version)
+    target = find(name, version)
     seen = _reconciled_history(name, who)
-    if seen.last and seen.champion == wanted.version:
+    if seen.last and seen.champion == target.version:
         return seen.last
-    return _change("promote", seen, wanted, who, override.strip(), vouched_by)
+    return _change("promote", seen, target, who, override.strip(), vouched_by)
 
 
 def roll_back(name: str, who: str, reason: str = "", vouched_by: str = "") -> PromotionRecord:
@@ -58,13 +58,13 @@ def roll_back(name: str, who: str, reason: str = "", vouched_by: str = "") -> Pr
     if not seen.previous:
         now = f"version {seen.champion} is the first champion" if seen.champion else "there never was a champion"
         raise PromotionError(f"{name}: {now}, so there is nothing to go back to: promote a version instead")
-    wanted = tracking.get_version(name, seen.previous)
-    if wanted is None:
+    target = tracking.get_version(name, seen.previous)
+    if target is None:
         raise PromotionError(
             f"{name}: the champion before was version {seen.previous}, which was deleted from the registry: "
             "promote another one instead"
         )
-    return _change("rollback", seen, wanted, who, reason.strip(), vouched_by)
+    return _change("rollback", seen, target, who, reason.strip(), vouched_by)
 
 
 def refuse(name: str, version: str, who: str, reason: str) -> PromotionRecord:
@@ -74,9 +74,9 @@ def refuse(name: str, version: str, who: str, reason: str) -> PromotionRecord:
     Raises:
         PreflightError: when there is no such model or version.
     """
-    wanted = find(name, version)
+    target = find(name, version)
     seen = _reconciled_history(name, who)
-    number = tracking.append_change(name, history.to_tags(_entry(REFUSE, seen, wanted, who, reason)))
+    number = tracking.append_change(name, history.to_tags(_entry(REFUSE, seen, target, who, reason)))
     return history.replay(name, tracking.changes(name)).record(number)
 
 
@@ -118,24 +118,24 @@ def find(name: str, version: str) -> Version:
 
 
 def _change(
-    action: str, seen: History, wanted: Version, who: str, reason: str, vouched_by: str = ""
+    action: str, seen: History, target: Version, who: str, reason: str, vouched_by: str = ""
 ) -> PromotionRecord:
     """Validates, writes the entry, and moves the alias if the entry took effect.
 
     Args:
         seen: the history when the change was asked for.
     """
-    verdict = wanted.tags.get(VERDICT, "")
+    verdict = target.tags.get(VERDICT, "")
     if verdict != "ACCEPTED" and not reason:
         option = "--override REASON" if action == "promote" else "--reason REASON"
         raise PromotionError(
-            f"{wanted.name} version {wanted.version} has {f'the verdict {verdict}' if verdict else 'no verdict'}, and "
+            f"{target.name} version {target.version} has {f'the verdict {verdict}' if verdict else 'no verdict'}, and "
             f"only ACCEPTED may be served: look at its report, or take it upon yourself with {option}"
         )
-    _validate(wanted)
-    _reconciled_history(wanted.name, who)  # so that a move outside Hone in the meantime is in the history, and wins
-    number = tracking.append_change(wanted.name, history.to_tags(_entry(action, seen, wanted, who, reason, vouched_by)))
-    now = history.replay(wanted.name, tracking.changes(wanted.name))
+    _validate(target)
+    _reconciled_history(target.name, who)  # so that a move outside Hone in the meantime is in the history, and wins
+    number = tracking.append_change(target.name, history.to_tags(_entry(action, seen, target, who, reason, vouched_by)))
+    now = history.replay(target.name, tracking.changes(target.name))
     if now.record(number).outcome == "lost":
         first = next(
             record
@@ -143,35 +143,35 @@ def _change(
             if record.number < number and record.outcome not in ("lost", "refused")
         )
         raise PromotionError(
-            f"{wanted.name}: version {first.to_version or 'none'} became the champion meanwhile (entry {first.number}, "
-            f"by {first.who}), so version {wanted.version} did not: look at `hone history {wanted.name}` and ask again "
+            f"{target.name}: version {first.to_version or 'none'} became the champion meanwhile (entry {first.number}, "
+            f"by {first.who}), so version {target.version} did not: look at `hone history {target.name}` and ask again "
             "if it still should"
         )
-    tracking.set_alias(wanted.name, CHAMPION, wanted.version)
-    tracking.mark_change(wanted.name, number, {DONE: _now()})
+    tracking.set_alias(target.name, CHAMPION, target.version)
+    tracking.mark_change(target.name, number, {DONE: _now()})
     return now.record(number).model_copy(update={"outcome": "took effect"})
 
 
-def _entry(action: str, seen: History, wanted: Version, who: str, reason: str, vouched_by: str = "") -> PromotionRecord:
+def _entry(action: str, seen: History, target: Version, who: str, reason: str, vouched_by: str = "") -> PromotionRecord:
     return PromotionRecord.model_validate(
         {
             "number": len(seen.records) + 1,
-            "name": wanted.name,
+            "name": target.name,
             "action": action,
             "from_version": seen.champion,
-            "to_version": wanted.version,
+            "to_version": target.version,
             "when": _now(),
             "who": who,
             "vouched_by": vouched_by,
-            "run_id": wanted.tags.get("hone.pipeline_run_id", ""),
-            "verdict": wanted.tags.get(VERDICT, ""),
-            "evidence": wanted.tags.get("hone.evidence", ""),
+            "run_id": target.tags.get("hone.pipeline_run_id", ""),
+            "verdict": target.tags.get(VERDICT, ""),
+            "evidence": target.tags.get("hone.evidence", ""),
             "reason": reason,
         }
     )
 
 
-def _validate(wanted: Version) -> None:
+def _validate(target: Version) -> None:
     """Holds every file of the logged model against what was recorded when it was judged, code included, and then has a
     fresh process open it as a server would and answer its golden requests.
 
@@ -180,13 +180,13 @@ def _validate(wanted: Version) -> None:
     """
     with tempfile.TemporaryDirectory(prefix="hone-promote-") as room:
         try:
-            root = tracking.fetch_checked(wanted, Path(room))
+            root = tracking.fetch_checked(target, Path(room))
             golden = tracking.artifacts(root).get("golden", root / "golden.json")
         except RegistryError as error:
             raise PromotionError(str(error)) from error
         wrong = failure_reason(probe(root, golden, logged=True))
     if wrong:
-        raise PromotionError(f"{wanted.name} version {wanted.version}: {wrong}. The champion stays as it is")
+        raise PromotionError(f"{target.name} version {target.version}: {wrong}. The champion stays as it is")
 
 
 def _reconciled_history(name: str, who: str) -> History:

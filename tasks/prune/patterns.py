@@ -29,8 +29,8 @@ def largest_of_groups(scores: Tensor, left: int, size: int) -> Tensor:
         scores: [out, in], where in is a multiple of `size`.
     """
     groups = scores.detach().unflatten(1, (-1, size))
-    places = torch.sort(groups, dim=-1, descending=True, stable=True).indices[..., :left]
-    return torch.zeros_like(groups, dtype=torch.bool).scatter_(-1, places, True).flatten(1)
+    indices = torch.sort(groups, dim=-1, descending=True, stable=True).indices[..., :left]
+    return torch.zeros_like(groups, dtype=torch.bool).scatter_(-1, indices, True).flatten(1)
 
 
 def groups_kept(weight: Tensor, left: int, size: int) -> tuple[int, int]:

@@ -76,13 +76,13 @@ def prune_model(
 
     def batches() -> Iterator[Batch]:
         done = 0
-        for places in sequential_batches(text.lengths[chosen], BATCH_SIZE):
-            yield make_batch(text, chosen[places], tokenizer.pad_token_id, model.device)
-            done += len(places)
+        for indices in sequential_batches(text.lengths[chosen], BATCH_SIZE):
+            yield make_batch(text, chosen[indices], tokenizer.pad_token_id, model.device)
+            done += len(indices)
             on_progress(done, len(chosen), "measuring importance")
 
     def loss_of(cut_so_far: PreTrainedModel, kept: list[int]) -> Callable[[Batch], Tensor]:
-        layers, trained = [student_layers[place] for place in kept], of_layers(projections, kept)
+        layers, trained = [student_layers[index] for index in kept], of_layers(projections, kept)
         distillation = DistillationModule(cut_so_far, teacher, loss, layers, seed, trained, objective=objective)
         if not distillation.trained:
             without = loss.model_copy(update={"hidden_weight": 0.0})
@@ -102,7 +102,7 @@ def prune_model(
         teacher.close()
     save_model(model.cpu(), tokenizer, destination)
     write_projections(of_layers(projections, kept), destination)
-    return [student_layers[place] for place in kept]
+    return [student_layers[index] for index in kept]
 
 
 def draw_importance_rows(labelled: npt.NDArray[np.bool_], count: int, seed: int) -> npt.NDArray[np.int64]:

@@ -44,9 +44,9 @@ def remove_structures(model: PreTrainedModel, settings: PruneSettings, measure: 
     """
     count = model.config.num_hidden_layers
     kept = list(range(count))
-    wanted = max(1, round(count * (1 - settings.layer_fraction)))
-    if wanted < count:
-        kept = best(measure(model, kept).layers, wanted)
+    left = max(1, round(count * (1 - settings.layer_fraction)))
+    if left < count:
+        kept = best(measure(model, kept).layers, left)
         keep_layers(model, kept)
     if settings.head_fraction or settings.neuron_fraction:
         found = measure(model, kept)
@@ -81,7 +81,7 @@ def best(scores: Tensor, count: int) -> list[int]:
 def keep_layers(model: PreTrainedModel, kept: list[int]) -> None:
     """Leaves only these layers, in place."""
     layers = encoder_layers(model)
-    set_encoder_layers(model, [layers[place] for place in kept])
+    set_encoder_layers(model, [layers[index] for index in kept])
 
 
 def keep_heads(model: PreTrainedModel, kept: list[list[int]]) -> None:

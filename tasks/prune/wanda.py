@@ -60,8 +60,8 @@ def scores(weight: Tensor, norms: Tensor) -> Tensor:
 def largest_of_rows(found: Tensor, sparsity: float) -> Tensor:
     """Which weights stay, bool [out, in]: in each output all but the lowest share; of equals the first."""
     stay = found.shape[1] - int(sparsity * found.shape[1])
-    places = torch.sort(found, dim=1, descending=True, stable=True).indices[:, :stay]
-    return torch.zeros_like(found, dtype=torch.bool).scatter_(1, places, True)
+    indices = torch.sort(found, dim=1, descending=True, stable=True).indices[:, :stay]
+    return torch.zeros_like(found, dtype=torch.bool).scatter_(1, indices, True)
 
 
 def blocks(names: Iterable[str]) -> list[list[str]]:

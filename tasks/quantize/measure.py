@@ -65,8 +65,8 @@ def answer(
 
 def batches(model: PreTrainedModel, text: TokenizedText, rows: npt.NDArray[np.int64], pad_id: int) -> Iterator[Batch]:
     """These rows in batches by length, as the training loop validates, on the model's device."""
-    for places in sequential_batches(text.lengths[rows], BATCH_SIZE):
-        yield make_batch(text, rows[places], pad_id, model.device)
+    for indices in sequential_batches(text.lengths[rows], BATCH_SIZE):
+        yield make_batch(text, rows[indices], pad_id, model.device)
 
 
 def drawn(rows: int, most: int, seed: int) -> npt.NDArray[np.int64]:

@@ -65,8 +65,8 @@ def register_model(
         # Every run offers its version as the challenger, unless it is the champion already. What is there and keeps its
         # alias was proved when it got it.
         kept = found is not None and bool({CHALLENGER, CHAMPION} & set(found.aliases))
-        wanted = [CHALLENGER] if verdict.verdict == "ACCEPTED" and not kept else []
-        worse = _worse(name, report) if wanted else ""
+        moved = [CHALLENGER] if verdict.verdict == "ACCEPTED" and not kept else []
+        worse = _worse(name, report) if moved else ""
         if found is None or root is None:
             source, root = serving.log(log.run_id, folder, golden, session, Path(room, "new"))
             tags |= files.to_tag(files.digests_of(root))
@@ -74,7 +74,7 @@ def register_model(
             found = tracking.create_version(name, source, log.run_id, tags, f"{verdict.verdict}: {report.headline()}")
             status, reason = "ran", spoilt or "no version has this model and this evidence"
         else:
-            if wanted:
+            if moved:
                 log.metrics({"served_max_abs_diff": serving.prove(root, golden)})
             log.cached(found.run_id)
             status, reason = "cached", f"version {found.version} has this model and this evidence"
@@ -82,17 +82,17 @@ def register_model(
             record=StageRecord(
                 name=STAGE,
                 status=status,
-                reason="; ".join([reason, *(f"alias {alias} set{worse}" for alias in wanted)]),
+                reason="; ".join([reason, *(f"alias {alias} set{worse}" for alias in moved)]),
                 seconds=round(time.monotonic() - started, 3),
                 mlflow_run_id=log.run_id,
                 digest=model.artifact.digest,
             ),
             name=name,
             version=found.version,
-            aliases=sorted({*found.aliases, *wanted}),
+            aliases=sorted({*found.aliases, *moved}),
         )
         log.result(result)
-        for alias in wanted:
+        for alias in moved:
             tracking.set_alias(name, alias, found.version)
     progress.finished(result.record, result.headline())
     return result

@@ -29,8 +29,8 @@ def last_run(name: str) -> PastRun | None:
     if experiment is None:
         return None
     # Only the pipeline's own run has the tag hone.recipe; it gets its verdict with the report.
-    wanted = f"attributes.status = 'FINISHED' and tags.`hone.recipe` = '{name}' and tags.`hone.verdict` != ''"
-    found = connection.search_runs([experiment.experiment_id], wanted, order_by=["start_time DESC"], max_results=1)
+    condition = f"attributes.status = 'FINISHED' and tags.`hone.recipe` = '{name}' and tags.`hone.verdict` != ''"
+    found = connection.search_runs([experiment.experiment_id], condition, order_by=["start_time DESC"], max_results=1)
     if not found:
         return None
     ended = datetime.fromtimestamp(found[0].info.end_time / 1000, UTC)
@@ -73,9 +73,9 @@ def looks(model: str, rows: str) -> list[PastLook]:
     result: list[PastLook] = []
     with server.answering():
         experiments = [one.experiment_id for one in connection.search_experiments(view_type=ViewType.ALL)]
-        wanted, token = f"tags.`{LOOK_ROWS}` = '{rows}'", None
+        condition, token = f"tags.`{LOOK_ROWS}` = '{rows}'", None
         while True:
-            page = connection.search_runs(experiments, wanted, ViewType.ALL, max_results=1000, page_token=token)
+            page = connection.search_runs(experiments, condition, ViewType.ALL, max_results=1000, page_token=token)
             tags = [run.data.tags for run in page if run.data.tags.get(LOOK_MODEL) == model]
             result += [PastLook(int(one[LOOK]), one[LOOK_CANDIDATE]) for one in tags if one.get(LOOK, "").isdigit()]
             token = page.token
@@ -90,8 +90,8 @@ def stage_result(run_id: str, stage: str) -> str:
     connection = server.client()
     try:
         experiment = connection.get_run(run_id).info.experiment_id
-        wanted = f"tags.`mlflow.parentRunId` = '{run_id}' and tags.`hone.stage` = '{stage}'"
-        found = connection.search_runs([experiment], wanted, order_by=["start_time DESC"], max_results=1)
+        condition = f"tags.`mlflow.parentRunId` = '{run_id}' and tags.`hone.stage` = '{stage}'"
+        found = connection.search_runs([experiment], condition, order_by=["start_time DESC"], max_results=1)
         return server.text_of(found[0].info.run_id, "result.json") if found else ""
     except (MlflowException, OSError):  # somebody deleted the run or its files
         return ""

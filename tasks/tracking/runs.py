@@ -215,8 +215,8 @@ def _plain(value: Any) -> str:
 
 def _columns(data: PreparedData) -> list[dict[str, Any]]:
     texts = ["text", "pair"] if data.has_pairs else ["text"]
-    whole = {"type": "integer"}
-    several = {"type": "array", "items": whole}
-    kinds: dict[str, Any] = {"label": whole, "number": {"type": "double"}}
-    kinds |= dict.fromkeys(("flags", "tags", "starts"), several)
+    integer = {"type": "integer"}
+    integers = {"type": "array", "items": integer}
+    kinds: dict[str, Any] = {"label": integer, "number": {"type": "double"}}
+    kinds |= dict.fromkeys(("flags", "tags", "starts"), integers)
     return [*({"type": "string", "name": name} for name in texts), {**kinds[data.target], "name": data.target}]

@@ -58,15 +58,15 @@ class EncodedSplit:
         """Places in `text` of these rows of the split."""
         return rows if self.text.sources is None else np.flatnonzero(np.isin(self.text.sources, rows))
 
-    def batch(self, places: np.ndarray) -> Batch:
+    def batch(self, indices: np.ndarray) -> Batch:
         """These rows, padded to the longest of them."""
-        return make_batch(self.text, places, self.pad_id, "cpu")
+        return make_batch(self.text, indices, self.pad_id, "cpu")
 
-    def rows(self, places: np.ndarray) -> list[TokenIds]:
+    def rows(self, indices: np.ndarray) -> list[TokenIds]:
         """These rows, as the served model takes them."""
         result = []
-        for place in places:
-            part = slice(int(self.text.offsets[place]), int(self.text.offsets[place + 1]))
+        for index in indices:
+            part = slice(int(self.text.offsets[index]), int(self.text.offsets[index + 1]))
             ids = self.text.ids[part]
             types = np.zeros_like(ids) if self.text.type_ids is None else self.text.type_ids[part]
             result.append(TokenIds(ids, types))
@@ -117,8 +117,8 @@ def read(folder: Path, rows: Rows, max_length: int) -> EncodedSplit:
     tokenizer = load_tokenizer(folder)
     pad_id = int(tokenizer.pad_token_id)
 
-    def token(place: int) -> str:
-        return str(tokenizer.convert_ids_to_tokens(place))
+    def token(index: int) -> str:
+        return str(tokenizer.convert_ids_to_tokens(index))
 
     if rows.spans is not None and rows.pairs is not None:
         token_types = "token_type_ids" in tokenizer.model_input_names
@@ -147,11 +147,11 @@ def answer(
     batches = runtime.batches(reading.text.lengths.tolist(), batch_size)
     if reading.questions is not None:
         least = answering.read_threshold(folder)
-        return reading.questions.answers(batches, lambda places: one_batch(reading, places), least)
+        return reading.questions.answers(batches, lambda indices: one_batch(reading, indices), least)
     if reading.windows is not None:
-        by_word = reading.windows.logits(batches, lambda places: one_batch(reading, places))
+        by_word = reading.windows.logits(batches, lambda indices: one_batch(reading, indices))
         return Ragged(by_word, reading.windows.words)
-    answered = np.concatenate([one_batch(reading, places) for places in batches])
+    answered = np.concatenate([one_batch(reading, indices) for indices in batches])
     logits = np.empty_like(answered, dtype=np.float32)
     logits[np.concatenate(batches)] = answered
     threshold = runtime.read_threshold(folder)
@@ -168,16 +168,16 @@ def embed(
     of = np.arange(len(lengths)) if of is None else of
     one_batch = _open_onnx(folder, list(providers), threads)
     sums, counts = np.zeros((len(rows), 0)), np.zeros((len(rows), 1))
-    for places in runtime.batches(lengths.tolist(), batch_size):
-        found = one_batch(reading, places).astype(np.float64)
+    for indices in runtime.batches(lengths.tolist(), batch_size):
+        found = one_batch(reading, indices).astype(np.float64)
         if found.ndim > 2:
-            there = np.arange(found.shape[1]) < lengths[places][:, None]
+            there = np.arange(found.shape[1]) < lengths[indices][:, None]
             found = (found * there[..., None]).sum(axis=1)
-            np.add.at(counts, of[places], lengths[places][:, None])
+            np.add.at(counts, of[indices], lengths[indices][:, None])
         else:
-            np.add.at(counts, of[places], 1)
+            np.add.at(counts, of[indices], 1)
         sums = sums if sums.shape[1] else np.zeros((len(rows), found.shape[1]))
-        np.add.at(sums, of[places], found)
+        np.add.at(sums, of[indices], found)
     return sums / np.maximum(counts, 1)
 
 
@@ -210,12 +210,12 @@ def _read_as_served(folder: Path, rows: Rows) -> EncodedSplit:
     if rows.spans is not None and rows.pairs is not None:
         asked = answering.QuestionReader(folder, runtime=runtime)
         return _of_questions(
-            asked.read(rows.texts, rows.pairs), asked.pad_id, lambda place: str(asked.tokenizer.id_to_token(place))
+            asked.read(rows.texts, rows.pairs), asked.pad_id, lambda index: str(asked.tokenizer.id_to_token(index))
         )
     if rows.tokens is not None:
         sentences = SentenceReader(folder, runtime=runtime, windows=windows)
         return _of_windows(
-            sentences.read(rows.tokens), sentences.pad_id, lambda place: str(sentences.tokenizer.id_to_token(place))
+            sentences.read(rows.tokens), sentences.pad_id, lambda index: str(sentences.tokenizer.id_to_token(index))
         )
     reader = runtime.TextReader(folder)
     found = reader.read(rows.texts, rows.pairs)
@@ -229,14 +229,14 @@ def _read_as_served(folder: Path, rows: Rows) -> EncodedSplit:
         type_ids=flat[1].astype(np.int8) if reader.settings.token_types else None,
         labels=rows.labels,
     )
-    return EncodedSplit(text, reader.pad_id, lambda place: str(reader.tokenizer.id_to_token(place)))
+    return EncodedSplit(text, reader.pad_id, lambda index: str(reader.tokenizer.id_to_token(index)))
 
 
 def _open_onnx(folder: Path, providers: list[str], threads: int) -> Answer:
     session = create_session(folder / "model.onnx", providers, threads or usable_cores())
 
-    def one_batch(reading: EncodedSplit, places: np.ndarray) -> np.ndarray:
-        logits: np.ndarray = runtime.run(session, reading.rows(places), reading.pad_id)
+    def one_batch(reading: EncodedSplit, indices: np.ndarray) -> np.ndarray:
+        logits: np.ndarray = runtime.run(session, reading.rows(indices), reading.pad_id)
         return logits
 
     return one_batch
@@ -246,8 +246,8 @@ def _open_pytorch(model: PreTrainedModel, providers: list[str]) -> Answer:
     device = torch.device("cuda" if providers[0] != "cpu" and torch.cuda.is_available() else "cpu")
     torch.nn.Module.to(model, device)
 
-    def one_batch(reading: EncodedSplit, places: np.ndarray) -> np.ndarray:
-        inputs = {name: values.to(device) for name, values in model_inputs(reading.batch(places)).items()}
+    def one_batch(reading: EncodedSplit, indices: np.ndarray) -> np.ndarray:
+        inputs = {name: values.to(device) for name, values in model_inputs(reading.batch(indices)).items()}
         with torch.inference_mode():
             output = model(**inputs)
         logits = [output[name].float().cpu().numpy() for name in learning_of(model.config).outputs]

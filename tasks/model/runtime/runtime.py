@@ -132,8 +132,8 @@ class Classifier:
         """[rows, labels] float32, in the order of the rows."""
         rows = self.reader.read(texts, pairs)
         result = np.zeros((len(rows), len(self.labels)), np.float32)
-        for places in batches([len(row.ids) for row in rows], batch_size):
-            result[places] = run(self.session, [rows[place] for place in places], self.reader.pad_id)
+        for indices in batches([len(row.ids) for row in rows], batch_size):
+            result[indices] = run(self.session, [rows[index] for index in indices], self.reader.pad_id)
         return result
 
     def answers(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:
@@ -245,16 +245,18 @@ def create_session(
     # On CPUs without VNNI the fast 8-bit product overflows 16 bits and answers wrong; this takes the exact one there,
     # and changes nothing elsewhere.
     options.add_session_config_entry("session.x64quantprecision", "1")
-    wanted = [name for name in providers if PROVIDERS[name] in onnxruntime.get_available_providers() or name == "cpu"]
-    if "cpu" not in wanted:
-        wanted.append("cpu")
-    with _quiet(gpu=wanted[0] != "cpu"):
-        while wanted[0] == "tensorrt":
+    available = [
+        name for name in providers if PROVIDERS[name] in onnxruntime.get_available_providers() or name == "cpu"
+    ]
+    if "cpu" not in available:
+        available.append("cpu")
+    with _quiet(gpu=available[0] != "cpu"):
+        while available[0] == "tensorrt":
             try:
-                return _session(model, wanted, options)
+                return _session(model, available, options)
             except (ValueError, RuntimeError):  # what it raises when TensorRT's libraries are missing
-                wanted = wanted[1:]
-        return _session(model, wanted, options)
+                available = available[1:]
+        return _session(model, available, options)
 
 
 def provider_names(session: onnxruntime.InferenceSession) -> list[str]:
@@ -266,7 +268,7 @@ def provider_names(session: onnxruntime.InferenceSession) -> list[str]:
 def read_labels(folder: Path) -> list[str]:
     """Label names by id."""
     names = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id2label"]
-    return [names[str(place)] for place in range(len(names))]
+    return [names[str(index)] for index in range(len(names))]
 
 
 def read_threshold(folder: Path) -> float | None:

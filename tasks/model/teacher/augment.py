@@ -84,8 +84,8 @@ def word_neighbours(
     result: dict[str, list[str]] = {}
     for start in range(0, len(words), WORDS_AT_ONCE):
         nearest = (table[start : start + WORDS_AT_ONCE] @ table.T).topk(count, dim=1).indices.tolist()
-        for word, places in zip(words[start:], nearest, strict=False):
-            result[word] = [words[place] for place in places if words[place] != word][:NEIGHBOURS]
+        for word, indices in zip(words[start:], nearest, strict=False):
+            result[word] = [words[place] for place in indices if words[place] != word][:NEIGHBOURS]
     return result
 
 

@@ -67,9 +67,9 @@ class TeacherInferenceConfig:
 
 
 def run_teacher(
-    question: TeacherInferenceConfig, wanted: list[str], into: Path, on_progress: Progress
+    question: TeacherInferenceConfig, names: list[str], into: Path, on_progress: Progress
 ) -> dict[str, object]:
-    """Writes the wanted files (see `outputs`) into a folder.
+    """Writes the files `names` (see `outputs`) into a folder.
 
     Returns:
         What the files do not say: the teacher's `mask_token`, `heads` of its last layer (0 where its architecture
@@ -83,20 +83,20 @@ def run_teacher(
     tokenizer = load_tokenizer(question.teacher)
     teacher = load_model(question.teacher)
     teacher.to(device)  # type: ignore[arg-type]  # transformers hides the signature
-    known, relations = teacher.config.model_type in SUPPORTED, "relations.npy" in wanted
+    known, relations = teacher.config.model_type in SUPPORTED, "relations.npy" in names
     last = layer_modules(teacher)[-1] if known or relations else None
-    layers = _layers(wanted, teacher.config.num_hidden_layers)
+    layers = _layers(names, teacher.config.num_hidden_layers)
     asked = question.asked or _draw_rows(question, teacher, tokenizer, into / "train.parquet")
     text = question.splits.read(Split(asked, tokenizer, question.max_length, question.task))
-    if "offsets.npy" in wanted:
+    if "offsets.npy" in names:
         np.save(into / "offsets.npy", text.offsets)
-    if "tokens.npy" in wanted:
+    if "tokens.npy" in names:
         np.save(into / "tokens.npy", token_marks(tokenizer, text))
     widths = dict.fromkeys(layers, teacher.config.hidden_size)
     if last is not None and relations:
         widths["relations.npy"] = 3 * last.query.out_features
-    files = _reserve(into, int(text.offsets[-1]), {name: widths[name] for name in wanted if name in widths})
-    answers = _Answers(into / "logits.npy" if "logits.npy" in wanted else None, text)
+    files = _reserve(into, int(text.offsets[-1]), {name: widths[name] for name in names if name in widths})
+    answers = _Answers(into / "logits.npy" if "logits.npy" in names else None, text)
     done = 0
     for rows_asked in sequential_batches(text.lengths, BATCH_SIZE):
         batch = make_batch(text, rows_asked, tokenizer.pad_token_id, device)
@@ -195,8 +195,8 @@ def recorded(layer: LayerModules | None) -> Iterator[list[Tensor]]:
             handle.remove()
 
 
-def _layers(wanted: list[str], count: int) -> dict[str, int]:
-    layers = {name: int(name.removeprefix("hidden-").removesuffix(".npy")) for name in wanted if "hidden-" in name}
+def _layers(names: list[str], count: int) -> dict[str, int]:
+    layers = {name: int(name.removeprefix("hidden-").removesuffix(".npy")) for name in names if "hidden-" in name}
     absent = sorted(layer for layer in layers.values() if layer >= count)
     if absent:
         raise ModelError(

@@ -66,8 +66,8 @@ def fit(train: "Rows") -> OneVersusRest:
     weights, offsets = _fit(terms[~held_out], flags[~held_out])
     given = (terms[held_out] @ weights + offsets)[None] > LOGITS[:, None, None]
     right = (given & flags[held_out]).sum(axis=(1, 2), dtype=np.float64)
-    place = best(float(flags[held_out].sum()), given.sum(axis=(1, 2), dtype=np.float64), right)
-    return OneVersusRest(vectorizer, *_fit(terms, flags), float(GRID[place]))
+    index = best(float(flags[held_out].sum()), given.sum(axis=(1, 2), dtype=np.float64), right)
+    return OneVersusRest(vectorizer, *_fit(terms, flags), float(GRID[index]))
 
 
 def _fit(terms: Any, flags: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

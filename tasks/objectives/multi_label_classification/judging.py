@@ -117,4 +117,4 @@ def _broken(answers: Answers) -> Mask:
 
 
 def _told(flags: npt.NDArray[np.bool_], labels: Sequence[str]) -> str:
-    return ", ".join(labels[place] for place in np.flatnonzero(flags).tolist()) or "none"
+    return ", ".join(labels[index] for index in np.flatnonzero(flags).tolist()) or "none"

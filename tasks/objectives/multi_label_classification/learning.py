@@ -61,9 +61,9 @@ class MultiLabelClassification:
         student, teacher = output.logits, targets
         precision = torch.float64 if student.dtype == torch.float64 else torch.float32
         student, teacher = student.to(precision) / temperature, teacher.to(precision) / temperature
-        chance = torch.sigmoid(teacher)
-        yes = chance * (F.logsigmoid(teacher) - F.logsigmoid(student))
-        no = (1 - chance) * (F.logsigmoid(-teacher) - F.logsigmoid(-student))
+        probability = torch.sigmoid(teacher)
+        yes = probability * (F.logsigmoid(teacher) - F.logsigmoid(student))
+        no = (1 - probability) * (F.logsigmoid(-teacher) - F.logsigmoid(-student))
         return temperature**2 * (yes + no).sum(dim=1)
 
     def validation(self, output: Output, batch: Batch) -> Tensor:
@@ -78,9 +78,9 @@ class MultiLabelClassification:
     def validation_metrics(self, sums: Sequence[float]) -> dict[str, float]:
         """At the threshold that is best for `micro_f1`. `loss` is a mean over rows and labels."""
         true, predicted, correct = _counts(sums)
-        place = best(true.sum(), predicted.sum(axis=1), correct.sum(axis=1))
-        score = micro_f1(true.sum(), predicted.sum(axis=1), correct.sum(axis=1))[place]
-        return {"micro_f1": float(score), FIELD: float(GRID[place]), "loss": sums[0] / (sums[1] * len(true))}
+        index = best(true.sum(), predicted.sum(axis=1), correct.sum(axis=1))
+        score = micro_f1(true.sum(), predicted.sum(axis=1), correct.sum(axis=1))[index]
+        return {"micro_f1": float(score), FIELD: float(GRID[index]), "loss": sums[0] / (sums[1] * len(true))}
 
     def config_chosen(self, sums: Sequence[float]) -> dict[str, Any]:
         """The threshold."""

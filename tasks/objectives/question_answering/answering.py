@@ -111,8 +111,8 @@ class Windows:
             answer: logits [batch, length, 2] of first and last tokens, of the windows at these places.
         """
         by_window = np.zeros((len(self), WIDTH), np.float32)
-        for places in batches:
-            by_window[places] = self._read(places, np.asarray(answer(places), np.float32))
+        for indices in batches:
+            by_window[indices] = self._read(indices, np.asarray(answer(indices), np.float32))
         by_window[:, THRESHOLD] = threshold
         count = int(self.questions[-1]) + 1 if len(self) else 0
         order = np.lexsort((np.arange(len(self)), -by_window[:, SCORE], self.questions))
@@ -125,17 +125,17 @@ class Windows:
             result[broken] = np.nan
         return result
 
-    def _read(self, places: Ints, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def _read(self, indices: Ints, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The best span of each of these windows [batch, WIDTH]."""
         length = logits.shape[1]
-        tokens = self.offsets[places][:, None] + np.arange(length)
-        there = tokens < self.offsets[places + 1][:, None]
+        tokens = self.offsets[indices][:, None] + np.arange(length)
+        there = tokens < self.offsets[indices + 1][:, None]
         tokens = np.where(there, tokens, 0)
         inside = there & (self.starts[tokens] >= 0)
         start, end = logits[..., 0], logits[..., 1]
         first, last, score = best_spans(start, end, inside)
-        rows = np.arange(len(places))
-        result = np.zeros((len(places), WIDTH), np.float32)
+        rows = np.arange(len(indices))
+        result = np.zeros((len(indices), WIDTH), np.float32)
         result[:, START] = np.where(inside.any(axis=1), self.starts[tokens[rows, first]], 0)
         result[:, END] = np.where(inside.any(axis=1), self.ends[tokens[rows, last]], 0)
         result[:, SCORE] = np.where(inside.any(axis=1), score, SILENT)
@@ -161,10 +161,10 @@ def best_spans(start: Floats, end: Floats, inside: npt.NDArray[np.bool_]) -> tup
     rows = np.arange(batch)
     for more in range(min(MOST_TOKENS, length)):
         sums = begins[:, : length - more] + finishes[:, more:]
-        place = sums.argmax(axis=1)
-        better = sums[rows, place] > best
-        best = np.where(better, sums[rows, place], best)
-        first, last = np.where(better, place, first), np.where(better, place + more, last)
+        index = sums.argmax(axis=1)
+        better = sums[rows, index] > best
+        best = np.where(better, sums[rows, index], best)
+        first, last = np.where(better, index, first), np.where(better, index + more, last)
     return first, last, best
 
 
@@ -215,14 +215,14 @@ def make_windows(
     ends: list[Ints] = [np.zeros(0, np.int64)]
     of: list[int] = []
     for begin in range(0, len(asked), ROWS_AT_ONCE):
-        several = slice(begin, begin + ROWS_AT_ONCE)
-        pairs = list(zip(asked[several], contexts[several], strict=True))
+        chunk = slice(begin, begin + ROWS_AT_ONCE)
+        pairs = list(zip(asked[chunk], contexts[chunk], strict=True))
         for index, row in enumerate(tokenizer.encode_batch(pairs), start=begin):
             trimmed = _without_blanks(contexts[index])
             for window in (row, *row.overflowing):
                 inside = np.array([side == 1 for side in window.sequence_ids], np.bool_)
-                places = np.array(window.offsets, np.int64).reshape(-1, 2)
-                first, end = trimmed(places[:, 0], places[:, 1])
+                spans = np.array(window.offsets, np.int64).reshape(-1, 2)
+                first, end = trimmed(spans[:, 0], spans[:, 1])
                 ids.append(np.array(window.ids, np.int32))
                 types.append(np.array(window.type_ids, np.int8))
                 starts.append(np.where(inside, first, -1))
@@ -266,8 +266,8 @@ class QuestionReader:
         """Raises:
         ValueError: when one is not a string, naming its place.
         """
-        for what, several in (("question", questions), ("context", contexts)):
-            for row, text in enumerate(several):
+        for what, chunk in (("question", questions), ("context", contexts)):
+            for row, text in enumerate(chunk):
                 if not isinstance(text, str):
                     raise ValueError(  # noqa: TRY004
                         f"row {row} holds {type(text).__name__} where the text of a {what} is asked for"
@@ -299,8 +299,8 @@ class Answerer:
         size = batch_size or (1 if len(questions) == 1 else self._runtime.BATCH_SIZE)
         found, runtime = self.reader.read(questions, contexts), self._runtime
 
-        def answer(places: Any) -> Any:
-            rows = [runtime.TokenIds(*found.row(place)) for place in places]
+        def answer(indices: Any) -> Any:
+            rows = [runtime.TokenIds(*found.row(index)) for index in indices]
             return runtime.run(self.session, rows, self.reader.pad_id)
 
         return found.answers(runtime.batches(found.lengths.tolist(), size), answer, self.threshold)
@@ -345,9 +345,9 @@ def _log_sum(logits: npt.NDArray[np.float32], inside: npt.NDArray[np.bool_]) -> 
 def _without_blanks(text: str) -> Callable[[Ints, Ints], tuple[Ints, Ints]]:
     """Moves first characters and ends of tokens inwards over blanks, which some tokenizers count to the next token."""
     blank = np.array([letter.isspace() for letter in text] or [False], np.bool_)
-    places = np.arange(len(blank))
-    after = np.minimum.accumulate(np.where(blank, len(blank), places)[::-1])[::-1]
-    before = np.maximum.accumulate(np.where(blank, -1, places)) + 1
+    indices = np.arange(len(blank))
+    after = np.minimum.accumulate(np.where(blank, len(blank), indices)[::-1])[::-1]
+    before = np.maximum.accumulate(np.where(blank, -1, indices)) + 1
 
     def trimmed(first: Ints, end: Ints) -> tuple[Ints, Ints]:
         last = len(blank) - 1

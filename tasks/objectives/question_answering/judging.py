@@ -31,9 +31,9 @@ EXACT, F1, ROWS, SILENT, BROKEN = range(5)
 DISAGREEMENT = "better on {won:,} questions, worse on {lost:,} of {rows:,}"
 
 
-def _mean(place: int) -> Callable[[Sums], Values]:
+def _mean(index: int) -> Callable[[Sums], Values]:
     def of(sums: Sums) -> Values:
-        return np.asarray(sums[:, place] / sums[:, ROWS])
+        return np.asarray(sums[:, index] / sums[:, ROWS])
 
     return of
 

@@ -105,8 +105,8 @@ class QuestionAnswering:
         known = self.labelled(batch)
         total = torch.zeros(len(labels), device=labels.device)
         for logits, flag in zip(_masked(output, labels), (STARTS, ENDS), strict=True):
-            place = ((labels.clamp(min=0) & flag) > 0).long().argmax(dim=1)
-            total = total + F.cross_entropy(logits, place, reduction="none").to(total.dtype) / 2
+            index = ((labels.clamp(min=0) & flag) > 0).long().argmax(dim=1)
+            total = total + F.cross_entropy(logits, index, reduction="none").to(total.dtype) / 2
         return torch.where(known, total, torch.zeros_like(total))
 
     def labelled(self, batch: Batch) -> Tensor:
@@ -152,8 +152,8 @@ class QuestionAnswering:
         model.to(device).eval()
         windows, text = _windows(tokenizer, rows, max_length), self.encode(tokenizer, rows, max_length)
 
-        def logits(places: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-            batch = make_batch(text, places, int(tokenizer.pad_token_id), device)
+        def logits(indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+            batch = make_batch(text, indices, int(tokenizer.pad_token_id), device)
             with torch.inference_mode():
                 found: npt.NDArray[np.float32] = self.targets(model(**model_inputs(batch)), batch).cpu().numpy()
             return found

@@ -23,9 +23,9 @@ def count_entities(rows: Tensor, true: Tensor, predicted: Tensor, count: int, ty
     begin_predicted, ends_predicted = _entities(rows, predicted)
     correct = begin & begin_predicted & (true == predicted) & (ends == ends_predicted)
     for side, (starts, tags) in enumerate(((begin, true), (begin_predicted, predicted), (correct, true))):
-        places = starts.nonzero()[:, 0]
-        ones = torch.ones_like(places)
-        counts[:, side].index_put_((rows[places], (tags[places] - 1) // 2), ones, accumulate=True)
+        indices = starts.nonzero()[:, 0]
+        ones = torch.ones_like(indices)
+        counts[:, side].index_put_((rows[indices], (tags[indices] - 1) // 2), ones, accumulate=True)
     return counts
 
 

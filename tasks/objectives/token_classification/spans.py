@@ -80,11 +80,11 @@ def split_words(text: str, pieces: Callable[[str], Sequence[str]]) -> list[tuple
         pieces: `words.pieces`.
     """
     result: list[tuple[int, int]] = []
-    place = 0
+    position = 0
     for piece in pieces(text):
-        end = place + len(piece)
+        end = position + len(piece)
         first, last = end - len(piece.lstrip()), end
-        place = end
+        position = end
         while first < last and _is_sign(text[first]) and text[first] not in KEPT:
             result.append((first, first + 1))
             first += 1
@@ -133,9 +133,9 @@ class _Encoded(dict[str, Any]):
         super().__init__(input_ids=[row.ids for row in rows])
         self._rows = rows
 
-    def word_ids(self, place: int) -> list[int]:
+    def word_ids(self, index: int) -> list[int]:
         """The word that each token of a sentence is of."""
-        return list(self._rows[place].word_ids)
+        return list(self._rows[index].word_ids)
 
 
 class SentenceReader:
@@ -190,11 +190,11 @@ class Tagger:
         found = self.reader.read(sentences)
         runtime, starts = self._runtime, found.offsets
 
-        def answer(places: Any) -> Any:
+        def answer(indices: Any) -> Any:
             rows = []
-            for place in places:
-                ids = found.ids[starts[place] : starts[place + 1]]
-                types = [0] * len(ids) if found.type_ids is None else found.type_ids[starts[place] : starts[place + 1]]
+            for index in indices:
+                ids = found.ids[starts[index] : starts[index + 1]]
+                types = [0] * len(ids) if found.type_ids is None else found.type_ids[starts[index] : starts[index + 1]]
                 rows.append(runtime.TokenIds(ids, types))
             return runtime.run(self.session, rows, self.reader.pad_id)
 

@@ -89,10 +89,10 @@ class Windows:
         Raises:
             ValueError: when there are not as many tags as words.
         """
-        counts = [len(several) for several in tags]
+        counts = [len(sentence_tags) for sentence_tags in tags]
         if counts != np.diff(self.words).tolist():
             raise ValueError(f"{sum(counts)} tags in {len(counts)} sentences do not fit their words")
-        flat = np.fromiter((tag for several in tags for tag in several), np.int64, sum(counts))
+        flat = np.fromiter((tag for sentence_tags in tags for tag in sentence_tags), np.int64, sum(counts))
         targets = np.full(len(self.ids), IGNORED, np.int64)
         there = self.answers >= 0
         targets[self.answers[there]] = flat[there]
@@ -108,12 +108,12 @@ class Windows:
             answer: logits [batch, length, labels] of the windows at these places.
         """
         flat: npt.NDArray[np.float32] | None = None
-        for places in batches:
-            answered = answer(places)
+        for indices in batches:
+            answered = answer(indices)
             if flat is None:
                 flat = np.zeros((len(self.ids), answered.shape[2]), np.float32)
-            for row, place in enumerate(places):
-                start, end = self.offsets[place], self.offsets[place + 1]
+            for row, index in enumerate(indices):
+                start, end = self.offsets[index], self.offsets[index + 1]
                 flat[start:end] = answered[row, : end - start]
         if flat is None:
             return np.zeros((0, 1), np.float32)
@@ -153,9 +153,9 @@ def make_windows(
     answers: list[Ints] = []
     cut = 0
     for start in range(0, len(sentences), SENTENCES_AT_ONCE):
-        several = [list(words) for words in sentences[start : start + SENTENCES_AT_ONCE]]
-        encoded = tokenizer(several, is_split_into_words=True, add_special_tokens=False, verbose=False)
-        for index, words in enumerate(several):
+        chunk = [list(words) for words in sentences[start : start + SENTENCES_AT_ONCE]]
+        encoded = tokenizer(chunk, is_split_into_words=True, add_special_tokens=False, verbose=False)
+        for index, words in enumerate(chunk):
             subwords = np.asarray(encoded["input_ids"][index], np.int64)
             word_of = np.asarray(encoded.word_ids(index), np.int64)
             sizes = np.bincount(word_of, minlength=len(words))
@@ -226,7 +226,7 @@ def _special_tokens(tokenizer: "PreTrainedTokenizerBase") -> tuple[list[int], li
     inner = tokenizer(["a"], is_split_into_words=True, add_special_tokens=False)["input_ids"]
     whole = tokenizer(["a"], is_split_into_words=True)
     outer = whole["input_ids"]
-    begin = next(place for place in range(len(outer)) if outer[place : place + len(inner)] == inner)
+    begin = next(index for index in range(len(outer)) if outer[index : index + len(inner)] == inner)
     types = whole["token_type_ids"] if "token_type_ids" in tokenizer.model_input_names else []
     types = types[: begin + 1] + types[begin + len(inner) :]
     return outer[:begin], outer[begin + len(inner) :], types
