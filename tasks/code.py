@@ -58,15 +58,15 @@ def digests(start: str, root: Path = ROOT) -> dict[str, str]:
     names: dict[str, set[str]] = {}
     seen, todo = set(), [(start, WHOLE)]
     while todo:
-        definition = todo.pop()
-        if definition in seen or (definition[0] != start and _is_machinery(definition[0])):
+        imported = todo.pop()
+        if imported in seen or (imported[0] != start and _is_machinery(imported[0])):
             continue
-        seen.add(definition)
-        module = _module(*definition, root)
+        seen.add(imported)
+        module = _module(*imported, root)
         if module is None:
             continue
         key = module.path.relative_to(root).as_posix()
-        statements, more = _statements(module, definition[1])
+        statements, more = _statements(module, imported[1])
         todo += more
         for statement in statements:
             used.setdefault(key, {})[statement.lineno] = module.text(statement)

@@ -79,7 +79,7 @@ def read_columns(file: str, rows: int = ROWS) -> Columns:
     if not read:
         kinds = "".join(f", but {kind.count:,} with {UNUSABLE[kind.kind]}" for kind in bad.contracts())
         raise DataError(f"{file}: no row of {', '.join(names)} that can be read{kinds}: name a file with labelled rows")
-    lists = {name: beginning for name, beginning in lists.items() if beginning and name not in found}
+    lists = {name: values for name, values in lists.items() if values and name not in found}
     return Columns(settings, found, min(read, rows), read <= rows, lists)
 
 
@@ -121,7 +121,7 @@ def _settings(path: Path, file: str) -> DataSettings:
     first, rest = lines[0], lines[1:]
     if not _is_row(first, rest):
         return _using(plain, [name.strip() for name in first])
-    names = [f"column_{place}" for place in range(1, len(first) + 1)]
+    names = [f"column_{number}" for number in range(1, len(first) + 1)]
     return _using(plain.model_copy(update={"header": False, "columns": names}), names)
 
 

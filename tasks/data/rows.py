@@ -140,9 +140,8 @@ def row_maker(
         A function of the line and of how the value at a place is had. Where answers begin in a column of their own, the
         row's label is `(answers, starts)`.
     """
-    text, label, slices = (
-        place(settings.input_column), place(settings.target_column), [place(name) for name in settings.slice_columns]
-    )  # fmt: skip
+    text, label = place(settings.input_column), place(settings.target_column)
+    slices = [place(name) for name in settings.slice_columns]
     pair = place(settings.second_column) if settings.second_column else None
     start = place(settings.place_column) if settings.place_column else None
 

@@ -109,8 +109,8 @@ def _check_questions(tokenizer: PreTrainedTokenizerFast, folder: Path, told: Tex
         windows_of = [found.row(window) for window in np.flatnonzero(found.questions == row).tolist()]
         types = expected["token_type_ids"] if told.token_types else [[0] * len(ids) for ids in expected["input_ids"]]
         if windows_of != list(zip(expected["input_ids"], types, strict=True)):
-            learned = expected["input_ids"][0]
-            raise ExportError(_differs(tokenizer, folder, f"{question} {context}", windows_of[0][0], learned))
+            expected_ids = expected["input_ids"][0]
+            raise ExportError(_differs(tokenizer, folder, f"{question} {context}", windows_of[0][0], expected_ids))
 
 
 def _check(tokenizer: PreTrainedTokenizerFast, folder: Path, told: TextSettings) -> None:
@@ -128,17 +128,17 @@ def _check(tokenizer: PreTrainedTokenizerFast, folder: Path, told: TextSettings)
     )
     types: Sequence[Sequence[int]] = expected["token_type_ids"] if told.token_types else []
     for index, row in enumerate(reader.read(texts, pairs)):
-        learned = list(expected["input_ids"][index])
+        expected_ids = list(expected["input_ids"][index])
         same_types = not told.token_types or list(row.type_ids) == list(types[index])
-        if list(row.ids) != learned or not same_types:
-            raise ExportError(_differs(tokenizer, folder, texts[index], row.ids, learned))
+        if list(row.ids) != expected_ids or not same_types:
+            raise ExportError(_differs(tokenizer, folder, texts[index], row.ids, expected_ids))
 
 
 def _differs(
-    tokenizer: PreTrainedTokenizerFast, folder: Path, text: str, found: Sequence[int], learned: Sequence[int]
+    tokenizer: PreTrainedTokenizerFast, folder: Path, text: str, found: Sequence[int], expected_ids: Sequence[int]
 ) -> str:
     return (
         f"{folder / 'tokenizer.json'} reads {text[:80]!r} as {list(found)[:8]}, and the tokenizer that the model "
-        f"learned with ({type(tokenizer).__name__}) as {list(learned)[:8]}: it does more than its file can say, so it "
-        "cannot be served as it was judged; save it as a plain PreTrainedTokenizerFast and train with that"
+        f"learned with ({type(tokenizer).__name__}) as {list(expected_ids)[:8]}: it does more than its file can say, "
+        "so it cannot be served as it was judged; save it as a plain PreTrainedTokenizerFast and train with that"
     )

@@ -71,6 +71,10 @@ BESIDE = {
 """What tells most beside a primary metric, by its name."""
 HAVE = {"token-classification": "tags", "question-answering": "answers"}
 """What rows of a task have; of texts data.labels says it."""
+TRUE = {"one": "label", "several": "labels", "number": "number", "tags": "entities", "answers": "answer"}
+"""What is true of a row, by what rows have."""
+SAME = {"one": "label", "several": "yes or no", "number": "number", "tags": "tag", "answers": "answer"}
+"""What two forms of a model give alike, by what rows have."""
 BADLY_CALIBRATED = 0.1
 """Calibration error beyond which the report says so, whatever the recipe asks."""
 BUSY = 0.05

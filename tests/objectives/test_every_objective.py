@@ -1,5 +1,7 @@
 """Each objective stands in every table that is asked by its name: what is forgotten is told before training."""
 
+import ast
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -13,6 +15,7 @@ from hone.tasks.drift import measure
 from hone.tasks.model.runtime import runtime
 from hone.tasks.objectives.judging import judging
 from hone.tasks.objectives.learning import LEARNING
+from hone.tasks.register import serving
 from hone.tasks.report import wording
 
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
@@ -34,10 +37,21 @@ def test_a_recipe_names_the_metrics_that_it_is_judged_by_the_primary_one_first(o
     assert judged.baseline_runtime in wording.BASELINES
 
 
+def answered_by_mlflow() -> set[str]:
+    """The keys of ANSWERS in the file that MLflow runs, which does its work where it is imported."""
+    tree = ast.parse(Path(serving.__file__).with_name("serving_model.py").read_text(encoding="utf-8"))
+    tables = [
+        one.value for one in tree.body if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "ANSWERS"
+    ]
+    (table,) = tables
+    assert isinstance(table, ast.Dict)
+    return {ast.literal_eval(key) for key in table.keys if key is not None}
+
+
 def test_what_texts_have_is_read_asked_for_and_served() -> None:
     named = set(get_args(DataSettings.model_fields["labels"].annotation))
     assert set(OF_TEXTS) == set(kinds.OF_TEXTS) == named
-    assert set(applies.TEXTS) == set(OF_TEXTS.values()) == set(runtime.ANSWERS)
+    assert set(applies.TEXTS) == set(OF_TEXTS.values()) == set(runtime.ANSWERS) == answered_by_mlflow()
 
 
 def test_a_task_of_something_other_than_whole_texts_names_its_data_and_what_its_report_shows() -> None:
@@ -45,3 +59,7 @@ def test_a_task_of_something_other_than_whole_texts_names_its_data_and_what_its_
     assert others == set(OBJECTIVES) - set(OF_TEXTS.values()) == set(COLUMNS) == set(wording.HAVE)
     for column, _what in COLUMNS.values():
         assert kinds.kind_of(DataSettings(train="a", **{column: "a"})) not in kinds.OF_TEXTS.values()
+
+
+def test_the_report_has_a_word_for_what_the_rows_of_each_task_have() -> None:
+    assert set(wording.TRUE) == set(wording.SAME) == set(OF_TEXTS) | set(wording.HAVE.values())

@@ -117,8 +117,8 @@ def read(folder: Path, rows: Rows, max_length: int) -> EncodedSplit:
     tokenizer = load_tokenizer(folder)
     pad_id = int(tokenizer.pad_token_id)
 
-    def token(index: int) -> str:
-        return str(tokenizer.convert_ids_to_tokens(index))
+    def token(token_id: int) -> str:
+        return str(tokenizer.convert_ids_to_tokens(token_id))
 
     if rows.spans is not None and rows.pairs is not None:
         token_types = "token_type_ids" in tokenizer.model_input_names
@@ -210,12 +210,16 @@ def _read_as_served(folder: Path, rows: Rows) -> EncodedSplit:
     if rows.spans is not None and rows.pairs is not None:
         asked = answering.QuestionReader(folder, runtime=runtime)
         return _of_questions(
-            asked.read(rows.texts, rows.pairs), asked.pad_id, lambda index: str(asked.tokenizer.id_to_token(index))
+            asked.read(rows.texts, rows.pairs),
+            asked.pad_id,
+            lambda token_id: str(asked.tokenizer.id_to_token(token_id)),
         )
     if rows.tokens is not None:
         sentences = SentenceReader(folder, runtime=runtime, windows=windows)
         return _of_windows(
-            sentences.read(rows.tokens), sentences.pad_id, lambda index: str(sentences.tokenizer.id_to_token(index))
+            sentences.read(rows.tokens),
+            sentences.pad_id,
+            lambda token_id: str(sentences.tokenizer.id_to_token(token_id)),
         )
     reader = runtime.TextReader(folder)
     found = reader.read(rows.texts, rows.pairs)
@@ -229,7 +233,7 @@ def _read_as_served(folder: Path, rows: Rows) -> EncodedSplit:
         type_ids=flat[1].astype(np.int8) if reader.settings.token_types else None,
         labels=rows.labels,
     )
-    return EncodedSplit(text, reader.pad_id, lambda index: str(reader.tokenizer.id_to_token(index)))
+    return EncodedSplit(text, reader.pad_id, lambda token_id: str(reader.tokenizer.id_to_token(token_id)))
 
 
 def _open_onnx(folder: Path, providers: list[str], threads: int) -> Answer:

@@ -266,8 +266,8 @@ class QuestionReader:
         """Raises:
         ValueError: when one is not a string, naming its place.
         """
-        for what, chunk in (("question", questions), ("context", contexts)):
-            for row, text in enumerate(chunk):
+        for what, texts in (("question", questions), ("context", contexts)):
+            for row, text in enumerate(texts):
                 if not isinstance(text, str):
                     raise ValueError(  # noqa: TRY004
                         f"row {row} holds {type(text).__name__} where the text of a {what} is asked for"
