@@ -16,7 +16,6 @@ from hone.tasks.champion.task import evaluate_champion
 from hone.tasks.contracts import (
     DistilledModel,
     DriftReport,
-    EvaluationReport,
     ExportedModels,
     PreparedData,
     Promotion,
@@ -35,7 +34,8 @@ from hone.tasks.promote.task import promote_model, reconcile_champion
 from hone.tasks.prune.task import prune_student
 from hone.tasks.quantize.task import quantize_student
 from hone.tasks.register.task import register_model
-from hone.tasks.report.task import publish_report
+from hone.tasks.report.build import Findings, StageModel
+from hone.tasks.report.task import publish_report, write_report
 from hone.tasks.stage import RunContext, failed_stage, skip_stage
 from hone.tasks.train.task import train_teacher
 
@@ -100,22 +100,13 @@ def chain(context: RunContext, data: PreparedData, drift: DriftReport | None = N
     evaluation = evaluate_models(context, data, teacher, student.exported)
     champion = evaluate_champion(context, data, student.exported)
     verdict = decide(context, data, evaluation, champion)
-    version, promotion, failure = release(context, data, student.exported, evaluation, verdict)
-    report = publish_report(
-        context,
-        data,
-        [teacher, student.distilled, student.pruned, student.quantized],
-        student.exported,
-        evaluation,
-        champion,
-        verdict,
-        version,
-        promotion,
-        drift,
-    )
+    models: list[StageModel] = [teacher, student.distilled, student.pruned, student.quantized]
+    found = Findings(data, models, student.exported, evaluation, champion, verdict, drift=drift)
+    found, failure = release(context, found)
+    report = publish_report(context, found)
     if failure:
         raise failure
-    return Outcome(verdict, version, promotion, report)
+    return Outcome(verdict, found.registered, found.promotion, report)
 
 
 def compress(context: RunContext, data: PreparedData, teacher: TrainedModel, plan: Plan) -> Compressed:
@@ -130,17 +121,18 @@ def compress(context: RunContext, data: PreparedData, teacher: TrainedModel, pla
     return Compressed(distilled, pruned, quantized, exported)
 
 
-def release(
-    context: RunContext, data: PreparedData, exported: ExportedModels, evaluation: EvaluationReport, verdict: Verdict
-) -> tuple[RegisteredVersion, Promotion, Exception | None]:
-    """Registers and promotes. What fails in it is returned and not raised, so that the report comes first: hours of
-    work are told of, and that they ended here."""
+def release(context: RunContext, found: Findings) -> tuple[Findings, Exception | None]:
+    """Registers, writes a first report, without which no champion moves, and promotes. What fails in registering and in
+    promoting is returned and not raised, so that the report tells of it: hours of work, and that they ended here."""
     try:
-        version = register_model(context, data, exported, evaluation, verdict)
+        version = register_model(context, found.data, found.exported, found.evaluation, found.verdict)
     except Exception as error:  # noqa: BLE001 - raised again once the report is written
+        failed = RegisteredVersion(record=failed_stage("register", error))
         skipped = Promotion(record=skip_stage("promote", "nothing was registered", ""))
-        return RegisteredVersion(record=failed_stage("register", error)), skipped, error
+        return found._replace(registered=failed, promotion=skipped), error
+    found = found._replace(registered=version)
+    found = found._replace(drawn=write_report(context, found))
     try:
-        return version, promote_model(context, version, verdict), None
+        return found._replace(promotion=promote_model(context, version, found.verdict)), None
     except Exception as error:  # noqa: BLE001 - raised again once the report is written
-        return version, Promotion(record=failed_stage("promote", error)), error
+        return found._replace(promotion=Promotion(record=failed_stage("promote", error))), error

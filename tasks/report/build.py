@@ -2,7 +2,7 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from hone.tasks import version
 from hone.tasks.contracts import (
@@ -22,43 +22,47 @@ from hone.tasks.contracts import (
     Verdict,
 )
 from hone.tasks.report.format import FORMAT_VERSION
-from hone.tasks.stage import RunContext
+from hone.tasks.report.plots import Drawn
+from hone.tasks.stage import RunContext, skip_stage
 
 StageModel = TrainedModel | DistilledModel | PrunedModel | QuantizedModel
 
+LATER = "it comes after this report"
+"""Why a stage that a first report is written before is not in it."""
 
-def build_report(
-    context: RunContext,
-    data: PreparedData,
-    models: list[StageModel],
-    exported: ExportedModels,
-    evaluation: EvaluationReport,
-    champion: ChampionAnswers,
-    verdict: Verdict,
-    registered: RegisteredVersion,
-    promotion: Promotion,
-    examples: dict[str, Any],
-    drift: DriftReport | None = None,
-) -> dict[str, Any]:
+
+class Findings(NamedTuple):
+    """What the stages of a run gave, of which its report tells."""
+
+    data: PreparedData
+    models: list[StageModel]
+    """What the training stages made, in their order; of those that were skipped only the record is told."""
+    exported: ExportedModels
+    evaluation: EvaluationReport
+    champion: ChampionAnswers
+    verdict: Verdict
+    registered: RegisteredVersion = RegisteredVersion(record=skip_stage("register", LATER, ""))
+    promotion: Promotion = Promotion(record=skip_stage("promote", LATER, ""))
+    drift: DriftReport | None = None
+    """Of a run of `retrain`; None of `optimize`."""
+    drawn: Drawn | None = None
+    """The report's plots, where a first report has them already."""
+
+    def in_order(self) -> list[StageResult]:
+        """The stages' results, as they came."""
+        late = [self.exported, self.evaluation, self.champion, self.verdict, self.registered, self.promotion]
+        return [self.data, *([self.drift] if self.drift else []), *self.models, *late]
+
+
+def build_report(context: RunContext, findings: Findings, examples: dict[str, Any]) -> dict[str, Any]:
     """The report. All of it survives `json.dumps(allow_nan=False)`: a number that is not finite becomes null.
 
     Args:
-        models: what the training stages made, in their order; of those that were skipped only the record is told.
         examples: as `disagreements` gives them.
-        drift: of the run of `retrain`; None of `optimize`.
     """
-    results: list[StageResult] = [
-        data,
-        *([drift] if drift else []),
-        *models,
-        exported,
-        evaluation,
-        champion,
-        verdict,
-        registered,
-        promotion,
-    ]
-    made = {model.record.name: model for model in models if model.record.status != "skipped"}
+    data, evaluation, champion, verdict = findings.data, findings.evaluation, findings.champion, findings.verdict
+    registered, promotion, drift = findings.registered, findings.promotion, findings.drift
+    made = {model.record.name: model for model in findings.models if model.record.status != "skipped"}
     return {
         "format_version": FORMAT_VERSION,
         "name": context.recipe.name,
@@ -79,7 +83,7 @@ def build_report(
             "labels": data.labels,
             "bad_rows": [_plain(kind) for kind in data.bad_rows],
         },
-        "stages": [_plain(result.record) for result in results],
+        "stages": [_plain(result.record) for result in findings.in_order()],
         "candidates": [_plain(candidate) for candidate in evaluation.candidates],
         "metrics": [_plain(metric) for metric in evaluation.metrics],
         "checks": [_plain(check) for check in verdict.checks],

@@ -13,59 +13,36 @@ from prefect.utilities.context import get_flow_run_id
 
 from hone.configs.delivery import Texts
 from hone.tasks import evidence, output, store, tracking
-from hone.tasks.contracts import (
-    ChampionAnswers,
-    DriftReport,
-    EvaluationReport,
-    ExportedModels,
-    PreparedData,
-    Promotion,
-    RegisteredVersion,
-    Verdict,
-)
+from hone.tasks.contracts import EvaluationReport, PreparedData, RegisteredVersion, Verdict
 from hone.tasks.model.runtime.delivered import default_session, deliver
 from hone.tasks.report import wording
-from hone.tasks.report.build import StageModel, build_report
+from hone.tasks.report.build import Findings, build_report
 from hone.tasks.report.examples import disagreements
 from hone.tasks.report.plots import Drawn, draw, standalone
 from hone.tasks.report.summary import summary_markdown
-from hone.tasks.report.write import write_report
+from hone.tasks.report.write import write_page, write_values
 from hone.tasks.stage import RunContext
 from hone.tasks.texts import shown
 from hone.tasks.tracking import pages
 
 
+@task(name="report before promotion", retries=0)
+def write_report(context: RunContext, findings: Findings) -> Drawn:
+    """Writes `report.json`, `report.html` and `model/` into the output folder, before the champion moves: a run whose
+    report cannot be written leaves the champion as it is. Returns the plots."""
+    return _write(context, findings)[1]
+
+
 @task(name="report", retries=0)
-def publish_report(
-    context: RunContext,
-    data: PreparedData,
-    models: list[StageModel],
-    exported: ExportedModels,
-    evaluation: EvaluationReport,
-    champion: ChampionAnswers,
-    verdict: Verdict,
-    registered: RegisteredVersion,
-    promotion: Promotion,
-    drift: DriftReport | None = None,
-) -> dict[str, Any]:
+def publish_report(context: RunContext, findings: Findings) -> dict[str, Any]:
     """Writes `report.json`, `report.html` and `model/` into the output folder and returns the report.
 
     MLflow's run of the pipeline gets the same files, the verdict as a tag, and the selected model's numbers; Prefect
     gets the table, the plots and links to MLflow as artifacts.
     """
-    examples = _examples(data, evaluation, context.recipe.report.texts, context.recipe.objective)
-    report = build_report(
-        context, data, models, exported, evaluation, champion, verdict, registered, promotion, examples, drift
-    )
+    evaluation, verdict, registered = findings.evaluation, findings.verdict, findings.registered
+    report, drawn = _write(context, findings)
     folder = Path(context.output)
-    selected = next(model for model in exported.models if model.name == verdict.selected)
-    with output.writing(folder) as room:
-        session = evaluation.session or default_session(context.recipe)
-        deliver(store.open_artifact(selected.artifact), room / "model", session)
-        drawn = draw(report)
-        write_report(room, report, drawn)
-    if context.latest:
-        output.point(Path(context.latest), folder)
     with tracking.pipeline_log(context.mlflow_run_id) as log:
         for name in ("report.html", "report.json", "model"):
             log.file(folder / name, "model" if name == "model" else "")
@@ -89,6 +66,30 @@ def publish_report(
         )
     _show(report, registered, drawn)
     return report
+
+
+def _write(context: RunContext, findings: Findings) -> tuple[dict[str, Any], Drawn]:
+    """Raises what went wrong with the page when the rest is in its place: the numbers and the model are hours of work,
+    and whoever finds them finds out why there is no page."""
+    evaluation = findings.evaluation
+    examples = _examples(findings.data, evaluation, context.recipe.report.texts, context.recipe.objective)
+    report = build_report(context, findings, examples)
+    selected = next(model for model in findings.exported.models if model.name == findings.verdict.selected)
+    folder, failure = Path(context.output), None
+    with output.writing(folder) as room:
+        session = evaluation.session or default_session(context.recipe)
+        deliver(store.open_artifact(selected.artifact), room / "model", session)
+        write_values(room, report)
+        try:
+            drawn = findings.drawn or draw(report)
+            write_page(room, report, drawn)
+        except Exception as error:  # noqa: BLE001 - raised below, with the rest in its place
+            failure = error
+    if context.latest:
+        output.point(Path(context.latest), folder)
+    if failure:
+        raise failure
+    return report, drawn
 
 
 def note(verdict: Verdict, version: str, prefect_page: str) -> str:

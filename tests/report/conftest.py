@@ -32,7 +32,7 @@ from hone.tasks.contracts import (
     TrainedModel,
     Verdict,
 )
-from hone.tasks.report.build import build_report
+from hone.tasks.report.build import Findings, build_report
 from hone.tasks.stage import RunContext
 
 CELLS = {(1, 16): "fp32, 1 thread", (1, 32): "fp32, 1 thread", (32, 32): "fp32, 2 threads"}
@@ -216,7 +216,7 @@ def recipe() -> Recipe:
 
 @pytest.fixture(scope="session")
 def results(recipe: Recipe) -> dict[str, Any]:
-    """Arguments of `build_report`: a chain whose pruning is switched off, and an accepted model."""
+    """What `told` makes a report of: a chain whose pruning is switched off, and an accepted model."""
     names = ["teacher", "distilled", "quantized"]
     distilled = checkpoint("distilled", 0.88, {"layers": [1, 3, 5]})
     return {
@@ -334,10 +334,20 @@ def results(recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def findings(results: dict[str, Any]) -> Findings:
+    """What the stages of the run gave."""
+    return Findings(**{key: result for key, result in results.items() if key not in ("context", "examples")})
+
+
+def told(results: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The report of the run, or of one that differs from it."""
+    return build_report(results["context"], findings(results | changes), results["examples"])
+
+
 @pytest.fixture
 def report(results: dict[str, Any]) -> dict[str, Any]:
     """The report, to be changed freely."""
-    return copy.deepcopy(build_report(**results))
+    return copy.deepcopy(told(results))
 
 
 def check_of(report: dict[str, Any], name: str, subject: str = "") -> dict[str, Any]:

@@ -1,9 +1,9 @@
 import json
 
 from hone.tasks.contracts import ChampionAnswers, Check, Curve, DriftPart, DriftReport, Promotion, StageRecord
-from hone.tasks.report.build import build_report
 from hone.tasks.report.page import render_page
-from hone.tasks.report.write import write_report
+from hone.tasks.report.write import write_page, write_values
+from tests.report.conftest import told
 
 
 def test_the_report_holds_what_it_promises(report):
@@ -45,7 +45,7 @@ def test_where_there_is_no_champion_no_change_and_no_serving_stands_null(results
         "promotion": Promotion(record=results["promotion"].record),
         "evaluation": results["evaluation"].model_copy(update={"serving": None}),
     }
-    report = build_report(**{**results, **changes})
+    report = told(results, **changes)
     assert report["champion"] == {"name": "", "version": None}
     assert report["promotion"] is None
     assert report["serving"] is None
@@ -79,7 +79,7 @@ def test_a_number_that_is_not_finite_becomes_null(results):
     )
     apart = results["evaluation"].handoffs[0].model_copy(update={"max_abs_difference": float("inf")})
     evaluation = results["evaluation"].model_copy(update={"handoffs": [apart]})
-    report = build_report(**{**results, "models": models, "verdict": verdict, "evaluation": evaluation})
+    report = told(results, models=models, verdict=verdict, evaluation=evaluation)
     assert report["handoffs"][0]["max_abs_difference"] is None
     assert "teacher" in render_page(report)
     assert report["curves"]["distill"][0]["values"] == [None, 1.0]
@@ -88,16 +88,18 @@ def test_a_number_that_is_not_finite_becomes_null(results):
 
 
 def test_both_files_are_written_and_nothing_is_left_beside_them(report, tmp_path):
-    write_report(tmp_path / "out", report)
-    write_report(tmp_path / "out", report)
+    for _ in range(2):
+        write_values(tmp_path / "out", report)
+        write_page(tmp_path / "out", report)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "report.json"]
     assert json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8")) == report
 
 
 def test_the_page_needs_nothing_but_the_json(report, tmp_path):
-    write_report(tmp_path / "first", report)
+    write_values(tmp_path / "first", report)
+    write_page(tmp_path / "first", report)
     read = json.loads((tmp_path / "first" / "report.json").read_text(encoding="utf-8"))
-    write_report(tmp_path / "second", read)
+    write_page(tmp_path / "second", read)
     first, second = (tmp_path / folder / "report.html" for folder in ("first", "second"))
     assert first.read_bytes() == second.read_bytes()
 
@@ -108,11 +110,11 @@ def test_the_drift_of_a_retraining_is_told_and_shown(results):
     rows = {"before": 1000, "now": 1200}
     drift = DriftReport(record=record, name="reviews", version="3", rows=rows, parts=[part])
     champion = results["champion"].model_copy(update={"old_note": "nobody recalls them"})
-    report = build_report(**{**results, "champion": champion}, drift=drift)
+    report = told(results, champion=champion, drift=drift)
     assert [stage["name"] for stage in report["stages"]][:2] == ["data", "drift"]
     assert report["drift"]["parts"][0]["now"] == "9%"
     page = render_page(report)
     assert "1,200 training rows held against 1,000 that reviews version 3 learned from" in page
     assert "On its own test rows: nobody recalls them." in page
-    assert build_report(**results)["drift"] is None
-    assert "Drift of the data" not in render_page(build_report(**results))
+    assert told(results)["drift"] is None
+    assert "Drift of the data" not in render_page(told(results))

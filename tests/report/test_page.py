@@ -5,10 +5,9 @@ import pytest
 import yaml
 
 from hone.configs.recipe import parse_recipe
-from hone.tasks.report.build import build_report
 from hone.tasks.report.page import MOST_CONFUSIONS, confusion, render_page, spread
 from hone.tasks.report.summary import summary_markdown
-from tests.report.conftest import check_of
+from tests.report.conftest import check_of, told
 
 VOID = {"meta", "br", "path", "use"}
 
@@ -180,13 +179,13 @@ def test_every_model_and_every_stage_stands_on_the_page(report):
 def test_a_model_with_one_answer_is_warned_of_on_the_page_and_in_the_terminal(results):
     warning = "the teacher predicts '<b>good</b>' for all 90 validation rows"
     teacher, *others = results["models"]
-    told = teacher.checkpoint.model_copy(update={"warnings": [warning]})
-    report = build_report(**{**results, "models": [teacher.model_copy(update={"checkpoint": told}), *others]})
+    warned = teacher.checkpoint.model_copy(update={"warnings": [warning]})
+    report = told(results, models=[teacher.model_copy(update={"checkpoint": warned}), *others])
     assert report["warnings"] == [warning]
     page = render_page(report)
     assert '<p class="lede">The teacher predicts &#39;&lt;b&gt;good&lt;/b&gt;&#39; for all 90 validation rows:' in page
     assert f"- – {warning}" in summary_markdown(report)
-    assert warning in told.headline()
+    assert warning in warned.headline()
     assert "learned nothing" not in render_page({**report, "warnings": []})
 
 
