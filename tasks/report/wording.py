@@ -77,6 +77,8 @@ SAME = {"one": "label", "several": "yes or no", "number": "number", "tags": "tag
 """What two forms of a model give alike, by what rows have."""
 BADLY_CALIBRATED = 0.1
 """Calibration error beyond which the report says so, whatever the recipe asks."""
+FAR = (0.01, 1000)
+"""Factors beyond which no digit of one means anything."""
 BUSY = 0.05
 """Share of the machine that others may take before it is said beside the speed-up."""
 PREFERRED_CELL = (1, 32)
@@ -134,9 +136,18 @@ def kind(report: dict[str, Any]) -> str:
 
 def apart(value: float | None, metric: dict[str, str]) -> str:
     """A difference of two values of a metric: in points of a share, else in its own unit."""
-    if value is None or metric["unit"] == "share":
+    return change(value, "points" if metric["unit"] == "share" else metric["unit"])
+
+
+def change(value: float | None, unit: str) -> str:
+    """A difference with its sign and without its unit: `−0.42` points, `+0.0031`.
+
+    Args:
+        unit: as `Metric.margin_unit` has it.
+    """
+    if value is None or unit in LOSSES:
         return signed_points(value)
-    return f"{value:+.3g}".replace("-", "−")
+    return f"{value + 0.0:+.3g}".replace("-", "−") if value else "0"
 
 
 def baseline(report: dict[str, Any]) -> str:
@@ -190,7 +201,9 @@ def share(value: float | None, digits: int = 2) -> str:
 
 
 def factor(value: float | None) -> str:
-    """`8.69×`; 0 stands for what nobody measured."""
+    """`8.69×`; 0 stands for what nobody measured. Few timings have bounds that say no more than that they are far."""
+    if value and not FAR[0] <= value <= FAR[1]:
+        return f"{'under' if value < 1 else 'over'} {FAR[value > 1]:,g}×"
     return f"{value:.2f}×" if value else MISSING
 
 
@@ -230,7 +243,7 @@ def measured(value: float | None, unit: str) -> str:
     known = {"share": share, "x": factor, "bytes": size}
     if unit in known and value:
         return known[unit](value)
-    return share(value) if unit == "share" else f"{value:.4g} {unit}".strip()
+    return share(value) if unit == "share" else f"{value + 0.0:.4g} {unit}".strip().replace("-", "−")
 
 
 def check_name(check: Check) -> str:
@@ -273,8 +286,9 @@ def check_demand(check: Check) -> str:
             return f"logits at most {threshold:g} apart"
         kind = "of the labels the same" if direction == "at_least" else "of the logits' spread apart"
         return f"{DIRECTIONS[direction]} {measured(threshold, unit)} {kind}"
-    if unit in LOSSES and direction == "above" and threshold < 0:
-        return f"no more than {-100 * threshold:.2f}{LOSSES[unit]}"
+    if direction == "above" and threshold < 0:
+        known = f"{-100 * threshold:.2f}{LOSSES[unit]}" if unit in LOSSES else f"{measured(-threshold, unit)} below"
+        return f"no more than {known}"
     if unit == "points" and threshold == 0:
         return "above 0 points"
     return f"{DIRECTIONS[direction]} {measured(threshold, unit)}"

@@ -41,6 +41,15 @@ def told_as(report, kind, metric, value):
     return told
 
 
+def test_slices_of_a_metric_without_a_unit_are_told_as_they_are(report):
+    for check in report["slices"]:
+        check.update(value=-0.0421, unit="", threshold=-0.05)
+    found = text_of(render_page(report))
+    assert "less the teacher's, on parts of the test split; each no more than 0.05 below is asked" in unescape(found)
+    assert "−0.0421" in found
+    assert "−4.21" not in found
+
+
 def test_the_page_of_several_labels_tells_each_of_them(report):
     told = told_as(report, "several", MICRO, lambda accuracy: accuracy)
     html = render_page(told)

@@ -92,6 +92,9 @@ def test_a_check_is_named_with_what_it_is_about(name, subject, said):
         ("accuracy_difference", "points", "above", -0.02, "no more than 2.00 points below"),
         ("accuracy_above_baseline", "points", "above", 0.0, "above 0 points"),
         ("rmse_difference", "relative", "above", -0.05, "no more than 5.00% worse"),
+        ("kappa_difference", "", "above", -0.02, "no more than 0.02 below"),
+        ("error_difference", "°C", "above", -0.5, "no more than 0.5 °C below"),
+        ("kappa_above_baseline", "", "above", -0.0, "above 0"),
         ("serves", "share", "at_least", 1.0, "all of them"),
         ("fallback_nodes", "nodes", "at_most", 1, "at most 1 node"),
         ("parity", "", "at_most", 0.001, "logits at most 0.001 apart"),
@@ -112,6 +115,18 @@ def test_the_bound_is_the_end_of_the_interval_that_decides():
     assert wording.check_bound({**check, "direction": "at_most", "verdict": "REJECTED"}).startswith("lower bound 0.4")
     assert wording.check_bound({**check, "direction": "at_least", "level": 0.05 / 6}).endswith("at level 0.83%")
     assert wording.check_bound({"direction": "at_least", "low": None, "high": None, "level": None}) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(-0.0042, "points", "−0.42"), (-0.0042, "", "−0.0042"), (0.31, "°C", "+0.31"), (-0.0, "", "0"), (None, "", "–")],
+)
+def test_a_difference_has_its_sign_in_any_unit(value, unit, text):
+    assert wording.change(value, unit) == text
+
+
+def test_a_factor_that_says_only_that_it_is_far_is_not_told_to_the_digit():
+    assert [wording.factor(value) for value in (8.694, 1.8e40, 3e-17)] == ["8.69×", "over 1,000×", "under 0.01×"]
 
 
 def test_a_provider_has_one_name_however_it_is_written():
