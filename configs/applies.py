@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hone.configs.recipe import Recipe
+from hone.configs.recipe import CALIBRATED, Recipe
 
 Hidden = dict[str, set[str]]
 """Section to settings."""
@@ -53,8 +53,8 @@ TASKS: dict[str, tuple[str, ...]] = {
         "token-classification",
         "question-answering",
     ),
-    "evaluate.calibration_bins": ("text-classification",),
-    "gate.max_calibration_error": ("text-classification",),
+    "evaluate.calibration_bins": CALIBRATED,
+    "gate.max_calibration_error": CALIBRATED,
 }
 """Settings that some objectives (`recipe.Objective`) alone use, by dotted key; all others are for every one."""
 

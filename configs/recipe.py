@@ -41,6 +41,8 @@ METRICS: dict[Objective, tuple[str, ...]] = {
     "question-answering": ("f1", "exact_match"),
 }
 """Those that `gate.metrics` may name, by objective; the first one is what models are judged by."""
+CALIBRATED: tuple[Objective, ...] = ("text-classification",)
+"""Those of which a calibration error is measured."""
 COLUMNS: dict[Task, tuple[str, str]] = {
     "token-classification": ("tokens_column", "the list of a sentence's words"),
     "question-answering": ("context_column", "the text that a question is asked about"),
@@ -173,18 +175,10 @@ class Recipe(Section):
                 f"gate.metrics names {', '.join(foreign)}, in which no model is judged whose task is '{self.task}'"
                 f"{self._and_labels()}: take some of {', '.join(known)}"
             )
-        if self.gate.max_calibration_error is not None and self.objective in (
-            "multi-label-classification",
-            "regression",
-        ):
+        if self.gate.max_calibration_error is not None and self.objective not in CALIBRATED:
             problems.append(
-                f"gate.max_calibration_error is {self.gate.max_calibration_error:g} but data.labels is "
-                f"'{self.data.labels}', and only texts with one label have a calibration error: set it to null"
-            )
-        if self.gate.max_calibration_error is not None and self.task != "text-classification":
-            problems.append(
-                f"gate.max_calibration_error is {self.gate.max_calibration_error:g} but task is '{self.task}', of "
-                "which no calibration error is measured: leave it out, or set it to null"
+                f"gate.max_calibration_error is {self.gate.max_calibration_error:g} but task is '{self.task}'"
+                f"{self._and_labels()}, of which no calibration error is measured: leave it out, or set it to null"
             )
         if self.gate.max_p95_ms is not None and self.gate.p95_cell not in self.evaluate.cells:
             problems.append(

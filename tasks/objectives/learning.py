@@ -140,11 +140,18 @@ def learning(task: Objective) -> Learning:
     return LEARNING[task]
 
 
+TASK = "hone_task"
+"""The field of a model's config that names its objective, which is all that tells tasks of one head apart."""
+
+
 def learning_of(config: PretrainedConfig) -> Learning:
-    """The task of a saved model, by the head that its config names in `architectures`, and of one head by its
-    `problem_type`: whoever exports, measures or serves a checkpoint has its folder and no recipe, and plain
-    transformers goes by the same fields. A config that names none of our heads, such as one of an encoder alone, is a
-    text classifier's."""
+    """The task of a saved model: whoever exports, measures or serves a checkpoint has its folder and no recipe.
+
+    Of a model that Hone did not make, it follows from the head that its config names in `architectures`, and of one
+    head from `problem_type`, as transformers has it. A config that names none of our heads, such as one of an encoder
+    alone, is a text classifier's."""
+    if (task := getattr(config, TASK, None)) in LEARNING:
+        return LEARNING[task]
     for name in getattr(config, "architectures", None) or []:
         heads = [
             objective

@@ -131,10 +131,10 @@ def test_the_epoch_is_chosen_by_the_tasks_own_metric(job: TrainingJob, teacher: 
     }
 
 
-def test_a_saved_model_is_loaded_with_the_head_that_its_config_names(job: TrainingJob, teacher: Path) -> None:
+def test_a_saved_model_is_loaded_with_the_head_and_told_by_the_task_that_its_config_names(job: TrainingJob, teacher: Path) -> None:
     model = load_model(teacher)
     assert isinstance(model, BertForTokenClassification)
-    assert learning_of(model.config).name == "token-classification"  # whose head it has
+    assert learning_of(model.config).name == "toy"  # though token-classification has its head
 
 
 def test_a_student_learns_from_what_the_teacher_says_of_each_token(job: TrainingJob, teacher: Path) -> None:

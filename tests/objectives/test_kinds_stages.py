@@ -88,6 +88,7 @@ def test_each_folder_says_in_transformers_words_what_it_answers(several: Exporte
         for folder in folders:
             told = json.loads((folder / "config.json").read_text())
             assert (told["problem_type"], len(told["id2label"])) == (problem, outputs)
+            assert told["hone_task"] == problem.replace("_", "-")
         assert isinstance(load_model(folders[-1]), BertForSequenceClassification)
 
 

@@ -109,7 +109,7 @@ def test_a_model_that_gives_all_rows_the_same_is_told(logits: list[list[float]],
     assert LEARNS.degenerate(sums, LABELS) == told
 
 
-def test_a_saved_model_is_told_by_its_problem_type() -> None:
+def test_a_saved_model_is_told_by_its_name_or_else_its_problem_type() -> None:
     head = ["BertForSequenceClassification"]
     for kind, name in (
         ("multi_label_classification", "multi-label-classification"),
@@ -118,6 +118,8 @@ def test_a_saved_model_is_told_by_its_problem_type() -> None:
         (None, "text-classification"),
     ):
         assert learning_of(BertConfig(architectures=head, problem_type=kind)).name == name
+        ours = BertConfig(architectures=head, problem_type=kind, hone_task="regression")
+        assert learning_of(ours).name == "regression"
 
 
 def test_slices_are_the_texts_of_each_label_and_those_without() -> None:

@@ -40,7 +40,7 @@ from hone.tasks.model.checkpoints.safety import (
     takes_token_types,
 )
 from hone.tasks.model.checkpoints.source import resolve_source
-from hone.tasks.objectives.learning import Learning, learning, learning_of
+from hone.tasks.objectives.learning import TASK, Learning, learning, learning_of
 
 ATTENTION = "eager"  # pruning masks single heads and the exporter sees plain matrix products
 
@@ -142,7 +142,7 @@ def load_pretrained(
     if settings.weights == "pretrained":
         check_weights(folder)
     tokenizer = load_task_tokenizer(folder, task)
-    for name, value in objective.config_labels(labels).items():
+    for name, value in {**objective.config_labels(labels), TASK: task}.items():
         setattr(config, name, value)
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
