@@ -131,7 +131,9 @@ def test_the_epoch_is_chosen_by_the_tasks_own_metric(job: TrainingJob, teacher: 
     }
 
 
-def test_a_saved_model_is_loaded_with_the_head_and_told_by_the_task_that_its_config_names(job: TrainingJob, teacher: Path) -> None:
+def test_a_saved_model_is_loaded_with_the_head_and_told_by_the_task_that_its_config_names(
+    job: TrainingJob, teacher: Path
+) -> None:
     model = load_model(teacher)
     assert isinstance(model, BertForTokenClassification)
     assert learning_of(model.config).name == "toy"  # though token-classification has its head
