@@ -3,6 +3,10 @@
 uv resolves and installs in a tenth of the time the pip of Python 3.11 needs, but it does not read pip's settings. A
 machine whose pip knows an index or a folder with a CPU build of torch gets the same from uv, as this script hands them
 over.
+
+Bytecode of what is imported is written by the first import, which takes a minute less than writing all of it here. Where
+those who run Hone may not write into the environment, as in an image, every process would compile torch anew:
+`--compile` writes it.
 """
 
 import hashlib
@@ -59,10 +63,10 @@ def main() -> None:
     install = [VENV / "bin" / "uv", "pip", "install", "--python", VENV / "bin" / "python", "--quiet"]
     subprocess.run([*install, "-r", LOCK, "--override", ROOT / "infra" / "overrides.txt"], check=True, env=environment)
     subprocess.run([*install, "--no-deps", "-e", ROOT], check=True, env=environment)
-    # uv leaves bytecode to the first import. Where that may not be written, every process would compile torch anew.
-    packages = next((VENV / "lib").glob("python3.*/site-packages"))
-    compile_all = [VENV / "bin" / "python", "-m", "compileall", "-q", "-j", "0", packages]
-    subprocess.run(compile_all, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if "--compile" in sys.argv:
+        packages = next((VENV / "lib").glob("python3.*/site-packages"))
+        compile_all = [VENV / "bin" / "python", "-m", "compileall", "-q", "-j", "0", packages]
+        subprocess.run(compile_all, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     STAMP.write_text(fingerprint)
 
 
