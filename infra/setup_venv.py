@@ -4,7 +4,7 @@ uv resolves and installs in a tenth of the time the pip of Python 3.11 needs, bu
 machine whose pip knows an index or a folder with a CPU build of torch gets the same from uv, as this script hands them
 over.
 
-Bytecode of what is imported is written by the first import, which takes a minute less than writing all of it here. Where
+Bytecode of what is imported is written by the first import, which takes a minute less than writing all of it. Where
 those who run Hone may not write into the environment, as in an image, every process would compile torch anew:
 `--compile` writes it.
 """
