@@ -213,10 +213,11 @@ def predict(
         str, typer.Argument(metavar="MODEL", help="NAME@ALIAS, NAME/VERSION, or a folder that a run wrote.")
     ],
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="CSV, TSV, JSONL, CoNLL, or a text a line; - reads stdin.")
+        str,
+        typer.Argument(metavar="FILE", help="CSV, TSV, JSONL, CoNLL, SQuAD's JSON, or a text a line; - reads stdin."),
     ],
     format_: Annotated[
-        str, typer.Option("--format", help="csv, tsv, jsonl, lines or conll; default: by the ending.")
+        str, typer.Option("--format", help="csv, tsv, jsonl, lines, conll or squad; default: by the ending.")
     ] = "",
     storage: Storage = ".hone",
 ) -> None:

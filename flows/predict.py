@@ -13,6 +13,7 @@ from typing import IO, Any, TextIO
 from hone.flows.shell import print_error
 from hone.tasks import tracking
 from hone.tasks.data.conll import DOCUMENT
+from hone.tasks.data.squad import questions_of
 from hone.tasks.errors import HoneError, PreflightError
 
 ROWS_AT_ONCE = 1024
@@ -26,6 +27,7 @@ FORMATS = {
     ".iob": "conll",
     ".iob2": "conll",
     ".bio": "conll",
+    ".json": "squad",
 }
 TEXT = "text"
 """Column in which a model that tags words takes a text, where there is none with its words."""
@@ -40,9 +42,10 @@ def run_predict(model: str, file: str, format_: str, storage: str, out: TextIO) 
 
     Args:
         model: NAME@ALIAS, NAME/VERSION, or a folder that a run wrote.
-        file: CSV, TSV or JSONL with the columns that the model learned from, a text a line, or CoNLL for a model that
-            tags words, of which the first column is read; `-` is standard input.
-        format_: csv, tsv, jsonl, lines or conll; empty: by the ending of the file, and lines for standard input.
+        file: CSV, TSV or JSONL with the columns that the model learned from, a text a line, CoNLL for a model that tags
+            words, of which the first column is read, or SQuAD's JSON for one that answers questions; `-` is standard
+            input.
+        format_: csv, tsv, jsonl, lines, conll or squad; empty: by the ending of the file, and lines for standard input.
 
     Returns:
         DONE, or INVALID where the model or the file cannot be used.
@@ -125,7 +128,7 @@ def _load(name: str, file: Path) -> Any:
 
 def _format(file: str, asked: str) -> str:
     if asked and asked not in FORMATS.values():
-        raise PreflightError(f"--format is '{asked}': give csv, tsv, jsonl, lines or conll")
+        raise PreflightError(f"--format is '{asked}': give csv, tsv, jsonl, lines, conll or squad")
     return asked or FORMATS.get(Path(file).suffix.lower(), "lines")
 
 
@@ -141,7 +144,8 @@ def _stream(file: str) -> IO[str]:
 
 def _rows(stream: IO[str], file: str, format_: str, settings: Any) -> Iterator[Row]:
     columns = [settings.text_column, *([settings.pair_column] if settings.pairs else [])]
-    tags_words = getattr(settings, "task", "") == "token-classification"
+    task = getattr(settings, "task", "")
+    tags_words = task == "token-classification"
     values: list[Any]
     try:
         if format_ == "conll":
@@ -150,6 +154,11 @@ def _rows(stream: IO[str], file: str, format_: str, settings: Any) -> Iterator[R
                     f"{file}: CoNLL holds words, and the model judges texts: give it CSV, JSONL or lines"
                 )
             yield from ((words, None) for words in _sentences(stream))
+            return
+        if format_ == "squad":
+            if task != "question-answering":
+                raise PreflightError(f"{file}: only a model that answers questions reads SQuAD's JSON: give it JSONL")
+            yield from _questions(stream, file)
             return
         if format_ == "lines":
             if settings.pairs:
@@ -176,6 +185,15 @@ def _rows(stream: IO[str], file: str, format_: str, settings: Any) -> Iterator[R
             yield values[0], values[1] if settings.pairs else None
     except (UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
         raise PreflightError(f"{file}: it cannot be read as {format_}: {error}") from error
+
+
+def _questions(stream: IO[str], file: str) -> Iterator[Row]:
+    """Questions and contexts of SQuAD's JSON."""
+    try:
+        for asked, context in questions_of(json.load(stream)):
+            yield asked["question"], context
+    except (KeyError, TypeError, AttributeError) as error:
+        raise PreflightError(f"{file}: not as SQuAD has it, with data, paragraphs and qas: {error!r}") from error
 
 
 def _sentences(stream: IO[str]) -> Iterator[list[str]]:

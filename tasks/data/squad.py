@@ -20,15 +20,10 @@ def read_squad(file: DataFile, settings: DataSettings, split: str, bad: BadRowLo
     with file.lines() as lines:
         content = b"".join(lines)
     try:
-        articles = json.loads(content.removeprefix(b"\xef\xbb\xbf").decode())["data"]
-        number = 0
-        for article in articles:
-            for paragraph in article["paragraphs"]:
-                context = paragraph["context"]
-                for asked in paragraph["qas"]:
-                    number += 1
-                    answers = [] if asked.get("is_impossible") else asked.get("answers")
-                    yield RawRow(number, asked.get("question"), context, answers)
+        told = json.loads(content.removeprefix(b"\xef\xbb\xbf").decode())
+        for number, (asked, context) in enumerate(questions_of(told), start=1):
+            answers = [] if asked.get("is_impossible") else asked.get("answers")
+            yield RawRow(number, asked.get("question"), context, answers)
     except UnicodeDecodeError as error:
         raise DataError(f"{file.path}: no text in UTF-8: {error}: set data.encoding, or convert it") from error
     except (ValueError, RecursionError) as error:
@@ -39,6 +34,21 @@ def read_squad(file: DataFile, settings: DataSettings, split: str, bad: BadRowLo
             "with paragraphs, each with a context and its qas, which have a question and answers; of an object a line "
             "set data.format=jsonl"
         ) from error
+
+
+def questions_of(told: Any) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Each question, as the file has it, with its context.
+
+    Args:
+        told: what the JSON says.
+
+    Raises:
+        KeyError, TypeError: where it is not as SQuAD has it.
+    """
+    for article in told["data"]:
+        for paragraph in article["paragraphs"]:
+            for asked in paragraph["qas"]:
+                yield asked, paragraph["context"]
 
 
 def _shape(content: bytes) -> str:

@@ -132,3 +132,9 @@ def test_words_of_a_conll_file_are_not_texts_for_a_classifier(ask: Ask, tmp_path
     ended, answers, errors = ask(written(tmp_path / "a.conll", "Ann B-person\n"))
     assert (ended, answers) == ("INVALID", [])
     assert "CoNLL holds words, and the model judges texts" in errors
+
+
+def test_questions_of_squads_json_are_not_for_a_classifier(ask: Ask, tmp_path: Path) -> None:
+    ended, answers, errors = ask(written(tmp_path / "a.json", '{"data": []}'))
+    assert (ended, answers) == ("INVALID", [])
+    assert "only a model that answers questions reads SQuAD's JSON" in errors

@@ -95,9 +95,20 @@ def test_mlflows_file_answers_the_same(folder: Path) -> None:
 
 
 def test_hone_predict_answers_the_questions_of_a_file(folder: Path, tmp_path: Path) -> None:
-    lines = [json.dumps({"question": q, "context": c}) for q, c in zip(ROWS.texts, ROWS.pairs, strict=True)]
+    asked = list(zip(ROWS.texts, ROWS.pairs, strict=True))
+    lines = [json.dumps({"question": question, "context": context}) for question, context in asked]
     (tmp_path / "asked.jsonl").write_text("\n".join(lines))
-    out = io.StringIO()
-    assert run_predict(str(folder), str(tmp_path / "asked.jsonl"), "", str(tmp_path), out) == "DONE"
-    found = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert found == open_answerer(folder).answers(ROWS.texts, ROWS.pairs)
+    paragraphs = [{"context": context, "qas": [{"question": question}]} for question, context in asked]
+    (tmp_path / "asked.json").write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    for name in ("asked.jsonl", "asked.json"):
+        out = io.StringIO()
+        assert run_predict(str(folder), str(tmp_path / name), "", str(tmp_path), out) == "DONE"
+        found = [json.loads(line) for line in out.getvalue().splitlines()]
+        assert found == open_answerer(folder).answers(ROWS.texts, ROWS.pairs)
+
+
+def test_json_that_is_not_squads_is_told(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for told in ('{"questions": []}', '{"data": [{"paragraphs": [{"context": "a", "qas": [{}]}]}]}', "[1]", "{"):
+        (tmp_path / "asked.json").write_text(told)
+        assert run_predict(str(folder), str(tmp_path / "asked.json"), "", str(tmp_path), io.StringIO()) == "INVALID"
+        assert "asked.json: " in capsys.readouterr().err
