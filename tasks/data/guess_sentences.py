@@ -115,7 +115,7 @@ def _looked_at(
     sizes = sorted(sum(map(estimated_tokens, words)) + 2 for words in sentences)
     tokens = sizes[min(len(sizes) - 1, int(COVERED * len(sizes)))]
     numbers = all(value.removeprefix("-").isdecimal() for value in found.values)
-    tags = ([found.values[tag] for tag in several] for several in found.table["tags"].to_pylist())
+    tags = ([found.values[tag] for tag in sentence] for sentence in found.table["tags"].to_pylist())
     return Sentences(
         settings=settings,
         by_name=by_name,
@@ -145,18 +145,18 @@ def _lists(values: Sequence[Any]) -> list[list[Any]]:
 
 def _are_words(lists: list[list[Any]]) -> bool:
     """Whether they hold texts that are not all tags."""
-    items = [item for several in lists for item in several]
+    items = [item for row in lists for item in row]
     return bool(items) and all(isinstance(item, str) for item in items) and not _are_tags(lists)
 
 
 def _are_tags(lists: list[list[Any]]) -> bool:
-    items = {str(item) for several in lists for item in several}
+    items = {str(item) for row in lists for item in row}
     return bool(items) and all(TAG.fullmatch(item) for item in items)
 
 
 def _are_numbers(lists: list[list[Any]]) -> bool:
     """Whether they hold whole numbers, as of tags or of anything else: the column's name has to tell."""
-    items = [item for several in lists for item in several]
+    items = [item for row in lists for item in row]
     return bool(items) and all(isinstance(item, int) and not isinstance(item, bool) for item in items)
 
 

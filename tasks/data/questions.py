@@ -68,12 +68,12 @@ def answers_of(value: object) -> list[tuple[str, int]]:
         texts, starts = texts.get("text"), texts.get("answer_start")
     elif isinstance(texts, list) and texts and all(isinstance(one, dict) for one in texts):
         texts, starts = [one.get("text") for one in texts], [one.get("answer_start") for one in texts]
-    several = texts if isinstance(texts, list) else [texts]
-    places = starts if isinstance(starts, list) else [starts] * min(1, len(several))
-    if len(several) != len(places):
-        raise Unusable("starts_mismatch" if places != [None] else "missing_start")
-    pairs = [(as_text(text), place) for text, place in zip(several, places, strict=True)]
-    return [(text, _number(place)) for text, place in pairs if text.strip()]
+    answers = texts if isinstance(texts, list) else [texts]
+    starts = starts if isinstance(starts, list) else [starts] * min(1, len(answers))
+    if len(answers) != len(starts):
+        raise Unusable("starts_mismatch" if starts != [None] else "missing_start")
+    pairs = [(as_text(text), start) for text, start in zip(answers, starts, strict=True)]
+    return [(text, _number(start)) for text, start in pairs if text.strip()]
 
 
 def spans_in(context: str, answers: list[tuple[str, int]]) -> Spans:

@@ -107,9 +107,9 @@ def rows_of_batches(
         check_columns(where, batch.schema.names, settings)
         columns = {name: _values(batch, name) for name in dict.fromkeys(settings.used_columns)}
         row = row_maker(settings, columns.__getitem__)
-        for place in range(batch.num_rows):
+        for index in range(batch.num_rows):
             line += 1
-            yield row(line, itemgetter(place))
+            yield row(line, itemgetter(index))
 
 
 def class_names(path: Path, column: str) -> dict[str, str]:

@@ -47,8 +47,9 @@ def questions_of(told: Any) -> Iterator[tuple[dict[str, Any], Any]]:
     """
     for article in told["data"]:
         for paragraph in article["paragraphs"]:
+            context = paragraph["context"]
             for asked in paragraph["qas"]:
-                yield asked, paragraph["context"]
+                yield asked, context
 
 
 def _shape(content: bytes) -> str:

@@ -41,23 +41,23 @@ def kinds(rows: "Rows", labels: Sequence[str]) -> list[str]:
     return [next((types[tag] for tag in tags if types[tag]), NO_ENTITY) for tags in rows.tags]
 
 
-def frequent(rows: Sequence[Sequence[str]], several: int = WORDS) -> list[str]:
+def frequent(rows: Sequence[Sequence[str]], count: int = WORDS) -> list[str]:
     """The words that occur most often; of equals the first by alphabet.
 
     Args:
         rows: the words of each row.
     """
     found = Counter(word for row in rows for word in row)
-    return [word for word, _ in sorted(found.items(), key=lambda item: (-item[1], item[0]))[:several]]
+    return [word for word, _ in sorted(found.items(), key=lambda item: (-item[1], item[0]))[:count]]
 
 
 def word_counts(rows: Sequence[Sequence[str]], vocabulary: Sequence[str]) -> npt.NDArray[np.int64]:
     """How often each word of the vocabulary, and last any other word, occurs in each row [rows, words + 1]."""
-    place = {word: column for column, word in enumerate(vocabulary)}
+    column_of = {word: column for column, word in enumerate(vocabulary)}
     counts = np.zeros((len(rows), len(vocabulary) + 1), dtype=np.int64)
     for number, row in enumerate(rows):
         for word in row:
-            counts[number, place.get(word, len(vocabulary))] += 1
+            counts[number, column_of.get(word, len(vocabulary))] += 1
     return counts
 
 

@@ -32,9 +32,9 @@ def by_name(logits: npt.NDArray[np.float32], own: Sequence[str], labels: Sequenc
     Args:
         own, labels: names by id.
     """
-    place = {one_spelling(name): label for label, name in enumerate(own)}
+    column = {one_spelling(name): label for label, name in enumerate(own)}
     result = np.full((len(logits), len(labels)), UNHEARD, dtype=np.float32)
     for label, name in enumerate(labels):
-        if one_spelling(name) in place:
-            result[:, label] = logits[:, place[one_spelling(name)]]
+        if one_spelling(name) in column:
+            result[:, label] = logits[:, column[one_spelling(name)]]
     return result

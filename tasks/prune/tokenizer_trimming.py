@@ -68,7 +68,7 @@ def tokens_to_keep(specification: Specification, seen: set[int], unknown_words: 
 
 def keep_tokens(specification: Specification, kept: list[int]) -> Specification:
     """The specification with these tokens only, numbered anew in the same order."""
-    new = {old: place for place, old in enumerate(kept)}
+    new = {old: index for index, old in enumerate(kept)}
     model = dict(specification["model"])
     if model["type"] == "Unigram":
         model["vocab"] = [piece for index, piece in enumerate(model["vocab"]) if index in new]

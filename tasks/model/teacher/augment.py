@@ -85,7 +85,7 @@ def word_neighbours(
     for start in range(0, len(words), WORDS_AT_ONCE):
         nearest = (table[start : start + WORDS_AT_ONCE] @ table.T).topk(count, dim=1).indices.tolist()
         for word, indices in zip(words[start:], nearest, strict=False):
-            result[word] = [words[place] for place in indices if words[place] != word][:NEIGHBOURS]
+            result[word] = [words[index] for index in indices if words[index] != word][:NEIGHBOURS]
     return result
 
 

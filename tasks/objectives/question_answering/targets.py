@@ -26,8 +26,8 @@ def pack(contexts: Sequence[str], spans: Sequence[Sequence[tuple[int, int]]]) ->
     """int64 [questions, items of each]: how many answers it has, where each begins and ends, and the code points of the
     context."""
     rows = [
-        np.array([len(several), *(place for span in several for place in span), *map(ord, context)], np.int64)
-        for context, several in zip(contexts, spans, strict=True)
+        np.array([len(answers), *(offset for span in answers for offset in span), *map(ord, context)], np.int64)
+        for context, answers in zip(contexts, spans, strict=True)
     ]
     return Ragged.of(rows, np.zeros(0, np.int64))
 

@@ -25,17 +25,17 @@ def entity_counts(
     Raises:
         ValueError: when a sentence has more tags on one side, or a type is not among `types`.
     """
-    place = {kind: index for index, kind in enumerate(types)}
+    column = {kind: index for index, kind in enumerate(types)}
     counts = np.zeros((len(true), 3, len(types)), np.int64)
     for row, (tags, answers) in enumerate(zip(true, predicted, strict=True)):
         if len(tags) != len(answers):
             raise ValueError(f"sentence {row} has {len(tags)} words and {len(answers)} predicted tags")
         expected, found = set(entities(tags)), set(entities(answers))
-        for side, several in enumerate((expected, found, expected & found)):
-            for entity in several:
-                if entity.type not in place:
+        for side, group in enumerate((expected, found, expected & found)):
+            for entity in group:
+                if entity.type not in column:
                     raise ValueError(f"sentence {row} has an entity of type {entity.type!r}, not among {list(types)}")
-                counts[row, side, place[entity.type]] += 1
+                counts[row, side, column[entity.type]] += 1
     return counts.reshape(len(true), -1)
 
 

@@ -110,9 +110,9 @@ class TokenClassification:
     ) -> dict[str, Mask]:
         """Sentences with entities of each type, with entities that training had, and with new ones, where there are
         any: a test split may well hold no new one."""
-        tags = [[labels[tag] for tag in several] for several in targets]
+        tags = [[labels[tag] for tag in sentence] for sentence in targets]
         words = (
-            rows.tokens if rows is not None and rows.tokens is not None else [[""] * len(several) for several in tags]
+            rows.tokens if rows is not None and rows.tokens is not None else [[""] * len(sentence) for sentence in tags]
         )
         learned = train() if train is not None and rows is not None else None
         known = set() if learned is None else known_entities(*_sentences(learned, labels))
@@ -181,8 +181,8 @@ class Lookup:
         """Logits [rows, words of each, labels]: 0 of the tag that is looked up, and `UNHEARD` of all others. A text
         that nobody has split is split at its blanks."""
         sentences = rows.tokens if rows.tokens is not None else [text.split() for text in rows.texts]
-        place = {name: label for label, name in enumerate(self.labels)}
-        tags = [np.array([place[tag] for tag in several], np.int64) for several in self.fitted.predict(sentences)]
+        index = {name: label for label, name in enumerate(self.labels)}
+        tags = [np.array([index[tag] for tag in sentence], np.int64) for sentence in self.fitted.predict(sentences)]
         found = Ragged.of(tags, np.zeros(0, np.int64))
         logits = np.full((len(found.values), len(self.labels)), UNHEARD, np.float32)
         logits[np.arange(len(logits)), found.values] = 0.0
@@ -221,6 +221,6 @@ def _chances(answers: Ragged) -> npt.NDArray[np.float64]:
 def _told(tags: Sequence[str], words: Sequence[str]) -> str:
     told = []
     for kind, start, end in entities(tags):
-        place = f"word {start + 1}" if end == start + 1 else f"words {start + 1}–{end}"
-        told.append(f"{' '.join(words[start:end]) if words else place} ({kind})")
+        position = f"word {start + 1}" if end == start + 1 else f"words {start + 1}–{end}"
+        told.append(f"{' '.join(words[start:end]) if words else position} ({kind})")
     return ", ".join(told) or "none"

@@ -51,7 +51,7 @@ class TokenClassification:
             raise ValueError("these rows have no words, and each word is to have a tag: set data.tokens_column")
         windows = make_windows(tokenizer, rows.tokens, max_length, overlap_of(max_length))
         if rows.tags is not None:
-            tags = [several.tolist() for several in rows.tags]
+            tags = [sentence.tolist() for sentence in rows.tags]
         else:
             tags = [[UNKNOWN] * len(words) for words in rows.tokens]
         return TokenizedText(
