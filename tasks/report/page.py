@@ -1,10 +1,11 @@
 """`report.html`: one file with nothing fetched from outside, made from `report.json` alone."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from hone.tasks.report import intervals, plots, wording
 from hone.tasks.report.lines import lines_of_checks, unresolved
@@ -27,18 +28,10 @@ def render_page(report: Report, drawn: plots.Drawn | None = None) -> str:
         drawn: its plots, where they are drawn already.
     """
     drawn = drawn or plots.draw(report)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals |= {"wording": wording, "intervals": intervals, "spread": spread}
     candidates = {candidate["name"]: candidate for candidate in report["candidates"]}
     checks = [check for check in [*report["checks"], *report["slices"]] if check["decides"]]
     baseline = candidates[report["baseline"]]
-    page = environment.get_template(TEMPLATE).render(
+    page = _template().render(
         report=report,
         cell=wording.headline_cell(report["candidates"]),
         primary=wording.metrics(report)[0],
@@ -63,6 +56,20 @@ def render_page(report: Report, drawn: plots.Drawn | None = None) -> str:
         recipe=yaml.safe_dump(report["recipe"], sort_keys=False, allow_unicode=True),
     )
     return label_cells(page)
+
+
+@cache
+def _template() -> Template:
+    """Compiled once in a process."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"wording": wording, "intervals": intervals, "spread": spread}
+    return environment.get_template(TEMPLATE)
 
 
 def configurations(candidate: dict[str, Any]) -> dict[str, list[str]]:
