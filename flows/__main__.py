@@ -14,6 +14,7 @@ from rich.console import Console
 
 from hone.configs.recipe import Recipe, RecipeError, load_recipe
 from hone.flows.options import Folder, Local, ModelName, Output, Overrides, RecipePath, Results, Run, Storage
+from hone.flows.shell import console
 from hone.tasks.redact import mask_logs, without_credentials
 
 EXIT = {
@@ -75,7 +76,7 @@ def optimize(
     _use_servers(local)
     from hone.flows.embedded import run_optimize
 
-    raise typer.Exit(EXIT[run_optimize(settings, output, fresh, Console())])
+    raise typer.Exit(EXIT[run_optimize(settings, output, fresh, console())])
 
 
 @app.command()
@@ -97,7 +98,7 @@ def retrain(
     _use_servers(local)
     from hone.flows.embedded import run_retrain
 
-    raise typer.Exit(EXIT[run_retrain(settings, output, force, Console())])
+    raise typer.Exit(EXIT[run_retrain(settings, output, force, console())])
 
 
 @app.command()
@@ -121,7 +122,7 @@ def init(
     """
     from hone.flows.init import run_init
 
-    raise typer.Exit(EXIT[run_init(file, output, model, text, label, force, Console())])
+    raise typer.Exit(EXIT[run_init(file, output, model, text, label, force, console())])
 
 
 @app.command()
@@ -137,7 +138,7 @@ def check(recipe: RecipePath, set_: Overrides = None, output: Output = "", local
 
     given = [str(recipe), *(word for one in set_ or [] for word in ("--set", one))]
     again = shlex.join([*given, *(["--output", output] if output else []), *(["--local"] if local else [])])
-    raise typer.Exit(EXIT[run_check(settings, output, Console(), again)])
+    raise typer.Exit(EXIT[run_check(settings, output, console(), again)])
 
 
 @app.command()
@@ -155,7 +156,7 @@ def promote(
     _use_servers(local, storage)
     from hone.flows.champion import run_promote
 
-    raise typer.Exit(EXIT[run_promote(name, version, override, storage, Console())])
+    raise typer.Exit(EXIT[run_promote(name, version, override, storage, console())])
 
 
 @app.command()
@@ -172,7 +173,7 @@ def rollback(
     _use_servers(local, storage)
     from hone.flows.champion import run_rollback
 
-    raise typer.Exit(EXIT[run_rollback(name, reason, storage, Console())])
+    raise typer.Exit(EXIT[run_rollback(name, reason, storage, console())])
 
 
 @app.command()
@@ -184,7 +185,7 @@ def history(name: ModelName, storage: Storage = ".hone", local: Local = False) -
     _use_servers(local, storage)
     from hone.flows.champion import run_history
 
-    raise typer.Exit(EXIT[run_history(name, storage, Console())])
+    raise typer.Exit(EXIT[run_history(name, storage, console())])
 
 
 @app.command()
@@ -204,7 +205,7 @@ def compare(
         _use_servers(local, storage)
     from hone.flows.compare import run_compare
 
-    raise typer.Exit(EXIT[run_compare(first, second, json_, storage, Console(), sys.stdout)])
+    raise typer.Exit(EXIT[run_compare(first, second, json_, storage, console(), sys.stdout)])
 
 
 @app.command()
@@ -250,7 +251,7 @@ def up(
     from hone.flows.services.up import run_up
 
     recipes = _checked(lambda: load_recipes([]))
-    raise typer.Exit(EXIT[run_up(folder, Ports(prefect_port, mlflow_port, ray_port), detach, recipes, Console())])
+    raise typer.Exit(EXIT[run_up(folder, Ports(prefect_port, mlflow_port, ray_port), detach, recipes, console())])
 
 
 @app.command()
@@ -261,7 +262,7 @@ def status(folder: Folder = ".hone") -> None:
     """
     from hone.flows.services.state import run_status
 
-    raise typer.Exit(EXIT[run_status(folder, Console())])
+    raise typer.Exit(EXIT[run_status(folder, console())])
 
 
 @app.command()
@@ -272,7 +273,7 @@ def down(folder: Folder = ".hone") -> None:
     """
     from hone.flows.services.state import run_down
 
-    raise typer.Exit(EXIT[run_down(folder, Console())])
+    raise typer.Exit(EXIT[run_down(folder, console())])
 
 
 @app.command()
@@ -294,7 +295,7 @@ def deploy(
     """
     from hone.flows.deploy import run_deploy
 
-    raise typer.Exit(EXIT[run_deploy(recipes or [], set_ or [], folder, directory, notify or [], Console())])
+    raise typer.Exit(EXIT[run_deploy(recipes or [], set_ or [], folder, directory, notify or [], console())])
 
 
 def _use_servers(local: bool, folder: str = SERVERS) -> None:
@@ -319,7 +320,7 @@ def ls(storage: Results = ".hone") -> None:
     """
     from hone.flows.cache import run_ls
 
-    raise typer.Exit(EXIT[run_ls(storage, Console())])
+    raise typer.Exit(EXIT[run_ls(storage, console())])
 
 
 @cache_app.command()
@@ -335,7 +336,7 @@ def prune(
     """
     from hone.flows.cache import run_prune
 
-    raise typer.Exit(EXIT[run_prune(storage, max_size, dry_run, Console())])
+    raise typer.Exit(EXIT[run_prune(storage, max_size, dry_run, console())])
 
 
 @cache_app.command()
@@ -346,7 +347,7 @@ def verify(storage: Results = ".hone") -> None:
     """
     from hone.flows.cache import run_verify
 
-    raise typer.Exit(EXIT[run_verify(storage, Console())])
+    raise typer.Exit(EXIT[run_verify(storage, console())])
 
 
 def _load(recipe: Path, overrides: list[str] | None) -> Recipe:

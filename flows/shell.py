@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 
@@ -10,6 +11,15 @@ from rich.text import Text
 
 from hone.configs.recipe import RecipeError
 from hone.tasks.errors import PreflightError
+
+WIDE = 120
+"""Columns of what goes into a file or a pipe, where a table is not to be cut."""
+
+
+def console() -> Console:
+    """What a command prints to: as wide as the terminal, or as COLUMNS says."""
+    made = Console()
+    return made if made.is_terminal or "COLUMNS" in os.environ else Console(width=WIDE)
 
 
 @contextlib.contextmanager

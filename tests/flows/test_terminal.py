@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from hone.flows.shell import print_error
+from hone.flows.shell import WIDE, console, print_error
 from hone.flows.terminal import Terminal
 from hone.tasks.contracts import StageRecord
 from hone.tasks.errors import DataError, TrainingError
@@ -35,3 +35,14 @@ def test_an_error_is_told_on_stderr_with_the_brackets_of_its_data(capsys: pytest
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == f"DataError: {DATA}\nTrainingError: {DATA}\n"
+
+
+def test_a_table_in_a_file_is_not_cut_at_the_width_of_a_terminal_that_is_not_there(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    console().print("x " * 45)
+    assert len(capsys.readouterr().out.rstrip("\n").splitlines()) == 1
+    assert console().width == WIDE
+    monkeypatch.setenv("COLUMNS", "70")
+    assert console().width == 70
