@@ -8,7 +8,8 @@ from rich.table import Table
 from hone.tasks.report import wording
 from hone.tasks.report.lines import Line, lines_of_checks, slice_lines
 
-LATENCY = slice(3, 5)  # columns of the table
+FORM = (0, 1, 2, 5)
+"""Columns that the form in which a person is asked has room for: model, quality, size and speed-up."""
 COLOURS = {"ACCEPTED": "green", "REJECTED": "red", "INCONCLUSIVE": "yellow", "": "dim"}
 
 
@@ -63,10 +64,9 @@ def check_lines(report: dict[str, Any]) -> list[str]:
 def summary_markdown(report: dict[str, Any]) -> str:
     """The verdict, the checks and the table, for Prefect and MLflow; narrow enough for the form above which it stands
     when a person is asked."""
-    heads, rows = summary_rows(report)
-    del heads[LATENCY]
+    all_heads, all_rows = summary_rows(report)
+    heads, rows = [all_heads[column] for column in FORM], [[row[column] for column in FORM] for row in all_rows]
     for candidate, row in zip(report["candidates"], rows, strict=True):
-        del row[LATENCY]
         if candidate["name"] == report["selected"]:
             row[0] = f"**{row[0]}**"
     checks = [

@@ -291,7 +291,8 @@ def check_demand(check: Check) -> str:
         return f"no more than {known}"
     if unit == "points" and threshold == 0:
         return "above 0 points"
-    return f"{DIRECTIONS[direction]} {measured(threshold, unit)}"
+    plain = f"{threshold:g}×" if unit == "x" and threshold < FAR[0] else measured(threshold, unit)
+    return f"{DIRECTIONS[direction]} {plain}"
 
 
 def look(report: dict[str, Any]) -> str:
