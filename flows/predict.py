@@ -5,7 +5,7 @@ import importlib.util
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, TextIO
@@ -144,8 +144,7 @@ def _stream(file: str) -> IO[str]:
 
 def _rows(stream: IO[str], file: str, format_: str, settings: Any) -> Iterator[Row]:
     columns = [settings.text_column, *([settings.pair_column] if settings.pairs else [])]
-    task = getattr(settings, "task", "")
-    tags_words = task == "token-classification"
+    tags_words = getattr(settings, "task", "") == "token-classification"
     values: list[Any]
     try:
         if format_ == "conll":
@@ -155,24 +154,13 @@ def _rows(stream: IO[str], file: str, format_: str, settings: Any) -> Iterator[R
                 )
             yield from ((words, None) for words in _sentences(stream))
             return
-        if format_ == "squad":
-            if task != "question-answering":
-                raise PreflightError(f"{file}: only a model that answers questions reads SQuAD's JSON: give it JSONL")
-            yield from _questions(stream, file)
-            return
         if format_ == "lines":
             if settings.pairs:
                 raise PreflightError(f"{file}: the model judges pairs, which a line does not hold: give CSV or JSONL")
             for line in stream:
                 yield line.rstrip("\r\n"), None
             return
-        csv.field_size_limit(2**31 - 1)
-        records: Any = (
-            csv.DictReader(stream, delimiter="\t" if format_ == "tsv" else ",")
-            if format_ != "jsonl"
-            else (json.loads(line) for line in stream if line.strip())
-        )
-        for number, record in enumerate(records, start=1):
+        for number, record in enumerate(_records(stream, file, format_, settings, columns), start=1):
             values = [record.get(column) if isinstance(record, dict) else None for column in columns]
             if tags_words and values[0] is None and isinstance(record, dict):
                 values = [record.get(TEXT)]
@@ -187,11 +175,23 @@ def _rows(stream: IO[str], file: str, format_: str, settings: Any) -> Iterator[R
         raise PreflightError(f"{file}: it cannot be read as {format_}: {error}") from error
 
 
-def _questions(stream: IO[str], file: str) -> Iterator[Row]:
-    """Questions and contexts of SQuAD's JSON."""
+def _records(stream: IO[str], file: str, format_: str, settings: Any, columns: list[str]) -> Iterable[Any]:
+    """What stands in the file, one by one, with the columns that the model learned from."""
+    if format_ == "squad":
+        if getattr(settings, "task", "") != "question-answering":
+            raise PreflightError(f"{file}: only a model that answers questions reads SQuAD's JSON: give it JSONL")
+        return _asked(stream, file, columns)
+    if format_ == "jsonl":
+        return (json.loads(line) for line in stream if line.strip())
+    csv.field_size_limit(2**31 - 1)
+    return csv.DictReader(stream, delimiter="\t" if format_ == "tsv" else ",")
+
+
+def _asked(stream: IO[str], file: str, columns: list[str]) -> Iterator[dict[str, Any]]:
+    """Questions and contexts of SQuAD's JSON, as records with the columns that the model learned from."""
     try:
         for asked, context in questions_of(json.load(stream)):
-            yield asked["question"], context
+            yield dict(zip(columns, (asked.get("question"), context), strict=True))
     except (KeyError, TypeError, AttributeError) as error:
         raise PreflightError(f"{file}: not as SQuAD has it, with data, paragraphs and qas: {error!r}") from error
 

@@ -18,9 +18,10 @@ from hone.tasks.model.runtime.delivered import default_session, deliver
 from hone.tasks.report import wording
 from hone.tasks.report.build import Findings, build_report
 from hone.tasks.report.examples import disagreements
+from hone.tasks.report.page import render_page
 from hone.tasks.report.plots import Drawn, draw, standalone
 from hone.tasks.report.summary import summary_markdown
-from hone.tasks.report.write import write_page, write_values
+from hone.tasks.report.write import write_files
 from hone.tasks.stage import RunContext
 from hone.tasks.texts import shown
 from hone.tasks.tracking import pages
@@ -75,16 +76,16 @@ def _write(context: RunContext, findings: Findings) -> tuple[dict[str, Any], Dra
     examples = _examples(findings.data, evaluation, context.recipe.report.texts, context.recipe.objective)
     report = build_report(context, findings, examples)
     selected = next(model for model in findings.exported.models if model.name == findings.verdict.selected)
-    folder, failure = Path(context.output), None
+    folder, page, failure = Path(context.output), "", None
+    try:
+        drawn = findings.drawn or draw(report)
+        page = render_page(report, drawn)
+    except Exception as error:  # noqa: BLE001 - raised below, with the rest in its place
+        failure = error
     with output.writing(folder) as room:
         session = evaluation.session or default_session(context.recipe)
         deliver(store.open_artifact(selected.artifact), room / "model", session)
-        write_values(room, report)
-        try:
-            drawn = findings.drawn or draw(report)
-            write_page(room, report, drawn)
-        except Exception as error:  # noqa: BLE001 - raised below, with the rest in its place
-            failure = error
+        write_files(room, report, page)
     if context.latest:
         output.point(Path(context.latest), folder)
     if failure:

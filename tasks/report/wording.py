@@ -77,8 +77,8 @@ SAME = {"one": "label", "several": "yes or no", "number": "number", "tags": "tag
 """What two forms of a model give alike, by what rows have."""
 BADLY_CALIBRATED = 0.1
 """Calibration error beyond which the report says so, whatever the recipe asks."""
-FAR = (0.01, 1000)
-"""Factors beyond which no digit of one means anything."""
+LEAST_FACTOR, MOST_FACTOR = 0.01, 1000
+"""Beyond these, no digit of a factor means anything."""
 BUSY = 0.05
 """Share of the machine that others may take before it is said beside the speed-up."""
 PREFERRED_CELL = (1, 32)
@@ -147,7 +147,7 @@ def change(value: float | None, unit: str) -> str:
     """
     if value is None or unit in LOSSES:
         return signed_points(value)
-    return f"{value + 0.0:+.3g}".replace("-", "−") if value else "0"
+    return f"{value:+.3g}".replace("-", "−") if value else "0"
 
 
 def baseline(report: dict[str, Any]) -> str:
@@ -202,9 +202,11 @@ def share(value: float | None, digits: int = 2) -> str:
 
 def factor(value: float | None) -> str:
     """`8.69×`; 0 stands for what nobody measured. Few timings have bounds that say no more than that they are far."""
-    if value and not FAR[0] <= value <= FAR[1]:
-        return f"{'under' if value < 1 else 'over'} {FAR[value > 1]:,g}×"
-    return f"{value:.2f}×" if value else MISSING
+    if not value:
+        return MISSING
+    if value < LEAST_FACTOR:
+        return f"under {LEAST_FACTOR:g}×"
+    return f"over {MOST_FACTOR:,}×" if value > MOST_FACTOR else f"{value:.2f}×"
 
 
 def milliseconds(value: float | None) -> str:
@@ -243,7 +245,7 @@ def measured(value: float | None, unit: str) -> str:
     known = {"share": share, "x": factor, "bytes": size}
     if unit in known and value:
         return known[unit](value)
-    return share(value) if unit == "share" else f"{value + 0.0:.4g} {unit}".strip().replace("-", "−")
+    return share(value) if unit == "share" else f"{'−' if value < 0 else ''}{abs(value):.4g} {unit}".strip()
 
 
 def check_name(check: Check) -> str:
@@ -291,7 +293,10 @@ def check_demand(check: Check) -> str:
         return f"no more than {known}"
     if unit == "points" and threshold == 0:
         return "above 0 points"
-    plain = f"{threshold:g}×" if unit == "x" and threshold < FAR[0] else measured(threshold, unit)
+    if unit != "x":
+        plain = measured(threshold, unit)
+    else:  # as it was asked, however far it is
+        plain = f"{threshold:,.2f}×" if threshold >= LEAST_FACTOR else f"{threshold:g}×"
     return f"{DIRECTIONS[direction]} {plain}"
 
 

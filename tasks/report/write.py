@@ -5,19 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from hone.tasks import store
-from hone.tasks.report.page import render_page
-from hone.tasks.report.plots import Drawn
 
 
-def write_values(folder: Path, report: dict[str, Any]) -> None:
-    """Writes `report.json`, for programs."""
-    store.write_text(folder / "report.json", json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
-
-
-def write_page(folder: Path, report: dict[str, Any], drawn: Drawn | None = None) -> None:
-    """Writes `report.html`, for people.
+def write_files(folder: Path, report: dict[str, Any], page: str) -> None:
+    """Writes `report.json`, for programs, and `report.html`, for people.
 
     Args:
-        drawn: the plots, where they are drawn already.
+        page: as `render_page` gives it; empty where it could not be rendered: then there is none.
     """
-    store.write_text(folder / "report.html", render_page(report, drawn))
+    store.write_text(folder / "report.json", json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    if page:
+        store.write_text(folder / "report.html", page)

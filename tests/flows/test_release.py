@@ -118,7 +118,7 @@ def test_a_page_that_cannot_be_written_leaves_the_champion_and_keeps_the_numbers
     def broken(*_: object) -> None:
         raise KeyError("a name that the template lacks")
 
-    monkeypatch.setattr(task, "write_page", broken)
+    monkeypatch.setattr(task, "render_page", broken)
     monkeypatch.setattr(optimize, "promote_model", lambda *_: pytest.fail("the champion moved without a report"))
     with pytest.raises(KeyError, match="the template lacks"):
         optimize.chain(run, found.data)

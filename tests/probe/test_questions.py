@@ -107,8 +107,26 @@ def test_hone_predict_answers_the_questions_of_a_file(folder: Path, tmp_path: Pa
         assert found == open_answerer(folder).answers(ROWS.texts, ROWS.pairs)
 
 
-def test_json_that_is_not_squads_is_told(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for told in ('{"questions": []}', '{"data": [{"paragraphs": [{"context": "a", "qas": [{}]}]}]}', "[1]", "{"):
-        (tmp_path / "asked.json").write_text(told)
-        assert run_predict(str(folder), str(tmp_path / "asked.json"), "", str(tmp_path), io.StringIO()) == "INVALID"
-        assert "asked.json: " in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"questions": []}', "asked.json: not as SQuAD has it"),
+        ("[1]", "asked.json: not as SQuAD has it"),
+        ("{", "asked.json: it cannot be read as squad"),
+        ('{"data": [{"paragraphs": [{"context": "a", "qas": [{}]}]}]}', "record 1: no text in column 'question'"),
+        (
+            '{"data": [{"paragraphs": [{"context": "a", "qas": [{"question": null}]}]}]}',
+            "record 1: no text in column 'question'",
+        ),
+        (
+            '{"data": [{"paragraphs": [{"context": 3, "qas": [{"question": "a"}]}]}]}',
+            "record 1: no text in column 'context'",
+        ),
+    ],
+)
+def test_json_that_is_not_squads_is_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, said: str
+) -> None:
+    (tmp_path / "asked.json").write_text(content)
+    assert run_predict(str(folder), str(tmp_path / "asked.json"), "", str(tmp_path), io.StringIO()) == "INVALID"
+    assert said in capsys.readouterr().err

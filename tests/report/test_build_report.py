@@ -2,7 +2,7 @@ import json
 
 from hone.tasks.contracts import ChampionAnswers, Check, Curve, DriftPart, DriftReport, Promotion, StageRecord
 from hone.tasks.report.page import render_page
-from hone.tasks.report.write import write_page, write_values
+from hone.tasks.report.write import write_files
 from tests.report.conftest import told
 
 
@@ -89,17 +89,15 @@ def test_a_number_that_is_not_finite_becomes_null(results):
 
 def test_both_files_are_written_and_nothing_is_left_beside_them(report, tmp_path):
     for _ in range(2):
-        write_values(tmp_path / "out", report)
-        write_page(tmp_path / "out", report)
+        write_files(tmp_path / "out", report, render_page(report))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "report.json"]
     assert json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8")) == report
 
 
 def test_the_page_needs_nothing_but_the_json(report, tmp_path):
-    write_values(tmp_path / "first", report)
-    write_page(tmp_path / "first", report)
+    write_files(tmp_path / "first", report, render_page(report))
     read = json.loads((tmp_path / "first" / "report.json").read_text(encoding="utf-8"))
-    write_page(tmp_path / "second", read)
+    write_files(tmp_path / "second", read, render_page(read))
     first, second = (tmp_path / folder / "report.html" for folder in ("first", "second"))
     assert first.read_bytes() == second.read_bytes()
 

@@ -97,6 +97,7 @@ def test_a_check_is_named_with_what_it_is_about(name, subject, said):
         ("kappa_above_baseline", "", "above", -0.0, "above 0"),
         ("speedup", "x", "at_least", 1e-6, "at least 1e-06×"),
         ("speedup", "x", "at_least", 4, "at least 4.00×"),
+        ("speedup", "x", "at_least", 2000, "at least 2,000.00×"),
         ("serves", "share", "at_least", 1.0, "all of them"),
         ("fallback_nodes", "nodes", "at_most", 1, "at most 1 node"),
         ("parity", "", "at_most", 0.001, "logits at most 0.001 apart"),
