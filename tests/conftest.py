@@ -25,6 +25,8 @@ TOGETHER = {
     "tests/register/": "registry",
     "tests/promote/": "registry",
     "tests/flows/test_approval.py": "registry",
+    "tests/flows/test_quickstart.py": "chains",
+    "tests/flows/test_retrain.py": "chains",
 }
 """Files and folders whose tests share what takes long to make, and so a process."""
 

