@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 from hone.configs.data import DataSettings
-from hone.tasks.gate.exact import exact_low
 
 LARGEST_FRACTION = 0.45
 """Of the rows for testing; beyond it too few are left to learn from, and more rows are the better advice."""
@@ -40,6 +39,9 @@ def too_few_rows(rows: int, margin: float, level: float) -> str:
         margin: fraction of the rows.
         level: one-sided error rate of the first look at them.
     """
+    # Imported here: a run that finds everything done imports this file, and does without scipy.
+    from hone.tasks.gate.exact import exact_low
+
     bound = exact_low(0, 0, rows, level)
     if bound >= -margin:
         return ""

@@ -33,8 +33,7 @@ def fill_in(page: chromium.Page, here: Here, deployment: str) -> None:
         page.run(f"{epochs}.scrollIntoView({{block: 'center'}})")
         time.sleep(0.5)
         page.picture(Path(pictures) / "form.png")
-    page.press("[...document.querySelectorAll('button')].find(one => one.innerText === 'Submit')")
-    page.wait("!location.pathname.endsWith('/run')")
+    submit(page, "!location.pathname.endsWith('/run')")
 
 
 def approve(page: chromium.Page, here: Here, run: str) -> None:
@@ -58,10 +57,15 @@ def approve(page: chromium.Page, here: Here, run: str) -> None:
     if pictures := os.environ.get("HONE_PICTURES"):
         time.sleep(0.5)
         page.picture(Path(pictures) / "approval.png")
-    gone = "!document.body.innerText.includes('be the champion?')"
-    for _ in range(3):  # a server that is busy refuses, and the page then leaves the form as it is: people press again
+    submit(page, "!document.body.innerText.includes('be the champion?')")
+
+
+def submit(page: chromium.Page, done: str) -> None:
+    """Presses the form's button until an expression says that it was taken: a server that is busy refuses, and the page
+    then leaves the form as it is, so that people press again."""
+    for _ in range(3):
         page.press("[...document.querySelectorAll('button')].find(one => one.innerText === 'Submit')")
         with suppress(AssertionError):
-            page.wait(gone, seconds=20)
+            page.wait(done, seconds=20)
             return
-    page.wait(gone)
+    page.wait(done)

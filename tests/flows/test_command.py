@@ -227,6 +227,13 @@ def test_looking_at_files_and_reports_loads_no_engine() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_a_run_that_may_find_everything_done_loads_nothing_that_only_stages_compute_with() -> None:
+    computed_with = "{'torch', 'transformers', 'scipy', 'sklearn', 'ray', 'datasets'}"
+    script = f"import sys, hone.flows.optimize, hone.flows.retrain\nprint(sorted({computed_with} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_nothing_calls_home() -> None:
     assert QUIET["DO_NOT_TRACK"] == "true"
     assert QUIET["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
