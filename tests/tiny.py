@@ -72,8 +72,9 @@ def write_corpus(path: Path, count: int, seed: int, noise: float = 0.0) -> Path:
     return path
 
 
-def write_recipe(folder: Path, **settings: str) -> Path:
-    """A recipe for the whole chain on the tiny encoder; it takes a minute, most of it the start of the engines.
+def write_recipe(folder: Path) -> Path:
+    """A recipe for the whole chain on the tiny encoder; it takes three minutes alone on two cores, most of them for the
+    start of the engines and torch's exporter.
 
     A process that times PyTorch imports it for as long as a stage trains: so there are two rounds, the fewest that an
     interval comes of. It is a wide one, and hardly any speed-up is asked for."""

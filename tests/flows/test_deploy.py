@@ -61,7 +61,7 @@ def submitted(here: Here, tmp_path_factory: pytest.TempPathFactory) -> str:
         chosen["recipe"]["train"] |= {"epochs": 5, "decay": "cosine"}
         here.run(deployment["id"], chosen)
     wanted = {"deployments": {"id": {"any_": [deployment["id"]]}}}
-    [run] = here.until(lambda: here.ask("POST", "/flow_runs/filter", wanted)[1])
+    [run] = here.until(lambda: here.ask("POST", "/flow_runs/filter", wanted)[1], 30)
     return str(run["id"])
 
 
@@ -300,7 +300,7 @@ def test_a_run_waits_for_a_person_through_a_restart_and_does_as_they_say_above_t
     else:
         word = {"decision": "approve", "who": "olga", "reason": "as good and faster"}
         assert here.ask("POST", f"/flow_runs/{run}/resume", {"run_input": word})[0] == 201
-    here.until(lambda: here.state(run)["type"] in ENDED)
+    here.until(lambda: here.state(run)["type"] in ("COMPLETED", "FAILED", "CRASHED"), 60)
     state = here.state(run)
     assert (state["name"], here.champion()) == ("Completed", "2"), state["message"]
     assert {"hone:accepted", "hone:approved"} <= set(here.ask("GET", f"/flow_runs/{run}")[1]["tags"])
@@ -330,7 +330,7 @@ def test_an_event_about_the_model_starts_retrain_which_finds_data_and_recipe_unc
         "deployments": {"id": {"any_": [retrain["id"]]}},
         "flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}}},
     }
-    [run] = here.until(lambda: here.ask("POST", "/flow_runs/filter", wanted)[1])
+    [run] = here.until(lambda: here.ask("POST", "/flow_runs/filter", wanted)[1], 120)
     assert (run["state"]["name"], run["created_by"]["type"]) == ("Completed", "AUTOMATION")
     assert run["state"]["message"].startswith("UNCHANGED: data and recipe are those of the last run")
     assert (run["name"], "hone:unchanged" in run["tags"]) == ("tiny: UNCHANGED", True)
@@ -346,7 +346,7 @@ def test_what_is_not_accepted_is_a_failed_run_with_its_own_tag_its_own_name_and_
         asked = deployment["parameters"]
         asked["recipe"]["gate"] |= {"max_p95_ms": 1, "p95_cell": "7x7"}
         wrong = here.run(deployment["id"], asked)
-        here.until(lambda: here.state(wrong)["type"] in ENDED)
+        here.until(lambda: here.state(wrong)["type"] in ENDED, 60)
         state, run = here.state(wrong), here.ask("GET", f"/flow_runs/{wrong}")[1]
         assert (state["type"], state["name"]) == ("FAILED", "Failed")
         assert "gate.p95_cell is '7x7', which is not measured: use one of evaluate.cells" in state["message"]
@@ -366,7 +366,7 @@ def test_what_is_not_accepted_is_a_failed_run_with_its_own_tag_its_own_name_and_
         for told in ("train: cached", "nothing it depends on has changed", "gate: ran", "REJECTED: "):
             assert any(told in line for line in lines), told
         for parts in (("gate.p95_cell is '7x7'",), ("before-the-fair", "REJECTED")):  # in the order that Prefect sends
-            here.until(lambda parts=parts: any(all(part in said for part in parts) for said in inbox.bodies))
+            here.until(lambda parts=parts: any(all(part in said for part in parts) for said in inbox.bodies), 120)
 
 
 def test_cancelling_stops_the_workers_in_30_seconds_leaves_the_champion_and_lets_the_next_run_reuse_what_was_done(
@@ -379,7 +379,7 @@ def test_cancelling_stops_the_workers_in_30_seconds_leaves_the_champion_and_lets
     here.until(lambda: here.artifacts(run).get("train-progress") and trainers(here))
     assert here.ask("POST", f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})[0] == 201
     here.until(lambda: not trainers(here), 30)
-    here.until(lambda: here.state(run)["type"] == "CANCELLED")
+    here.until(lambda: here.state(run)["type"] == "CANCELLED", 60)
     assert here.champion() == before
     assert [name for name in here.tasks(run) if name in ("data", "train", "distill")] == ["data", "train"]
     stages = here.folder / ".hone" / "stages"
@@ -388,7 +388,7 @@ def test_cancelling_stops_the_workers_in_30_seconds_leaves_the_champion_and_lets
 
 def test_after_a_kill_status_names_what_is_gone_and_down_leaves_nothing(here: Here) -> None:
     psutil.Process(read_records(here.site.services)["mlflow"].pid).kill()
-    here.until(lambda: "mlflow   not running" in here.hone("status").stdout)
+    here.until(lambda: "mlflow   not running" in here.hone("status").stdout, 30)
     assert here.hone("status").returncode == 1
     done = here.hone("down")
     assert (done.returncode, done.stdout.strip()) == (0, "stopped prefect, ray, worker")
