@@ -11,7 +11,7 @@ from rich.text import Text
 
 from hone.configs.recipe import Recipe
 from hone.flows import database
-from hone.tasks import cache, cluster, storage, store, tracking
+from hone.tasks import cache, cluster, storage, store, tracking, version
 from hone.tasks import output as outputs
 from hone.tasks.errors import HoneError, PreflightError, StorageError
 
@@ -157,13 +157,18 @@ CHEAP: dict[str, Callable[[Recipe], str]] = {
 
 def preflight(recipe: Recipe, output: str) -> None:
     """The checks that cost little, before a run. Data and model are looked at where they, or what is to be done with
-    them, changed since that was last done: an unchanged run need not load them.
+    them, changed since that was last done: an unchanged run need not load them. So with a cluster that is there
+    already, which is asked first, in seconds: a run whose trainings are finished needs none.
 
     Raises:
         HoneError: of the first that does not hold.
     """
     outputs.check(recipe.name, output)
     check_storage(recipe)
+    asked = _asked(recipe)
+    if cluster.named() and not asked.is_file():
+        check_cluster(recipe)
+        store.write_text(asked, "")
     passed = _passed(recipe)
     seen = None if passed.is_file() else check_data(recipe)[1]
     for name in ("Prefect", "MLflow"):
@@ -219,6 +224,15 @@ def run_check(recipe: Recipe, output: str, console: Console, again: str) -> str:
         return "INVALID"
     console.print(Text(f"next: hone optimize {again}"), soft_wrap=True)
     return "ACCEPTED"
+
+
+def _asked(recipe: Recipe) -> Path:
+    """The file that is there once the cluster was found to have what these trainings ask for. What they ask for is left
+    out of its name: whoever changes that alone finds them finished."""
+    sections = {"seed", "data", "model", "train", "distill", "prune", "quantize"}
+    decides = {name: str(value) for name, value in recipe.model_dump(mode="json", include=sections).items()}
+    key = cache.key_of(decides | {"task": recipe.objective, "cluster": cluster.named(), "code": version.code_digest()})
+    return storage.folder_of(recipe.compute.storage) / "checks" / f"cluster-{key}"
 
 
 def _passed(recipe: Recipe) -> Path:

@@ -6,11 +6,17 @@ checker alone do not count, and neither do the modules of `MACHINERY`.
 """
 
 import ast
+import contextlib
 import functools
 import hashlib
+import importlib.util
+import json
 import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from hone.tasks import disk, version
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("tasks", "configs")
@@ -26,6 +32,13 @@ MACHINERY = (
 contracts is not read, whatever its key (see `cache.StageCache.find`), and settings count by their values."""
 DISTURBED_AT_MOST = 20
 """Another thread has to begin and end within one parsing to disturb it."""
+ASKED_TOO = ("tasks.dry_run", "tasks.model.teacher.inference", "tasks.model.tokenized")
+"""Modules beside the stages' own whose code names what is filed."""
+KEPT = "digests.json"
+"""The digests of these very files, beside their bytecode: reading them takes two seconds."""
+
+_kept: dict[str, dict[str, str]] = {}
+"""By module, of the code of this process."""
 
 
 @dataclass
@@ -54,6 +67,8 @@ class _Module:
 def digests(start: str, root: Path = ROOT) -> dict[str, str]:
     """File, from `root`, to digest of the code in it that a module runs: its own and what it imports of `PACKAGES`."""
     start = start.removeprefix(TOP)
+    if root == ROOT and start in _kept:
+        return dict(_kept[start])
     used: dict[str, dict[int, str]] = {}
     names: dict[str, set[str]] = {}
     seen, todo = set(), [(start, WHOLE)]
@@ -81,11 +96,20 @@ def digests(start: str, root: Path = ROOT) -> dict[str, str]:
     }
 
 
-def read_stages(root: Path = ROOT) -> None:
+def read_stages() -> None:
     """Reads the code of every stage ahead, so that none is parsed once a run has threads (see `syntax_tree`): the one
-    that starts Ray imports torch, which parses too, and fails as well if it is the one that is disturbed."""
-    for path in sorted((root / "tasks").glob("*/task.py")):
-        digests(f"tasks.{path.parent.name}.task", root)
+    that starts Ray imports torch, which parses too, and fails as well if it is the one that is disturbed. What was
+    found is kept beside the bytecode, under the digest of all code, for the next process."""
+    file = Path(importlib.util.cache_from_source(__file__)).with_name(KEPT)
+    found, _reason = disk.read_json(file)
+    if found and found.get("code") == version.code_digest():
+        _kept.update(found["modules"])
+        return
+    stages = [f"tasks.{path.parent.name}.task" for path in sorted((ROOT / "tasks").glob("*/task.py"))]
+    _kept.update({module: digests(module) for module in [*stages, *ASKED_TOO]})
+    if not sys.dont_write_bytecode:
+        with contextlib.suppress(OSError):  # a folder that cannot be written, as with bytecode
+            disk.write_text(file, json.dumps({"code": version.code_digest(), "modules": _kept}))
 
 
 def syntax_tree(source: str | bytes) -> ast.Module:

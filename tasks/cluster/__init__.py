@@ -13,8 +13,9 @@ Files go through a disk that all of them see or, where compute.storage is a buck
 (`hone.tasks.model.training.job_payload`).
 """
 
+from hone.tasks.cluster.connection import named
 from hone.tasks.cluster.driver import cluster_resources, session, shutdown, start, train
 from hone.tasks.cluster.pool import may_be_memory
 from hone.tasks.cluster.resources import shaping_settings
 
-__all__ = ["cluster_resources", "may_be_memory", "session", "shaping_settings", "shutdown", "start", "train"]
+__all__ = ["cluster_resources", "may_be_memory", "named", "session", "shaping_settings", "shutdown", "start", "train"]

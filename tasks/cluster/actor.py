@@ -34,6 +34,8 @@ class WorkersAsked:
     """Of its environment, beside `WORKER_ENVIRONMENT`."""
     uri: str
     """Of what Ray Train keeps of its run."""
+    local: bool
+    """Whether Ray is of this machine and run alone."""
     code: str
     """The driver's `version.code_digest`."""
 
@@ -60,8 +62,10 @@ class PoolActor(JobQueue):
 
 
 def _fit(queue: Any, asked: WorkersAsked) -> None:
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchConfig
     from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
+
+    from hone.tasks.cluster.trainer import PoolTrainer
 
     compute, uri = asked.compute, asked.uri
     shared_gpu = 0 < compute.gpus_per_worker < 1 and compute.workers > 1  # NCCL wants a GPU for each worker
@@ -73,7 +77,7 @@ def _fit(queue: Any, asked: WorkersAsked) -> None:
         worker_runtime_env={"env_vars": WORKER_ENVIRONMENT | asked.variables},
         failure_config=FailureConfig(max_failures=compute.max_failures, controller_failure_limit=compute.max_failures),
     )
-    TorchTrainer(
+    trainer = PoolTrainer(
         serve,
         train_loop_config={"queue": queue, "threads": asked.threads, "code": asked.code},
         torch_config=TorchConfig(backend="gloo" if shared_gpu else None),
@@ -83,4 +87,6 @@ def _fit(queue: Any, asked: WorkersAsked) -> None:
             resources_per_worker=asked.resources,
         ),
         run_config=run_config,
-    ).fit()
+    )
+    trainer.scales = not asked.local
+    trainer.fit()

@@ -95,6 +95,12 @@ class Connection:
                 _disconnect()
 
 
+def named() -> str:
+    """The cluster that RAY_ADDRESS names; empty where a run starts a Ray of its own."""
+    address = os.environ.get("RAY_ADDRESS", "")
+    return "" if address == "local" else address
+
+
 def is_local() -> bool:
     """Whether Ray was started here, for the runs of this process alone."""
     return _started_here
@@ -152,8 +158,8 @@ def _keep(connected: "Future[None]", leave: threading.Event) -> None:
 def _init() -> None:
     import ray
 
-    address = os.environ.get("RAY_ADDRESS", "")
-    if address in ("", "local"):
+    address = named()
+    if not address:
         _start_local()
         return
     _probe(address)

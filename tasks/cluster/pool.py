@@ -133,7 +133,9 @@ class WorkerPool:
             resources = shared_resources(resources)
             variables = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, int(cpus))))}
         threads, code = max(1, int(cpus)), version.code_digest()
-        return actor, actor.fit.remote(WorkersAsked(self._compute, threads, resources, variables, uri, code))
+        return actor, actor.fit.remote(
+            WorkersAsked(self._compute, threads, resources, variables, uri, is_local(), code)
+        )
 
 
 def may_be_memory(failure: str) -> bool:

@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,15 @@ class Page:
         x, y = self.run(f"(() => {{ const r = {element}.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] }})()")  # fmt: skip  # noqa: E501
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def press_until(self, element: str, expression: str) -> None:
+        """Clicks until an expression is true: a page that a busy server is still filling may take no notice."""
+        for _press in range(3):
+            self.press(element)
+            with suppress(AssertionError):
+                self.wait(expression, seconds=20.0)
+                return
+        self.wait(expression)
 
     def picture(self, target: Path) -> None:
         """What is on the screen, as PNG."""

@@ -2,7 +2,6 @@
 
 import os
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from tests.flows import chromium
@@ -39,8 +38,8 @@ def fill_in(page: chromium.Page, here: Here, deployment: str) -> None:
 def approve(page: chromium.Page, here: Here, run: str) -> None:
     page.open(f"{here.site.prefect_url}/runs/flow-run/{run}")
     page.wait("document.body?.innerText.includes('Resume')")
-    page.press("[...document.querySelectorAll('button')].find(one => one.innerText.trim() === 'Resume')")
-    page.wait("document.body.innerText.includes('be the champion?')")
+    resume = "[...document.querySelectorAll('button')].find(one => one.innerText.trim() === 'Resume')"
+    page.press_until(resume, "document.body.innerText.includes('be the champion?')")
     decision, who, reason = (f"({ANSWER})('{label}')" for label in ("Decision (Optional)", "Who", "Reason (Optional)"))
     page.wait(f"{decision}?.value === 'refuse'")
     for part in (
@@ -63,9 +62,4 @@ def approve(page: chromium.Page, here: Here, run: str) -> None:
 def submit(page: chromium.Page, done: str) -> None:
     """Presses the form's button until an expression says that it was taken: a server that is busy refuses, and the page
     then leaves the form as it is, so that people press again."""
-    for _ in range(3):
-        page.press("[...document.querySelectorAll('button')].find(one => one.innerText === 'Submit')")
-        with suppress(AssertionError):
-            page.wait(done, seconds=20)
-            return
-    page.wait(done)
+    page.press_until("[...document.querySelectorAll('button')].find(one => one.innerText === 'Submit')", done)

@@ -260,8 +260,10 @@ def test_a_browser_shows_the_finished_run_and_its_artifacts(here: Here, finished
         page.open(f"{here.site.prefect_url}/runs/flow-run/{finished}")
         words = ["Completed", "hone:accepted", "Artifacts", "Task Runs"]
         page.wait(f"{words}.every(word => document.body?.innerText.includes(word))")
-        page.press("[...document.querySelectorAll('*')].filter(one => one.innerText?.trim() === 'Artifacts').at(-1)")
-        page.wait("document.body.innerText.toLowerCase().includes('tiny-accuracy-against-latency')")
+        page.press_until(
+            "[...document.querySelectorAll('*')].filter(one => one.innerText?.trim() === 'Artifacts').at(-1)",
+            "document.body.innerText.toLowerCase().includes('tiny-accuracy-against-latency')",
+        )
         if pictures := os.environ.get("HONE_PICTURES"):
             time.sleep(2)
             page.picture(Path(pictures) / "run.png")

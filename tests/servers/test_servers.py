@@ -256,13 +256,12 @@ def test_what_the_cluster_lacks_fails_the_flow_run_within_a_minute(done: Done) -
     deploy(done.services, recipe)
     with client(done.services) as prefect:
         flow_run = prefect.create_flow_run_from_deployment(prefect.read_deployment_by_name("optimize/larger").id)
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 60
         while not (flow_run.state and flow_run.state.is_final()):
             assert time.monotonic() < deadline, done.services.log("prefect-worker")
             time.sleep(0.5)
             flow_run = prefect.read_flow_run(flow_run.id)
     assert flow_run.state.is_failed()
-    assert flow_run.total_run_time.total_seconds() < 60  # of the run: a busy machine takes its time to load Python
     assert "2 workers of 1 CPUs and 0 GPUs and 60000 GiB of memory each, and the cluster has 3 node(s)" in (
         flow_run.state.message
     )

@@ -25,7 +25,7 @@ from tests.model.training_fixtures import curve, files, make_clumsy, make_job, m
 from tests.processes import below, training_workers
 
 pytestmark = pytest.mark.timeout(2400)
-TWO = ComputeSettings(workers=2, max_failures=1, memory_per_worker=0.25)
+TWO = ComputeSettings(workers=2, max_failures=2, memory_per_worker=0.25)
 
 
 def nothing(event: TrainingEvent) -> None:
@@ -69,6 +69,9 @@ def test_one_pool_serves_job_after_job(folder: Path, undisturbed: TrainingResult
     assert {process.pid for process in training_workers()} == before
     assert len(before) == 2
     assert files(again.best) == files(undisturbed.best)
+    commands = " ".join(command for _process, command in below())
+    for helper in ("TrainController", "DatasetManager", "AutoscalingCoordinator"):  # see `hone.tasks.cluster.trainer`
+        assert helper not in commands
 
 
 def test_the_memory_of_the_workers_is_taken_from_what_ray_has(folder: Path, undisturbed: TrainingResult) -> None:
@@ -89,6 +92,17 @@ def test_an_error_of_the_learner_arrives_as_it_was_raised_and_the_workers_live_o
     assert {process.pid for process in training_workers()} == before
 
 
+def test_a_fault_in_the_code_of_one_worker_ends_the_job_at_once_by_its_name(
+    folder: Path, undisturbed: TrainingResult
+) -> None:
+    job = dataclasses.replace(job_of(folder, "clumsy"), make_trainable=make_clumsy)
+    message = r"^IndexError: list index out of range \(training_fixtures\.py, line \d+\)\. Every start"
+    with pytest.raises(TrainingError, match=message) as told:
+        cluster.train(job, TWO, nothing)
+    assert "memory" not in str(told.value)
+    assert (folder / "starts").read_text() == "start\n"
+
+
 def test_a_worker_that_is_killed_resumes_and_the_job_ends_as_if_undisturbed(
     folder: Path, undisturbed: TrainingResult
 ) -> None:
@@ -104,13 +118,13 @@ def test_a_worker_that_is_killed_resumes_and_the_job_ends_as_if_undisturbed(
 
 
 def test_workers_that_keep_dying_end_the_job_with_a_way_out(folder: Path) -> None:
-    """Here, as the pool of these tests has lost its workers once already, at the first death."""
+    """Here, as the pool of these tests has lost its workers twice already, at the first death."""
 
     def kill_all(event: TrainingEvent) -> None:
         for process in training_workers():
             process.kill()
 
-    message = r"compute\.max_failures = 1 allows.*The same command goes on from the last checkpoint"
+    message = r"compute\.max_failures = 2 allows.*The same command goes on from the last checkpoint"
     with pytest.raises(TrainingError, match=message):
         cluster.train(make_job(folder, "hopeless", epochs=200), TWO, kill_all)
 
@@ -121,15 +135,6 @@ def test_a_finished_job_needs_no_cluster(folder: Path, undisturbed: TrainingResu
     again = cluster.train(job_of(folder, "undisturbed"), impossible, heard.append)
     assert again == undisturbed
     assert len(heard) == 25
-
-
-def test_a_fault_in_the_code_of_one_worker_ends_the_job_at_once_by_its_name(folder: Path) -> None:
-    job = dataclasses.replace(job_of(folder, "clumsy"), make_trainable=make_clumsy)
-    message = r"^IndexError: list index out of range \(training_fixtures\.py, line \d+\)\. Every start"
-    with pytest.raises(TrainingError, match=message) as told:
-        cluster.train(job, TWO, nothing)
-    assert "memory" not in str(told.value)
-    assert (folder / "starts").read_text() == "start\n"
 
 
 def test_a_cluster_with_other_code_than_the_run_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,9 @@
 
 import ast
 import gc
+import importlib.util
+import json
+import re
 import shutil
 import sys
 import threading
@@ -10,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hone.tasks import cache, code
+from hone.tasks import cache, code, version
 
 TRAINING = {
     "tasks/model/training/loop.py", "tasks/model/training/trainable.py", "tasks/model/training/optimizer.py",
@@ -201,9 +204,45 @@ def test_what_is_no_python_is_an_error_at_once() -> None:
         code.syntax_tree("def")
 
 
-def test_nothing_is_left_to_parse_once_the_stages_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def never(_source: str) -> ast.Module:
+    pytest.fail("parsed again")
+
+
+def test_nothing_is_left_to_parse_once_the_stages_are_read_by_this_process_or_an_earlier_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(code, "_kept", {})
+    modules = [*(f"hone.tasks.{stage}.task" for stage in STAGES), *(f"hone.{module}" for module in code.ASKED_TOO)]
     code.read_stages()
-    monkeypatch.setattr(code, "syntax_tree", lambda source: pytest.fail("parsed again"))
-    for stage in STAGES:
-        code.digests(f"tasks.{stage}.task")
-    code.digests("hone.tasks.model.teacher.outputs")
+    monkeypatch.setattr(code, "syntax_tree", never)
+    by_this_process = [code.digests(module) for module in modules]
+    code._kept.clear()
+    assert by_this_process == [code.digests(module) for module in modules]  # read, and not kept
+    code._parse.cache_clear()
+    code.read_stages()
+    assert by_this_process == [code.digests(module) for module in modules]
+
+
+@pytest.mark.parametrize("content", ['{"code": "of another", "modules": {"tasks.dry_run": {"a.py": "0"}}}', "no JSON"])
+def test_what_an_earlier_process_read_of_other_code_is_not_taken(
+    content: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(code, "_kept", {})
+    file = Path(importlib.util.cache_from_source(code.__file__)).with_name(code.KEPT)
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    monkeypatch.setattr(code, "digests", lambda module: {f"{module}.py": "1"})  # what is read is another test's
+    code.read_stages()
+    assert code._kept["tasks.dry_run"] == {"tasks.dry_run.py": "1"}
+    assert json.loads(file.read_text()) == {"code": version.code_digest(), "modules": code._kept}
+
+
+def test_every_module_whose_code_names_what_is_filed_is_read_ahead() -> None:
+    named = re.compile(r'"hone\.(tasks(?:\.\w+)+)"')
+    files = [path for folder in ("tasks", "flows") for path in (code.ROOT / folder).rglob("*.py")]
+    asking = [path.read_text() for path in files if "gather(" in path.read_text()]
+    assert {name for text in asking for name in named.findall(text)} == set(code.ASKED_TOO)
