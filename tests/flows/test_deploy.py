@@ -34,6 +34,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
     folder = tmp_path_factory.mktemp("up")
     recipe = tiny.write_recipe(folder / "configs")
     text = recipe.read_text().replace(f"{folder}/configs/corpus", "configs/corpus")  # relative, as a person would
+    text = re.sub("prune: .*", "prune: {method: none}", text)  # a training, an export and a model to time the fewer
     text += "retrain: {cron: 0 3 * * *, on_events: [hone.data.arrived]}\n"
     recipe.write_text(text.replace(str(folder / "configs" / "storage"), ".hone"))
     found = Here(folder, Site(folder / ".hone", Ports(*free_ports(3))))
@@ -99,7 +100,10 @@ def test_a_second_up_finds_it_running_and_starts_nothing(here: Here) -> None:
     assert read_records(here.site.services) == before
 
 
-def test_deploying_again_keeps_the_deployments_and_takes_the_recipes_values(here: Here) -> None:
+def test_deploying_again_keeps_the_deployments_and_a_pause_and_takes_the_recipes_values(here: Here) -> None:
+    retrain = here.deployment("retrain/tiny")
+    path = f"/deployments/{retrain['id']}/schedules/{retrain['schedules'][0]['id']}"
+    assert here.ask("PATCH", path, {"active": False})[0] == 204
     wanted = {"deployments": {}, "limit": 200}
     before = {found["id"] for found in here.ask("POST", "/deployments/filter", wanted)[1]}
     done = here.hone("deploy", f"--folder={here.site.folder}")
@@ -107,6 +111,8 @@ def test_deploying_again_keeps_the_deployments_and_takes_the_recipes_values(here
     after = here.ask("POST", "/deployments/filter", wanted)[1]
     assert {found["id"] for found in after} == before
     assert {found["name"] for found in after} == {"tiny", "promote", "rollback"}
+    [schedule] = here.deployment("retrain/tiny")["schedules"]
+    assert schedule["active"] is False  # as a person left it
     recipe = load_recipe(here.folder / "configs" / "recipe.yaml")
     optimize = here.deployment("optimize/tiny")
     assert optimize["parameters"] == {"recipe": recipe.model_dump(mode="json")}
@@ -118,15 +124,6 @@ def test_deploying_again_keeps_the_deployments_and_takes_the_recipes_values(here
     assert (
         optimize["global_concurrency_limit"]["id"] == here.deployment("retrain/tiny")["global_concurrency_limit"]["id"]
     )
-
-
-def test_a_schedule_that_a_person_paused_stays_so_when_the_recipe_is_deployed_again(here: Here) -> None:
-    deployment = here.deployment("retrain/tiny")
-    path = f"/deployments/{deployment['id']}/schedules/{deployment['schedules'][0]['id']}"
-    assert here.ask("PATCH", path, {"active": False})[0] == 204
-    assert here.hone("deploy", f"--folder={here.site.folder}").returncode == 0
-    [schedule] = here.deployment("retrain/tiny")["schedules"]
-    assert schedule["active"] is False
 
 
 def test_the_schedule_and_the_events_of_a_recipe_are_those_of_its_retrain_deployment(here: Here) -> None:
@@ -233,7 +230,7 @@ def test_the_run_ends_with_its_verdict_and_its_stages_are_tasks(here: Here, fini
 
 def test_the_run_shows_progress_the_table_the_plots_and_the_ways_to_mlflow(here: Here, finished: str) -> None:
     found = here.artifacts(finished)
-    for stage in ("train", "distill", "prune", "quantize", "export", "evaluate"):
+    for stage in ("train", "distill", "quantize", "export", "evaluate"):
         assert (found[f"{stage}-progress"]["type"], found[f"{stage}-progress"]["data"]) == ("progress", 100.0), stage
     assert found["tiny-report"]["data"].startswith("## ACCEPTED")
     for plot in ("accuracy-against-latency", "curves-train", "curves-quantize"):
@@ -281,7 +278,7 @@ def test_a_run_waits_for_a_person_through_a_restart_and_does_as_they_say_above_t
     deployment = here.deployment("optimize/tiny")
     asked = here.ask("GET", f"/flow_runs/{finished}")[1]["parameters"]
     asked["recipe"]["register"]["promote"] = "approval"
-    for stage in ("distill", "prune", "quantize"):
+    for stage in ("distill", "quantize"):
         asked["recipe"][stage]["method"] = "none"  # another model, the teacher, which takes little to be measured
     asked["recipe"]["evaluate"] |= {"rounds": 1, "cells": ["1x8"], "robustness": []}
     run = here.run(deployment["id"], asked)
