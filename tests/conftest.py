@@ -1,5 +1,6 @@
 """What every test may count on: quiet offline engines whose state lies in the test session's own folder."""
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,15 +93,28 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trains_here(_records_of_its_own: None) -> Iterator[None]:
-    """Training in this process, by the function that each of Ray's workers calls: for what is about other things than
-    the workers, whose start takes longer than the training. (On Ray, `tests/flows/test_chain.py` trains.)"""
+def works_here(_records_of_its_own: None) -> Iterator[None]:
+    """Training and timing in this process, by the functions that Ray's workers and the timing processes call: for what
+    is about other things than these, whose start takes longer than what they do. (`tests/flows/test_chain.py` has
+    both.)"""
+    import torch
+
     from hone.tasks import cluster
+    from hone.tasks.evaluate import latency
+    from hone.tasks.evaluate.timing_worker import run_benchmark
     from hone.tasks.model.training import loop
+
+    def measure(_name: str, order: latency.BenchmarkRequest, _limit_seconds: float | None = None) -> latency.Timing:
+        threads = torch.get_num_threads()
+        try:
+            return latency.Timing(**run_benchmark(dataclasses.asdict(order)))
+        finally:
+            torch.set_num_threads(threads)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cluster, "start", lambda *_: None)
         patch.setattr(cluster, "train", lambda job, *_: loop.run(job) or loop.read_result(job))
+        patch.setattr(latency, "measure", measure)
         yield
 
 

@@ -25,7 +25,7 @@ from tests.model.teaching_fixtures import write_data
 from tests.prune.encoders import FAMILIES
 from tests.tiny import sentences, write_encoder
 
-pytestmark = pytest.mark.usefixtures("trains_here")
+pytestmark = pytest.mark.usefixtures("works_here")
 KINDS = ["albert", "deberta-v2", "modernbert", "mpnet"]
 TEXTS = [text for text, _label in sentences(24, seed=9)]
 

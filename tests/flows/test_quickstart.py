@@ -29,7 +29,7 @@ SHORT = [
 
 
 @pytest.mark.timeout(1500)
-@pytest.mark.usefixtures("prefect_server", "trains_here")
+@pytest.mark.usefixtures("prefect_server", "works_here")
 def test_the_quickstart_compresses_the_docstring_corpus_to_integers(tmp_path: Path) -> None:
     overrides = [part for setting in [*SHORT, f"compute.storage={tmp_path}/storage"] for part in ("--set", setting)]
     recipe, output = ROOT / "configs" / "quickstart.yaml", tmp_path / "out"

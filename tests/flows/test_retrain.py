@@ -18,7 +18,7 @@ from hone.tasks.errors import ModelError
 from hone.tasks.promote import change
 from tests import tiny
 
-pytestmark = pytest.mark.usefixtures("prefect_server", "trains_here")
+pytestmark = pytest.mark.usefixtures("prefect_server", "works_here")
 ENDED = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 TEACHER_ALONE = [
     "distill.method=none", "prune.method=none", "quantize.method=none", "evaluate.cells=[1x8]", "evaluate.rounds=1",
@@ -48,7 +48,7 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory, prefect_server: None, trains_here: None) -> Story:
+def story(tmp_path_factory: pytest.TempPathFactory, prefect_server: None, works_here: None) -> Story:
     folder = tmp_path_factory.mktemp("retrain")
     path = tiny.write_recipe(folder)
     clean = load_recipe(path, TEACHER_ALONE)

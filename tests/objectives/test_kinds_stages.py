@@ -32,7 +32,7 @@ from tests.champion.asking import ask
 from tests.objectives.kinds import LABELS, LENGTH, recipe_of
 from tests.objectives.stages import Made, through_the_stages
 
-pytestmark = pytest.mark.usefixtures("trains_here")
+pytestmark = pytest.mark.usefixtures("works_here")
 
 
 @dataclass
@@ -60,12 +60,12 @@ def made_by(folder: Path, kind: str) -> Exported:
 
 
 @pytest.fixture(scope="module")
-def several(tmp_path_factory: pytest.TempPathFactory, trains_here: None) -> Exported:
+def several(tmp_path_factory: pytest.TempPathFactory, works_here: None) -> Exported:
     return made_by(tmp_path_factory.mktemp("several"), "several")
 
 
 @pytest.fixture(scope="module")
-def number(tmp_path_factory: pytest.TempPathFactory, trains_here: None) -> Exported:
+def number(tmp_path_factory: pytest.TempPathFactory, works_here: None) -> Exported:
     return made_by(tmp_path_factory.mktemp("number"), "number")
 
 

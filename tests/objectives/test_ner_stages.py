@@ -23,7 +23,7 @@ from hone.tasks.objectives.learning import learning
 from tests.objectives.stages import Made, through_the_stages
 from tests.tiny import BAD, FILLER, GOOD, write_encoder
 
-pytestmark = pytest.mark.usefixtures("trains_here")
+pytestmark = pytest.mark.usefixtures("works_here")
 TAGS = ["O", "B-bad", "I-bad", "B-good", "I-good"]
 LENGTH = 16
 
@@ -69,7 +69,7 @@ class Tokenized(Made):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, trains_here: None) -> Tokenized:
+def made(tmp_path_factory: pytest.TempPathFactory, works_here: None) -> Tokenized:
     folder = tmp_path_factory.mktemp("ner")
     write_sentences(folder / "all.jsonl", 150)
     write_encoder(folder / "encoder", layers=2)

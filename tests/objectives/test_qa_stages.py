@@ -21,7 +21,7 @@ from tests.objectives.questions import write_squad
 from tests.objectives.stages import Made, through_the_stages
 from tests.tiny import write_encoder
 
-pytestmark = pytest.mark.usefixtures("trains_here")
+pytestmark = pytest.mark.usefixtures("works_here")
 LENGTH = 24
 
 
@@ -42,7 +42,7 @@ def recipe_of(folder: Path) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, trains_here: None) -> Made:
+def made(tmp_path_factory: pytest.TempPathFactory, works_here: None) -> Made:
     folder = tmp_path_factory.mktemp("qa")
     write_squad(folder / "all.json", 150)
     write_encoder(folder / "encoder", layers=2)

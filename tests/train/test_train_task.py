@@ -38,7 +38,7 @@ def context(folder: Path, source: str, **model: object) -> RunContext:
     return RunContext(recipe=recipe, output=str(folder / "output"), storage=str(folder / "storage"))
 
 
-@pytest.mark.usefixtures("trains_here")
+@pytest.mark.usefixtures("works_here")
 def test_the_stage_hands_on_the_best_checkpoint_and_does_its_work_once(tmp_path: Path) -> None:
     data, run = prepared(tmp_path / "data"), context(tmp_path, str(write_encoder(tmp_path / "encoder", layers=2)))
     made = train_teacher.fn(run, data)
