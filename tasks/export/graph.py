@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hone.tasks.errors import ExportError
-from hone.tasks.model.architectures.encoders import architecture
+from hone.tasks.model.architectures.layers import architecture
 from hone.tasks.model.text import MODEL_INPUTS
 from hone.tasks.objectives.learning import learning_of
 

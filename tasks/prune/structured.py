@@ -7,13 +7,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hone.configs.model import PruneSettings
-from hone.tasks.model.architectures.encoders import (
-    encoder_layers,
-    keep_inputs,
-    keep_outputs,
-    layer_modules,
-    set_encoder_layers,
-)
+from hone.tasks.model.architectures.layers import layer_modules, model_layers, set_layers
+from hone.tasks.model.architectures.shapes import keep_heads, keep_neurons
 from hone.tasks.model.training.modifier import Calibration, Unmodified
 from hone.tasks.prune.importance import Importance, importance
 
@@ -51,7 +46,7 @@ def remove_structures(model: PreTrainedModel, settings: PruneSettings, measure: 
     if settings.head_fraction or settings.neuron_fraction:
         found = measure(model, kept)
         parts = layer_modules(model)
-        heads = [best(score, heads_kept(part.heads, settings)) for score, part in zip(found.heads, parts, strict=True)]
+        heads = [best(score, heads_kept(part.groups, settings)) for score, part in zip(found.heads, parts, strict=True)]
         neurons = [
             best(score, neurons_kept(part.neurons, settings)) for score, part in zip(found.neurons, parts, strict=True)
         ]
@@ -61,7 +56,7 @@ def remove_structures(model: PreTrainedModel, settings: PruneSettings, measure: 
 
 
 def heads_kept(heads: int, settings: PruneSettings) -> int:
-    """Of a layer's heads, at least one."""
+    """Of a layer's heads, or of their groups where they share keys and values, at least one."""
     return max(1, round(heads * (1 - settings.head_fraction)))
 
 
@@ -80,29 +75,5 @@ def best(scores: Tensor, count: int) -> list[int]:
 
 def keep_layers(model: PreTrainedModel, kept: list[int]) -> None:
     """Leaves only these layers, in place."""
-    layers = encoder_layers(model)
-    set_encoder_layers(model, [layers[index] for index in kept])
-
-
-def keep_heads(model: PreTrainedModel, kept: list[list[int]]) -> None:
-    """Leaves only these heads of each layer, in place. The model computes what it did with the others' output zero."""
-    for part, heads in zip(layer_modules(model), kept, strict=True):
-        width = (torch.tensor(heads)[:, None] * part.head_size + torch.arange(part.head_size)).flatten()
-        for linear in (part.query, part.key, part.value):
-            keep_outputs(linear, width)
-        keep_inputs(part.attention_output, width)
-
-
-def keep_neurons(model: PreTrainedModel, kept: list[list[int]]) -> None:
-    """Leaves only these neurons of each layer, in place. The model computes what it did with the others' output zero.
-
-    Where all layers end up alike, with all their heads, the config says so and plain transformers loads the model.
-    """
-    for part, neurons in zip(layer_modules(model), kept, strict=True):
-        keep_outputs(part.feed_in, torch.tensor(neurons))
-        keep_inputs(part.feed_out, torch.tensor(neurons))
-    parts = layer_modules(model)
-    all_heads = {part.heads for part in parts} == {model.config.num_attention_heads}
-    if all_heads and len({part.neurons for part in parts}) == 1:
-        name = "hidden_dim" if model.config.model_type == "distilbert" else "intermediate_size"
-        setattr(model.config, name, parts[0].neurons)
+    layers = model_layers(model)
+    set_layers(model, [layers[index] for index in kept])

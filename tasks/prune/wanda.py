@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from hone.tasks.errors import TrainingError
-from hone.tasks.model.architectures.encoders import linear_names
+from hone.tasks.model.architectures.linears import inner_linears, weight_of
 from hone.tasks.model.text import Batch, model_inputs
 from hone.tasks.model.training.modifier import Calibration
 from hone.tasks.prune.masks import Mask, zero_where_not
@@ -36,10 +36,10 @@ class Wanda(Mask):
         """
         check_widths(model, self.settings.pattern)
         numbers = numbers_of(self.settings.pattern)
-        for names in blocks(linear_names(model)):
+        for names in blocks(inner_linears(model)):
             norms = input_norms(model, names, calibration.batches())
             for name in names:
-                weight = model.get_parameter(f"{name}.weight")
+                weight = weight_of(model, name)
                 found = scores(weight, norms[name])
                 if numbers is None:
                     zero_where_not(weight, largest_of_rows(found, self.settings.sparsity))
@@ -82,7 +82,7 @@ def input_norms(model: PreTrainedModel, names: list[str], batches: Iterable[Batc
         TrainingError: when an input is not finite.
     """
     layers = {name: model.get_submodule(name) for name in names}
-    squares = {name: torch.zeros(model.get_parameter(f"{name}.weight").shape[1]).double() for name in names}
+    squares = {name: torch.zeros(weight_of(model, name).shape[1]).double() for name in names}
     mask: list[Tensor] = []
     """Which tokens of the batch at hand are no padding."""
 

@@ -8,7 +8,7 @@ from transformers import AutoModelForSequenceClassification
 
 from hone.configs.model import PruneSettings
 from hone.tasks.errors import ModelError
-from hone.tasks.model.architectures.encoders import encoder_layers, layer_modules
+from hone.tasks.model.architectures.layers import layer_modules, model_layers
 from hone.tasks.model.checkpoints.checkpoint import count_parameters, load_model, load_tokenizer, save_model
 from hone.tasks.prune.importance import Importance
 from hone.tasks.prune.structured import (
@@ -69,7 +69,7 @@ def test_removing_neurons_equals_zeroing_their_output(kind):
 def test_removing_a_layer_equals_passing_it_by(kind):
     model = tiny(kind)
     passed_by = copy.deepcopy(model)
-    encoder_layers(passed_by)[1].register_forward_hook(
+    model_layers(passed_by)[1].register_forward_hook(
         lambda module, inputs, output: (inputs[0], *output[1:]) if isinstance(output, tuple) else inputs[0]
     )
     keep_layers(model, [0, 2])
@@ -181,10 +181,10 @@ def test_best_is_in_the_order_of_the_model_and_of_equals_the_earlier():
 
 
 def test_an_unknown_architecture_is_named_with_those_that_are_known():
-    from transformers import GPT2Config
+    from transformers import BloomConfig
 
     model = AutoModelForSequenceClassification.from_config(
-        GPT2Config(vocab_size=20, n_embd=8, n_layer=1, n_head=2, n_positions=8)
+        BloomConfig(vocab_size=20, hidden_size=8, n_layer=1, n_head=2)
     )
-    with pytest.raises(ModelError, match=r"model type 'gpt2'.* bert, camembert, deberta-v2"):
+    with pytest.raises(ModelError, match=r"model type 'bloom'.* bert, camembert, deberta-v2"):
         keep_heads(model, [[0]])

@@ -9,7 +9,7 @@ from torch import nn
 
 from hone.configs.model import PruneSettings
 from hone.tasks.errors import ModelError, TrainingError
-from hone.tasks.model.architectures.encoders import linear_names
+from hone.tasks.model.architectures.linears import linear_names
 from hone.tasks.model.training.modifier import Calibration
 from hone.tasks.prune.masks import sparsity_of
 from hone.tasks.prune.patterns import share_of_groups_kept

@@ -27,7 +27,7 @@ from transformers.utils import logging as transformers_logging
 from hone.configs.model import ModelSettings
 from hone.configs.recipe import Objective
 from hone.tasks.errors import ModelError
-from hone.tasks.model.architectures.encoders import apply_shape, shape_record
+from hone.tasks.model.architectures.shapes import apply_shape, shape_record
 from hone.tasks.model.checkpoints.safety import (
     LIBRARY_ERRORS,
     check_config,
