@@ -7,9 +7,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hone.configs.model import PruneSettings
-from hone.tasks.model.architectures.layers import layer_modules, model_layers, set_layers
+from hone.tasks.model.architectures.layers import layer_modules, model_layers, only_layers, set_layers
 from hone.tasks.model.architectures.shapes import keep_heads, keep_neurons
 from hone.tasks.model.training.modifier import Calibration, Unmodified
+from hone.tasks.prune.depth import MeasureLoss, greedy, is_greedy
 from hone.tasks.prune.importance import Importance, importance
 
 MeasureImportance = Callable[[PreTrainedModel, list[int]], Importance]
@@ -28,11 +29,27 @@ class Structured(Unmodified):
         def measure(cut_so_far: PreTrainedModel, kept: list[int]) -> Importance:
             return importance(cut_so_far, calibration.batches(), calibration.loss_of(cut_so_far, kept))
 
-        return remove_structures(model, self.settings, measure)
+        def loss(kept: list[int]) -> float:
+            with only_layers(model, kept):
+                loss_of = calibration.loss_of(model, kept)
+                training = model.training
+                model.eval()
+                with torch.no_grad():
+                    total = sum(float(loss_of(batch)) for batch in calibration.batches())
+                model.train(training)
+            return total
+
+        return remove_structures(model, self.settings, measure, loss)
 
 
-def remove_structures(model: PreTrainedModel, settings: PruneSettings, measure: MeasureImportance) -> list[int]:
+def remove_structures(
+    model: PreTrainedModel, settings: PruneSettings, measure: MeasureImportance, loss: MeasureLoss
+) -> list[int]:
     """Removes the least important layers, then heads and neurons of those that stay, in place.
+
+    Args:
+        measure: of parts; of layers too, unless they are weighed by the loss.
+        loss: of the model as it is, with some of its layers alone.
 
     Returns:
         Which of the model's layers are still there, counted from 0.
@@ -41,7 +58,7 @@ def remove_structures(model: PreTrainedModel, settings: PruneSettings, measure: 
     kept = list(range(count))
     left = max(1, round(count * (1 - settings.layer_fraction)))
     if left < count:
-        kept = best(measure(model, kept).layers, left)
+        kept = greedy(count, left, loss) if is_greedy(model, settings) else best(measure(model, kept).layers, left)
         keep_layers(model, kept)
     if settings.head_fraction or settings.neuron_fraction:
         found = measure(model, kept)
@@ -50,8 +67,10 @@ def remove_structures(model: PreTrainedModel, settings: PruneSettings, measure: 
         neurons = [
             best(score, neurons_kept(part.neurons, settings)) for score, part in zip(found.neurons, parts, strict=True)
         ]
-        keep_heads(model, heads)
-        keep_neurons(model, neurons)
+        if settings.head_fraction:
+            keep_heads(model, heads)
+        if settings.neuron_fraction:
+            keep_neurons(model, neurons)
     return kept
 
 

@@ -67,6 +67,6 @@ def _wanted(recipe: Recipe, teacher: str, student: str | None) -> list[tuple[str
         nothing = all(ability in architecture(small).cannot for ability, _name, _fraction in fractions)
         for ability, name, fraction in fractions:
             if fraction:
-                remedy = "--set prune.method=none (or magnitude, wanda)" if nothing else f"--set {name}=0"
+                remedy = "--set prune.method=none (or magnitude, wanda, sparsegpt)" if nothing else f"--set {name}=0"
                 wanted.append((small, ability, name, remedy))
     return wanted
