@@ -15,7 +15,8 @@ class ModelSettings(Section):
     """The pretrained encoder that becomes the teacher."""
 
     source: str = Field("", title="Encoder")
-    """Hub id, local folder, or `package:NAME/PATH` inside an installed Python package."""
+    """Hub id, local folder, or `package:NAME/PATH` inside an installed Python package; a .gguf file, or a folder with
+    one, in either of the two (extra `gguf`)."""
     weights: Literal["pretrained", "random"] = "pretrained"
     """random builds the encoder from its configuration and leaves out the weights."""
     max_length: int = Field(128, ge=4, le=8192)

@@ -54,12 +54,14 @@ BATCH = {
 }
 
 
-def tiny(kind: str, layers: int = LAYERS, seed: int = 0) -> PreTrainedModel:
+def tiny(kind: str, layers: int = LAYERS, seed: int = 0, neurons: int = 48) -> PreTrainedModel:
     """The decoder in evaluation mode, with weights large enough for its parts to matter."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     config = copy.deepcopy(FAMILIES[kind])
     config.num_hidden_layers = layers
+    if hasattr(config, "intermediate_size"):
+        config.intermediate_size = neurons
     if getattr(config, "layer_types", None):
         config.layer_types = config.layer_types[:layers]
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
