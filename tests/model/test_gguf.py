@@ -65,6 +65,13 @@ def test_blocks_become_plain_weights_that_train_and_are_saved(tmp_path: Path) ->
     assert load_tokenizer(tmp_path / "saved").tokenize("hello") == ["hello"]
 
 
+def test_loading_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_gguf(tmp_path / "tiny.gguf", Q4)
+    capfd.readouterr()
+    load(tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_the_run_says_that_weights_lie_on_a_grid_of_4_bits_already(tmp_path: Path) -> None:
     written = write_gguf(tmp_path / "tiny.gguf", Q4)
     matrices = sum(weight.numel() for weight in written.parameters() if weight.ndim == 2)

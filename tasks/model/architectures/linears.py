@@ -41,6 +41,13 @@ def matrix(module: nn.Module) -> Tensor:
     return weight.T if isinstance(module, Conv1D) else weight
 
 
+def tied_tables(model: nn.Module) -> dict[str, str]:
+    """Linear layers whose weight is an embedding table's, and the table, by dotted names."""
+    tables = {id(table.weight): name for name, table in embeddings(model).items()}
+    weights = {name: model.get_submodule(name).get_parameter("weight") for name in linear_names(model)}
+    return {name: tables[id(weight)] for name, weight in weights.items() if id(weight) in tables}
+
+
 def keep_outputs(linear: Linear, kept: Tensor) -> None:
     """Leaves only the outputs `kept` [int64 indices], in place: rows of the weight, and of the bias."""
     _set_matrix(linear, matrix(linear).detach()[kept])

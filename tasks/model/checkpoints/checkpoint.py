@@ -7,9 +7,10 @@ is the documented call, and the only way to load a checkpoint with heads or neur
 all others. Nothing here runs code from a model repository or opens a pickle.
 """
 
+import io
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -236,7 +237,7 @@ def _from_pretrained(folder: Path, config: PretrainedConfig, objective: Learning
     file = gguf_file(folder)
     place = {"pretrained_model_name_or_path": folder} if file is None else weights_arguments(file)
     try:
-        with quiet():
+        with quiet(), _without_bars(file is not None):
             model, report = objective.auto_model.from_pretrained(
                 **place,
                 config=config,
@@ -256,6 +257,16 @@ def _from_pretrained(folder: Path, config: PretrainedConfig, objective: Learning
         forget_blocks(model)
     mismatched = [entry[0] for entry in report["mismatched_keys"]]
     return model, sorted({*report["missing_keys"], *mismatched})
+
+
+@contextmanager
+def _without_bars(hidden: bool) -> Iterator[None]:
+    """Hides what is written to the error stream: the progress bar over a GGUF file's tensors cannot be turned off."""
+    if not hidden:
+        yield
+        return
+    with redirect_stderr(io.StringIO()):
+        yield
 
 
 def _some(names: list[str]) -> str:
