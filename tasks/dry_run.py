@@ -21,7 +21,8 @@ from hone.tasks.distill.student import check_tokens, layers_kept, other_student
 from hone.tasks.errors import HoneError, ModelError, PreflightError
 from hone.tasks.model.architectures.abilities import check_abilities
 from hone.tasks.model.checkpoints.checkpoint import load_pretrained
-from hone.tasks.model.checkpoints.safety import LIBRARY_ERRORS, check_fit, in_one_line
+from hone.tasks.model.checkpoints.problems import LIBRARY_ERRORS, in_one_line
+from hone.tasks.model.checkpoints.safety import check_fit
 from hone.tasks.model.checkpoints.source import resolve_source
 from hone.tasks.model.text import Batch, Rows, TokenizedText, make_batch, model_inputs, texts_of
 from hone.tasks.model.training.fake_quantization import attach, detach, plan_for

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from hone.configs.model import DistillSettings, ModelSettings
 from hone.configs.recipe import Objective
 from hone.tasks.errors import ModelError
-from hone.tasks.model.architectures.encoders import encoder_layers, set_encoder_layers
+from hone.tasks.model.architectures.layers import model_layers, set_layers
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_pretrained, load_tokenizer, save_model
 from hone.tasks.model.text import read_split, token_names
 from hone.tasks.objectives.learning import learning
@@ -64,8 +64,8 @@ def student_from_layers(teacher: PreTrainedModel, layers: list[int]) -> PreTrain
     """
     check_layers(layers, teacher.config.num_hidden_layers)
     student = copy.deepcopy(teacher)
-    kept = encoder_layers(student)
-    set_encoder_layers(student, [kept[layer] for layer in layers])
+    kept = model_layers(student)
+    set_layers(student, [kept[layer] for layer in layers])
     return student
 
 

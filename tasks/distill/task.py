@@ -26,9 +26,11 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
         cluster.start(recipe.compute)
         # Imported while the workers start; a run that finds this stage finished needs none of it.
         from hone.tasks.distill.student import write_student
+        from hone.tasks.model.checkpoints.gguf import gguf_notes
         from hone.tasks.model.training.distillation import make_trainable
         from hone.tasks.model.training.recovery import hand_on, outputs_of, recover
 
+        came_with = {} if other is None else gguf_notes(other)
         student = workspace.scratch / "student"
         layers = write_student(
             store.open_artifact(teacher.checkpoint.artifact),
@@ -59,7 +61,7 @@ def distill_student(context: RunContext, data: PreparedData, teacher: TrainedMod
             who="the student",
             data=data,
             made_from=[teacher.checkpoint.artifact.digest, data.artifact.digest],
-            notes=lambda _model: {"teacher_layers": layers, **({"hub_commit": commit} if commit else {})},
+            notes=lambda _model: {"teacher_layers": layers, **({"hub_commit": commit} if commit else {}), **came_with},
         )
         return {"checkpoint": checkpoint}
 

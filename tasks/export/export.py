@@ -6,8 +6,9 @@ from pathlib import Path
 from hone.tasks.errors import ExportError
 from hone.tasks.export.folder import write_folder
 from hone.tasks.export.graph import export_onnx
-from hone.tasks.export.graph_passes import optimize_graph
+from hone.tasks.export.graph_passes import optimize_graph, share_tables
 from hone.tasks.export.integer import quantize_graph
+from hone.tasks.model.architectures.linears import tied_tables
 from hone.tasks.model.checkpoints.checkpoint import count_parameters, load_model, load_tokenizer
 from hone.tasks.model.runtime.runtime import TextSettings
 from hone.tasks.model.training.fake_quantization import FILE, read_plan
@@ -54,5 +55,6 @@ def export_checkpoint(
                 "set quantize.method=none to ship fp32"
             )
         quantize_graph(graph, model, plan)
+    share_tables(graph, tied_tables(model))
     graph_bytes = write_folder(graph, model, tokenizer, folder, texts)
     return Exported("fp32" if plan is None else "int8", parameters, graph_bytes)

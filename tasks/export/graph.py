@@ -1,4 +1,4 @@
-"""A PyTorch encoder as an fp32 ONNX graph with dynamic batch and length.
+"""A PyTorch model as an fp32 ONNX graph with dynamic batch and length.
 
 torch's dynamo exporter writes it: its graph has a third of the nodes of the TorchScript exporter's, knows every shape,
 and says of each node which module it came from. That last is used here to name weights after their layers, and then
@@ -7,6 +7,7 @@ removed with everything else that differs between two machines: the same checkpo
 
 import ast
 import copy
+import inspect
 import io
 import logging
 import warnings
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,7 +25,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hone.tasks.errors import ExportError
-from hone.tasks.model.architectures.encoders import architecture
+from hone.tasks.model.architectures.layers import architecture
 from hone.tasks.model.text import MODEL_INPUTS
 from hone.tasks.objectives.learning import learning_of
 
@@ -36,6 +38,9 @@ def export_onnx(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, opse
     gives them, [batch, length] int64, to `logits` [batch, labels] fp32, or [batch, length, labels] where the model
     answers each token, or to `start_logits` and `end_logits` [batch, length] where it answers questions. Names and axes
     are those that Optimum's ORTModelFor... classes expect.
+
+    Of a decoder `logits` are [batch, length, vocabulary], those of a token by it and the tokens before it; padding may
+    stand before the text or behind it. There is no cache: the graph scores texts, and does not go on with them.
 
     A linear layer `x.y` is a MatMul of that name, whose second input is its weight [in, out]; an embedding table is the
     first input of the Gather of its name; where one is used several times, `layer_of` says whose use a node is.
@@ -110,21 +115,34 @@ def set_nodes(graph: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
 
 
 class _Logits(nn.Module):
-    """Ids in, logits out. The mask is handed over as what is added to the attention scores, which spares the graph the
-    twenty nodes with which transformers makes that of it."""
+    """Ids in, logits out. An encoder's mask is handed over as what is added to the attention scores, which spares the
+    graph the twenty nodes with which transformers makes that of it. A decoder makes its own mask, and is told where the
+    tokens stand, as it would count padding before them."""
 
     def __init__(self, model: PreTrainedModel, names: list[str], outputs: Sequence[str]) -> None:
         super().__init__()
         self.hone = model
         self._names, self._outputs = names, outputs
+        self._places = "position_ids" in inspect.signature(model.forward).parameters
 
     def forward(self, *values: Tensor) -> tuple[Tensor, ...]:
-        given = dict(zip(self._names, values, strict=True))
+        given: dict[str, Any] = dict(zip(self._names, values, strict=True))
         if architecture(self.hone.config.model_type).adds_mask:
             absent = 1.0 - given["attention_mask"][:, None, None, :].to(torch.float32)
             given["attention_mask"] = absent * torch.finfo(torch.float32).min
+        if self.hone.can_generate():
+            given["use_cache"] = False
+            if self._places:
+                given["position_ids"] = _positions(given["attention_mask"])
         found = self.hone(**given)
         return tuple(found[name] for name in self._outputs)
+
+
+def _positions(mask: Tensor) -> Tensor:
+    """Where each token stands, [batch, length] int64, counted from the first that is no padding; 0 before that. Behind
+    the text it goes on, as transformers counts by itself."""
+    before = (mask.cumsum(dim=-1) == 0).sum(dim=-1, keepdim=True)
+    return (torch.arange(mask.shape[1], device=mask.device)[None] - before).clamp(min=0)
 
 
 @contextmanager

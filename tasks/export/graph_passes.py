@@ -8,6 +8,7 @@ value, onnxruntime's fused attention, its Gelu.
 from collections import Counter
 from collections.abc import Collection
 
+import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
@@ -107,6 +108,37 @@ def avoid_skip_layernorm(graph: onnx.ModelProto) -> None:
     for node in graph.graph.node:
         if node.op_type == "Add" and node.output[0] in normed:
             node.op_type = "Sum"
+
+
+def share_tables(graph: onnx.ModelProto, tied: dict[str, str]) -> None:
+    """Has a linear layer whose weight is a table's read the table, transposed, in fp32 as in the dynamic 8 bits: the
+    file holds it once. A session folds the transposition when it is opened, and computes as before. In the static
+    scheme it stays twice: TensorRT wants weights in 8 bits to be constants.
+
+    Args:
+        tied: the table of each such layer, by dotted names (`linears.tied_tables`).
+    """
+    if not tied:
+        return
+    tensors = initializers(graph)
+    held = {node.name: node.input[0] for node in graph.graph.node if node.op_type == "Gather"}
+    made: list[onnx.NodeProto] = []
+    for node in graph.graph.node:
+        table = held.get(tied.get(layer_of(node), ""))
+        if table not in tensors or node.op_type not in ("MatMul", "MatMulInteger"):
+            continue
+        if _is_flipped(tensors.get(node.input[1]), tensors[table]):
+            flipped = f"{table}_flipped"
+            made.append(helper.make_node("Transpose", [table], [flipped], name=flipped, perm=[1, 0]))
+            node.input[1] = flipped
+    set_nodes(graph, [*made, *graph.graph.node])
+
+
+def _is_flipped(one: onnx.TensorProto | None, other: onnx.TensorProto) -> bool:
+    """Whether two constants are each other's transpose: where one of them is rounded and the other is not, no."""
+    if one is None or one.data_type != other.data_type:
+        return False
+    return np.array_equal(numpy_helper.to_array(one), numpy_helper.to_array(other).T)
 
 
 def _inputs_for(

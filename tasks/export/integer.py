@@ -15,7 +15,8 @@ from transformers import PreTrainedModel
 
 from hone.tasks.errors import ExportError
 from hone.tasks.export.graph import initializers, layer_of, set_nodes
-from hone.tasks.model.training.fake_quantization import QuantizationConfig, weight_grid, weight_of
+from hone.tasks.model.architectures.linears import weight_of
+from hone.tasks.model.training.fake_quantization import QuantizationConfig, weight_grid
 
 
 def quantize_graph(graph: onnx.ModelProto, model: PreTrainedModel, plan: QuantizationConfig) -> None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from hone.tasks.model.architectures.encoders import encoder_layers, layer_modules
+from hone.tasks.model.architectures.layers import layer_modules, model_layers
 from hone.tasks.model.text import Batch
 
 
@@ -26,7 +26,7 @@ class Importance:
     """Mean of |dL/dgate| over examples, fp32; what is higher matters more."""
 
     heads: list[Tensor]
-    """For each layer [heads]."""
+    """For each layer [groups]: of each head, or of those together that share a key and a value."""
     neurons: list[Tensor]
     """For each layer [neurons]."""
     layers: Tensor
@@ -59,16 +59,16 @@ def importance(model: PreTrainedModel, batches: Iterable[Batch], loss_of: Callab
 
 @contextmanager
 def _gated(model: PreTrainedModel, rows: int) -> Iterator[list[Tensor]]:
-    """Gates of value 1, one for each row: for each layer [rows, heads], [rows, neurons] and [rows]."""
+    """Gates of value 1, one for each row: for each layer [rows, groups], [rows, neurons] and [rows]."""
     gates: list[Tensor] = []
     handles = []
-    for layer, parts in zip(encoder_layers(model), layer_modules(model), strict=True):
-        heads = torch.ones(rows, parts.heads, device=model.device, dtype=model.dtype, requires_grad=True)
+    for layer, parts in zip(model_layers(model), layer_modules(model), strict=True):
+        heads = torch.ones(rows, parts.groups, device=model.device, dtype=model.dtype, requires_grad=True)
         neurons = torch.ones(rows, parts.neurons, device=model.device, dtype=model.dtype, requires_grad=True)
         branch = torch.ones(rows, device=model.device, dtype=model.dtype, requires_grad=True)
         gates += [heads, neurons, branch]
         handles += [
-            parts.attention_output.register_forward_pre_hook(_scale_inputs(heads, parts.head_size)),
+            parts.attention_output.register_forward_pre_hook(_scale_inputs(heads, parts.group_width)),
             parts.feed_out.register_forward_pre_hook(_scale_inputs(neurons, 1)),
             layer.register_forward_hook(_scale_branch(branch), prepend=True),  # before its output is recorded
         ]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from hone.configs.model import PruneSettings
-from hone.tasks.model.architectures.encoders import linear_names
+from hone.tasks.model.architectures.linears import inner_linears, weight_of
 from hone.tasks.model.training.sparsity_mask import SparsityMask
 from hone.tasks.prune.patterns import numbers_of, share_of_groups_kept
 
@@ -28,8 +28,9 @@ class Mask(SparsityMask):
 
 
 def linear_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The weights [out, in] of all linear layers, by the layer's dotted name."""
-    return {name: model.get_parameter(f"{name}.weight") for name in linear_names(model)}
+    """The weights [out, in] of all linear layers but the table of tokens (`inner_linears`), by the layer's dotted
+    name."""
+    return {name: weight_of(model, name) for name in inner_linears(model)}
 
 
 def zero_where_not(weight: Tensor, stays: Tensor) -> None:

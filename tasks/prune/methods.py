@@ -5,6 +5,7 @@ from collections.abc import Callable
 from hone.configs.model import PruneSettings
 from hone.tasks.model.training.modifier import Modifier
 from hone.tasks.prune.magnitude import magnitude
+from hone.tasks.prune.sparsegpt import SparseGPT
 from hone.tasks.prune.structured import Structured
 from hone.tasks.prune.wanda import Wanda
 
@@ -12,4 +13,5 @@ METHODS: dict[str, Callable[[PruneSettings], Modifier]] = {
     "structured": Structured,
     "magnitude": magnitude,
     "wanda": Wanda,
+    "sparsegpt": SparseGPT,
 }

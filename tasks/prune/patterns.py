@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hone.tasks.errors import ModelError
-from hone.tasks.model.architectures.encoders import linear_names
+from hone.tasks.model.architectures.linears import inner_linears, weight_of
 
 UNSTRUCTURED = "unstructured"
 
@@ -43,7 +43,7 @@ def groups_kept(weight: Tensor, left: int, size: int) -> tuple[int, int]:
 
 def share_of_groups_kept(model: nn.Module, left: int, size: int) -> float:
     """Share of the groups in all linear layers that have at most `left` weights that are not zero, counted."""
-    counts = [groups_kept(model.get_parameter(f"{name}.weight"), left, size) for name in linear_names(model)]
+    counts = [groups_kept(weight_of(model, name), left, size) for name in inner_linears(model)]
     return sum(kept for kept, _all in counts) / sum(groups for _kept, groups in counts)
 
 
@@ -57,7 +57,7 @@ def check_widths(model: nn.Module, pattern: str) -> None:
     if numbers is None:
         return
     size = numbers[1]
-    widths = {name: model.get_parameter(f"{name}.weight").shape[1] for name in linear_names(model)}
+    widths = {name: weight_of(model, name).shape[1] for name in inner_linears(model)}
     uneven = [f"{name} ({width} inputs)" for name, width in widths.items() if width % size]
     if uneven:
         raise ModelError(

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from hone.configs.model import DistillSettings, PruneSettings
 from hone.configs.recipe import Objective
 from hone.tasks.device import driver_device
-from hone.tasks.model.architectures.encoders import SUPPORTED, layer_modules
+from hone.tasks.model.architectures.layers import SUPPORTED, layer_modules
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer, save_model
 from hone.tasks.model.teacher.inference import Progress
 from hone.tasks.model.teacher.outputs import ROWS, TeacherOutputs

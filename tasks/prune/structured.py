@@ -7,14 +7,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hone.configs.model import PruneSettings
-from hone.tasks.model.architectures.encoders import (
-    encoder_layers,
-    keep_inputs,
-    keep_outputs,
-    layer_modules,
-    set_encoder_layers,
-)
+from hone.tasks.model.architectures.layers import layer_modules, model_layers, only_layers, set_layers
+from hone.tasks.model.architectures.shapes import keep_heads, keep_neurons
 from hone.tasks.model.training.modifier import Calibration, Unmodified
+from hone.tasks.prune.depth import MeasureLoss, greedy, is_greedy
 from hone.tasks.prune.importance import Importance, importance
 
 MeasureImportance = Callable[[PreTrainedModel, list[int]], Importance]
@@ -33,11 +29,27 @@ class Structured(Unmodified):
         def measure(cut_so_far: PreTrainedModel, kept: list[int]) -> Importance:
             return importance(cut_so_far, calibration.batches(), calibration.loss_of(cut_so_far, kept))
 
-        return remove_structures(model, self.settings, measure)
+        def loss(kept: list[int]) -> float:
+            with only_layers(model, kept):
+                loss_of = calibration.loss_of(model, kept)
+                training = model.training
+                model.eval()
+                with torch.no_grad():
+                    total = sum(float(loss_of(batch)) for batch in calibration.batches())
+                model.train(training)
+            return total
+
+        return remove_structures(model, self.settings, measure, loss)
 
 
-def remove_structures(model: PreTrainedModel, settings: PruneSettings, measure: MeasureImportance) -> list[int]:
+def remove_structures(
+    model: PreTrainedModel, settings: PruneSettings, measure: MeasureImportance, loss: MeasureLoss
+) -> list[int]:
     """Removes the least important layers, then heads and neurons of those that stay, in place.
+
+    Args:
+        measure: of parts; of layers too, unless they are weighed by the loss.
+        loss: of the model as it is, with some of its layers alone.
 
     Returns:
         Which of the model's layers are still there, counted from 0.
@@ -46,22 +58,24 @@ def remove_structures(model: PreTrainedModel, settings: PruneSettings, measure: 
     kept = list(range(count))
     left = max(1, round(count * (1 - settings.layer_fraction)))
     if left < count:
-        kept = best(measure(model, kept).layers, left)
+        kept = greedy(count, left, loss) if is_greedy(model, settings) else best(measure(model, kept).layers, left)
         keep_layers(model, kept)
     if settings.head_fraction or settings.neuron_fraction:
         found = measure(model, kept)
         parts = layer_modules(model)
-        heads = [best(score, heads_kept(part.heads, settings)) for score, part in zip(found.heads, parts, strict=True)]
+        heads = [best(score, heads_kept(part.groups, settings)) for score, part in zip(found.heads, parts, strict=True)]
         neurons = [
             best(score, neurons_kept(part.neurons, settings)) for score, part in zip(found.neurons, parts, strict=True)
         ]
-        keep_heads(model, heads)
-        keep_neurons(model, neurons)
+        if settings.head_fraction:
+            keep_heads(model, heads)
+        if settings.neuron_fraction:
+            keep_neurons(model, neurons)
     return kept
 
 
 def heads_kept(heads: int, settings: PruneSettings) -> int:
-    """Of a layer's heads, at least one."""
+    """Of a layer's heads, or of their groups where they share keys and values, at least one."""
     return max(1, round(heads * (1 - settings.head_fraction)))
 
 
@@ -80,29 +94,5 @@ def best(scores: Tensor, count: int) -> list[int]:
 
 def keep_layers(model: PreTrainedModel, kept: list[int]) -> None:
     """Leaves only these layers, in place."""
-    layers = encoder_layers(model)
-    set_encoder_layers(model, [layers[index] for index in kept])
-
-
-def keep_heads(model: PreTrainedModel, kept: list[list[int]]) -> None:
-    """Leaves only these heads of each layer, in place. The model computes what it did with the others' output zero."""
-    for part, heads in zip(layer_modules(model), kept, strict=True):
-        width = (torch.tensor(heads)[:, None] * part.head_size + torch.arange(part.head_size)).flatten()
-        for linear in (part.query, part.key, part.value):
-            keep_outputs(linear, width)
-        keep_inputs(part.attention_output, width)
-
-
-def keep_neurons(model: PreTrainedModel, kept: list[list[int]]) -> None:
-    """Leaves only these neurons of each layer, in place. The model computes what it did with the others' output zero.
-
-    Where all layers end up alike, with all their heads, the config says so and plain transformers loads the model.
-    """
-    for part, neurons in zip(layer_modules(model), kept, strict=True):
-        keep_outputs(part.feed_in, torch.tensor(neurons))
-        keep_inputs(part.feed_out, torch.tensor(neurons))
-    parts = layer_modules(model)
-    all_heads = {part.heads for part in parts} == {model.config.num_attention_heads}
-    if all_heads and len({part.neurons for part in parts}) == 1:
-        name = "hidden_dim" if model.config.model_type == "distilbert" else "intermediate_size"
-        setattr(model.config, name, parts[0].neurons)
+    layers = model_layers(model)
+    set_layers(model, [layers[index] for index in kept])

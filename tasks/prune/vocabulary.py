@@ -15,7 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hone.tasks.errors import ModelError
-from hone.tasks.model.architectures.encoders import embeddings
+from hone.tasks.model.architectures.linears import embeddings
 from hone.tasks.model.checkpoints.checkpoint import load_tokenizer
 from hone.tasks.model.text import Rows, TokenizedText, tokenize
 from hone.tasks.prune.tokenizer_trimming import check_kind, keep_tokens, tokens_to_keep

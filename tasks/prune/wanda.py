@@ -6,22 +6,15 @@ by block: a layer's norms are those of inputs that blocks pruned before it have 
 Source: Sun et al. 2023, arXiv:2306.11695, equation 1 and section 3.
 """
 
-import re
-from collections.abc import Callable, Iterable
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
-from hone.tasks.errors import TrainingError
-from hone.tasks.model.architectures.encoders import linear_names
-from hone.tasks.model.text import Batch, model_inputs
+from hone.tasks.model.architectures.linears import inner_linears, weight_of
 from hone.tasks.model.training.modifier import Calibration
+from hone.tasks.prune.inputs import blocks, input_norms
 from hone.tasks.prune.masks import Mask, zero_where_not
 from hone.tasks.prune.patterns import check_widths, largest_of_groups, numbers_of
-
-BLOCK = re.compile(r"(.*?\.\d+)\.")
-"""A layer of the encoder in a dotted name, up to its number."""
 
 
 class Wanda(Mask):
@@ -36,10 +29,10 @@ class Wanda(Mask):
         """
         check_widths(model, self.settings.pattern)
         numbers = numbers_of(self.settings.pattern)
-        for names in blocks(linear_names(model)):
+        for names in blocks(inner_linears(model)):
             norms = input_norms(model, names, calibration.batches())
             for name in names:
-                weight = model.get_parameter(f"{name}.weight")
+                weight = weight_of(model, name)
                 found = scores(weight, norms[name])
                 if numbers is None:
                     zero_where_not(weight, largest_of_rows(found, self.settings.sparsity))
@@ -62,56 +55,3 @@ def largest_of_rows(found: Tensor, sparsity: float) -> Tensor:
     stay = found.shape[1] - int(sparsity * found.shape[1])
     indices = torch.sort(found, dim=1, descending=True, stable=True).indices[:, :stay]
     return torch.zeros_like(found, dtype=torch.bool).scatter_(1, indices, True)
-
-
-def blocks(names: Iterable[str]) -> list[list[str]]:
-    """Linear layers that are pruned together: those of one layer of the encoder, and each of the others alone, in the
-    order of the model."""
-    found: dict[str, list[str]] = {}
-    for name in names:
-        inside = BLOCK.match(name)
-        found.setdefault(inside[1] if inside else name, []).append(name)
-    return list(found.values())
-
-
-def input_norms(model: PreTrainedModel, names: list[str], batches: Iterable[Batch]) -> dict[str, Tensor]:
-    """||X_j||_2 of each input of these linear layers, [in] fp32 on the CPU, over all tokens but padding; the model is
-    in evaluation mode meanwhile.
-
-    Raises:
-        TrainingError: when an input is not finite.
-    """
-    layers = {name: model.get_submodule(name) for name in names}
-    squares = {name: torch.zeros(model.get_parameter(f"{name}.weight").shape[1]).double() for name in names}
-    mask: list[Tensor] = []
-    """Which tokens of the batch at hand are no padding."""
-
-    def adder(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def add(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            values = inputs[0].detach().float()
-            # A pooler reads one vector a row, and relative positions are no tokens: of these all count.
-            if values.dim() == 3 and values.shape[:2] == mask[0].shape:
-                values = values[mask[0]]
-            squares[name] += values.flatten(0, -2).square().sum(dim=0).cpu().double()
-
-        return add
-
-    handles = [layer.register_forward_pre_hook(adder(name)) for name, layer in layers.items()]
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            for batch in batches:
-                mask[:] = [batch["attention_mask"].bool()]
-                model(**model_inputs(batch))
-    finally:
-        model.train(training)
-        for handle in handles:
-            handle.remove()
-    broken = [name for name, found in squares.items() if not bool(torch.isfinite(found).all())]
-    if broken:
-        raise TrainingError(
-            f"{', '.join(broken)}: what these layers read is not finite, so their weights cannot be weighed: the "
-            "student is damaged; lower distill.learning_rate"
-        )
-    return {name: found.sqrt().float() for name, found in squares.items()}

@@ -6,10 +6,11 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from hone.tasks.model.architectures.linears import weight_of
 from hone.tasks.model.checkpoints.checkpoint import save_model
 from hone.tasks.model.training.distillation import DistillationTrainable
 from hone.tasks.model.training.distillation import make_trainable as make_distillation_trainable
-from hone.tasks.model.training.fake_quantization import QuantizationConfig, attach, snap_to_grid, weight_of
+from hone.tasks.model.training.fake_quantization import QuantizationConfig, attach, snap_to_grid
 from hone.tasks.model.training.sparsity_mask import SparsityMask
 from hone.tasks.model.training.trainable import TrainingJob
 

@@ -15,7 +15,7 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
     """Fine-tunes the recipe's encoder on the labels; the epoch that is best on validation becomes the teacher."""
     recipe = context.recipe
     encoder = resolve_source(recipe.model.source, recipe.model.revision)
-    encoder_digest = content_digest(encoder)
+    encoder_digest, commit = content_digest(encoder), hub_commit(encoder)
     # What the encoder is, and not what it is called or where it lies.
     model = recipe.model.model_dump(mode="json", exclude={"source", "revision"})
 
@@ -23,6 +23,7 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
         cluster.start(recipe.compute)
         # Imported while the workers start; a run that finds this stage finished needs none of it.
         from hone.tasks.model.checkpoints.checkpoint import load_task_tokenizer
+        from hone.tasks.model.checkpoints.gguf import gguf_notes
         from hone.tasks.model.tokenized import Split
         from hone.tasks.model.training.recovery import hand_on, splits_of
         from hone.tasks.model.training.trainable import TrainingJob
@@ -52,7 +53,7 @@ def train_teacher(context: RunContext, data: PreparedData) -> TrainedModel:
             who="the teacher",
             data=data,
             made_from=[data.artifact.digest, encoder_digest],
-            notes=lambda _model: {"hub_commit": commit} if (commit := hub_commit(encoder)) else {},
+            notes=lambda _model: {**({"hub_commit": commit} if commit else {}), **gguf_notes(brought)},
         )
         return {"checkpoint": checkpoint}
 

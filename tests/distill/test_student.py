@@ -8,7 +8,7 @@ import torch
 from hone.configs.model import DistillSettings, ModelSettings
 from hone.tasks.distill.student import check_tokens, layers_kept, other_student, spread_layers, student_from_layers
 from hone.tasks.errors import ModelError
-from hone.tasks.model.architectures.encoders import encoder_layers
+from hone.tasks.model.architectures.layers import model_layers
 from hone.tasks.model.checkpoints.checkpoint import count_parameters, load_model, load_tokenizer, save_model
 from tests.model.teaching_fixtures import write_teacher
 from tests.tiny import sentences, write_encoder
@@ -39,7 +39,7 @@ def test_a_student_of_some_layers_computes_the_teacher_without_the_others(teache
     student = student_from_layers(teacher, [0, 3])
     states = teacher.bert.embeddings(INPUTS["input_ids"])
     for layer in (0, 3):
-        states = encoder_layers(teacher)[layer](states)
+        states = model_layers(teacher)[layer](states)
     by_hand = teacher.classifier(teacher.bert.pooler(states))
     assert torch.allclose(student(**INPUTS).logits, by_hand, atol=1e-6)
     assert student.config.num_hidden_layers == 2

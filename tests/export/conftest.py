@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hone.tasks.export.graph import export_onnx
-from hone.tasks.model.architectures.encoders import SUPPORTED, encoder_layers, set_encoder_layers
+from hone.tasks.model.architectures.layers import SUPPORTED, model_layers, set_layers
 from hone.tasks.model.checkpoints.checkpoint import load_tokenizer
 from hone.tasks.model.runtime.sessions import create_session
 from hone.tasks.model.training.fake_quantization import QuantizationConfig, plan_for, snap_to_grid
@@ -51,7 +51,7 @@ def export(kind: str) -> Export:
         own.model_input_names = ["input_ids", "attention_mask"]
     model = tiny(kind)
     if kind in SUPPORTED:  # of the others, ALBERT's layers are one, and ModernBERT's third is like its first
-        set_encoder_layers(model, list(encoder_layers(model))[:2])
+        set_layers(model, list(model_layers(model))[:2])
     return Export(kind, model, own, export_onnx(model, own, opset=18))
 
 

@@ -19,7 +19,7 @@ from hone.tasks.contracts import (
 )
 from hone.tasks.export import export as export_module
 from hone.tasks.export.task import export_models
-from hone.tasks.model.architectures.encoders import linear_names
+from hone.tasks.model.architectures.linears import linear_names
 from hone.tasks.model.checkpoints.checkpoint import count_parameters, load_model, load_tokenizer
 from hone.tasks.model.training.fake_quantization import plan_for
 from hone.tasks.quantize.trainable import save_quantized

@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 
 from hone.tasks.export.graph import export_onnx, initializers, set_nodes, write_onnx
 from hone.tasks.export.graph_passes import optimize_graph
-from hone.tasks.model.architectures.encoders import embeddings, linear_names
+from hone.tasks.model.architectures.linears import embeddings, linear_names
 from hone.tasks.model.runtime.sessions import create_session
 from tests.export.conftest import SHAPES, Export, answers, expected, tokens
 

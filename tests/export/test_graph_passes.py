@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hone.tasks.export.graph import initializers
 from hone.tasks.export.graph_passes import avoid_skip_layernorm, optimize_graph, slice_to_first_token, static_reshapes
-from hone.tasks.model.architectures.encoders import use_of
+from hone.tasks.model.architectures.use import use_of
 from tests.export.conftest import SHAPES, Export, answers, expected, tokens
 
 

@@ -11,7 +11,7 @@ from hone.tasks.errors import ExportError
 from hone.tasks.export.graph import initializers, write_onnx
 from hone.tasks.export.graph_passes import optimize_graph
 from hone.tasks.export.integer import quantize_graph
-from hone.tasks.model.architectures.encoders import linear_names
+from hone.tasks.model.architectures.linears import linear_names
 from hone.tasks.model.training.fake_quantization import QuantizationConfig, attach, weight_grid
 from tests.export.conftest import SHAPES, Export, answers, expected, export, plan_of, tokens
 from tests.export.kernels import count_kernels

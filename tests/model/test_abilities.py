@@ -40,6 +40,12 @@ def test_what_every_setting_asks_for_is_for_berts_kind(tmp_path: Path, kind: str
         ("modernbert", r"distill.method.*modernbert", ["distill.method=none", "prune.method=none"]),
         ("deberta-v2", r"prune.head_fraction is not for deberta-v2", ["prune.head_fraction=0"]),
         ("mpnet", r"prune.head_fraction is not for mpnet", ["prune.head_fraction=0"]),
+        ("llama", r"prune\.vocabulary: seen is not for llama \(it answers with the tokens", ["prune.vocabulary=full"]),
+        (
+            "gpt2",
+            r"vocabulary: seen is not for gpt2.*head_fraction is not for gpt2 \(one matrix makes queries",
+            ["prune.vocabulary=full", "prune.head_fraction=0"],
+        ),
         ("ernie", r"where its layers lie is not known", ["distill.method=none", "prune.method=none"]),
     ],
 )

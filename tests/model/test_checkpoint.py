@@ -10,13 +10,8 @@ from transformers import AutoModelForSequenceClassification
 
 from hone.configs.model import ModelSettings
 from hone.tasks.errors import ModelError, UnsafeFileError
-from hone.tasks.model.architectures.encoders import (
-    encoder_layers,
-    keep_inputs,
-    keep_outputs,
-    layer_modules,
-    set_encoder_layers,
-)
+from hone.tasks.model.architectures.layers import layer_modules, model_layers, set_layers
+from hone.tasks.model.architectures.linears import keep_inputs, keep_outputs
 from hone.tasks.model.checkpoints.checkpoint import (
     check_model,
     count_parameters,
@@ -43,8 +38,8 @@ def logits(model, tokenizer) -> torch.Tensor:  # type: ignore[no-untyped-def]
 
 
 def shrink(model) -> None:  # type: ignore[no-untyped-def]
-    layers = encoder_layers(model)
-    set_encoder_layers(model, [layers[0], layers[2]])
+    layers = model_layers(model)
+    set_layers(model, [layers[0], layers[2]])
     part = layer_modules(model)[1]
     kept = torch.tensor([*range(8), *range(24, 32)])
     for linear in (part.query, part.key, part.value):
@@ -65,7 +60,7 @@ def test_a_saved_model_loads_as_it_was(tmp_path: Path) -> None:
 
 def test_plain_transformers_loads_what_is_not_pruned(tmp_path: Path) -> None:
     model, tokenizer = random_model(tmp_path / "encoder")
-    set_encoder_layers(model, [encoder_layers(model)[1]])
+    set_layers(model, [model_layers(model)[1]])
     save_model(model, tokenizer, tmp_path / "saved")
     plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved", attn_implementation="eager").eval()
     assert torch.equal(logits(model, tokenizer), logits(plain, tokenizer))

@@ -8,7 +8,7 @@ import torch
 
 from hone.configs.model import DistillSettings, ModelSettings
 from hone.tasks.errors import ModelError
-from hone.tasks.model.architectures.encoders import embeddings
+from hone.tasks.model.architectures.linears import embeddings
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_pretrained, load_tokenizer, save_model
 from hone.tasks.model.teacher.outputs import TeacherOutputs
 from hone.tasks.model.text import make_batch

@@ -6,25 +6,17 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from hone.tasks.errors import ModelError
-from hone.tasks.model.architectures.encoders import (
-    ARCHITECTURES,
-    SUPPORTED,
-    apply_shape,
-    embeddings,
-    encoder_layers,
-    keep_inputs,
-    keep_outputs,
-    layer_modules,
-    linear_names,
-    set_encoder_layers,
-    shape_record,
-)
+from hone.tasks.model.architectures.encoders import ENCODERS
+from hone.tasks.model.architectures.layers import layer_modules, model_layers, set_layers
+from hone.tasks.model.architectures.linears import embeddings, keep_inputs, keep_outputs, linear_names
+from hone.tasks.model.architectures.shapes import apply_shape, shape_record
 
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "vocab_size": 50}
+SUPPORTED = sorted(kind for kind, known in ENCODERS.items() if known.layers)
 KINDS = {kind: {**SHAPE, "intermediate_size": 48} for kind in SUPPORTED if kind != "distilbert"}
 KINDS["electra"]["embedding_size"] = 16
 KINDS["deberta-v2"] |= {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_buckets": 8}
-CAN_LOSE_HEADS = [kind for kind in SUPPORTED if "heads" not in ARCHITECTURES[kind].cannot]
+CAN_LOSE_HEADS = [kind for kind in SUPPORTED if "heads" not in ENCODERS[kind].cannot]
 KINDS["distilbert"] = {"dim": 32, "n_layers": 3, "n_heads": 4, "vocab_size": 50, "hidden_dim": 48}
 IDS = torch.tensor([[2, 7, 9, 11, 3], [2, 8, 6, 3, 1]])
 
@@ -48,7 +40,7 @@ def logits(model: PreTrainedModel) -> torch.Tensor:
 @pytest.mark.parametrize("kind", SUPPORTED)
 def test_every_kind_shows_its_parts(kind: str) -> None:
     model = build(kind)
-    assert len(encoder_layers(model)) == 3
+    assert len(model_layers(model)) == 3
     for part in layer_modules(model):
         assert (part.heads, part.head_size, part.neurons) == (4, 8, 48)
         for linear in (part.query, part.key, part.value, part.attention_output):
@@ -90,17 +82,17 @@ def test_removing_neurons_equals_zeroing_their_output(kind: str) -> None:
 def test_fewer_layers_are_run_and_counted(kind: str) -> None:
     model = build(kind)
     runs: list[int] = []
-    for layer in encoder_layers(model):
+    for layer in model_layers(model):
         layer.register_forward_hook(lambda *_: runs.append(1))
-    layers = encoder_layers(model)
-    set_encoder_layers(model, [layers[0], layers[2]])
+    layers = model_layers(model)
+    set_layers(model, [layers[0], layers[2]])
     logits(model)
     assert len(runs) == model.config.num_hidden_layers == len(layer_modules(model)) == 2
 
 
 def test_a_model_without_layers_is_refused() -> None:
     with pytest.raises(ModelError, match=r"needs at least 1 layer, and 0 are left: remove fewer"):
-        set_encoder_layers(build("bert"), [])
+        set_layers(build("bert"), [])
 
 
 @pytest.mark.parametrize("kind", SUPPORTED)

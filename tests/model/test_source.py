@@ -107,7 +107,7 @@ def test_a_source_that_is_not_there_is_an_error_that_says_what_to_give(source: s
 
 def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(ModelError, match=r"is a file, not a folder"):
+    with pytest.raises(ModelError, match=r"is a file, no folder and no \.gguf"):
         resolve_source(str(tmp_path / "model.safetensors"))
 
 
@@ -190,7 +190,7 @@ def test_the_positions_of_robertas_kind_begin_after_the_padding_index() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (GPT2Config(), r"'gpt2' is a decoder, and Hone trains encoders"),
+        (GPT2Config(), r"'gpt2' is a decoder, and this task takes encoders"),
         (T5Config(), r"'t5' is a decoder"),
         (BertConfig(is_decoder=True), r"'bert' is a decoder"),
         (ViTConfig(), r"'vit' has no sequence classification head"),

@@ -13,7 +13,7 @@ from hone.configs.model import DistillSettings
 from hone.tasks import cache_room, storage
 from hone.tasks.contracts import Artifact, Checkpoint
 from hone.tasks.errors import ModelError, PreflightError
-from hone.tasks.model.architectures.encoders import layer_modules
+from hone.tasks.model.architectures.layers import layer_modules
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
 from hone.tasks.model.teacher import outputs as teacher_outputs
 from hone.tasks.model.teacher.outputs import TeacherOutputs, matched_layers, prepare

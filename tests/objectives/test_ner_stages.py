@@ -15,7 +15,7 @@ from hone.configs.recipe import Recipe, parse_recipe
 from hone.flows.preflight import check_model
 from hone.tasks import store
 from hone.tasks.data.preview import preview
-from hone.tasks.model.architectures.encoders import linear_names
+from hone.tasks.model.architectures.linears import linear_names
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
 from hone.tasks.model.text import make_batch, model_inputs, read_split
 from hone.tasks.model.training.fake_quantization import read_plan

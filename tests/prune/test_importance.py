@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from hone.tasks.model.architectures.encoders import layer_modules
+from hone.tasks.model.architectures.layers import layer_modules
 from hone.tasks.prune.importance import _gated, importance
 from tests.prune.encoders import BATCH, CONFIGS, tiny
 

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import nn
 
 from hone.configs.model import DistillSettings, PruneSettings
-from hone.tasks.model.architectures.encoders import linear_names
+from hone.tasks.model.architectures.linears import linear_names
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer, save_model
 from hone.tasks.model.text import make_batch
 from hone.tasks.model.training.distillation import DistillationTrainable, distillation_arguments

@@ -14,7 +14,8 @@ from hone.tasks.errors import ModelError
 from hone.tasks.export.graph import export_onnx, initializers
 from hone.tasks.export.graph_passes import optimize_graph
 from hone.tasks.export.integer import quantize_graph
-from hone.tasks.model.architectures.encoders import encoder_layers, linear_names, set_encoder_layers
+from hone.tasks.model.architectures.layers import model_layers, set_layers
+from hone.tasks.model.architectures.linears import linear_names
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
 from hone.tasks.model.text import make_batch
 from hone.tasks.model.training.distillation import distillation_arguments
@@ -106,7 +107,7 @@ def test_the_mask_is_held_while_the_student_recovers(place: Path, method: str, p
 
 def test_the_exported_weights_keep_the_pattern_in_fp32_and_in_eight_bits(tmp_path: Path) -> None:
     dense, tokenizer = tiny("bert"), load_tokenizer(write_encoder(tmp_path / "encoder"))
-    set_encoder_layers(dense, list(encoder_layers(dense))[:1])
+    set_layers(dense, list(model_layers(dense))[:1])
     model = copy.deepcopy(dense)
     Magnitude(PruneSettings(method="magnitude", pattern="2:4")).prepare(model, None)
     graph = export_onnx(model, tokenizer, opset=18)

@@ -12,7 +12,7 @@ import hone.tasks.prune
 import hone.tasks.prune.structured
 import tests.prune
 from hone.configs.model import DistillSettings, PruneSettings
-from hone.tasks.model.architectures.encoders import layer_modules
+from hone.tasks.model.architectures.layers import layer_modules
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
 from hone.tasks.model.teacher.outputs import TeacherOutputs
 from hone.tasks.model.text import make_batch, tokenize

@@ -9,11 +9,12 @@ from torch import nn
 
 from hone.configs.model import PruneSettings
 from hone.tasks.errors import ModelError, TrainingError
-from hone.tasks.model.architectures.encoders import linear_names
+from hone.tasks.model.architectures.linears import linear_names
 from hone.tasks.model.training.modifier import Calibration
+from hone.tasks.prune.inputs import blocks, input_norms
 from hone.tasks.prune.masks import sparsity_of
 from hone.tasks.prune.patterns import share_of_groups_kept
-from hone.tasks.prune.wanda import Wanda, blocks, input_norms, scores
+from hone.tasks.prune.wanda import Wanda, scores
 from tests.prune.encoders import BATCH, FAMILIES, tiny
 
 PAD, ONE, OTHER = 0, 1, 2

@@ -9,7 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import nn
 
-from hone.tasks.model.architectures.encoders import linear_names, use_of
+from hone.tasks.model.architectures.linears import linear_names
+from hone.tasks.model.architectures.use import use_of
 from hone.tasks.model.training.fake_quantization import (
     FakeQuantLinear,
     QuantizationConfig,

@@ -8,7 +8,7 @@ import torch
 from hone.configs.recipe import parse_recipe
 from hone.tasks import store
 from hone.tasks.contracts import Checkpoint, PreparedData, PrunedModel, QuantizedModel, StageRecord, TrainedModel
-from hone.tasks.model.architectures.encoders import linear_names
+from hone.tasks.model.architectures.linears import linear_names
 from hone.tasks.model.checkpoints.checkpoint import load_model
 from hone.tasks.model.training.fake_quantization import attach, read_plan, weight_grid
 from hone.tasks.quantize.task import quantize_student

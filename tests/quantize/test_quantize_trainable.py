@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hone.configs.model import DistillSettings, QuantizeSettings
-from hone.tasks.model.architectures.encoders import linear_names
+from hone.tasks.model.architectures.linears import linear_names
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer, save_model
 from hone.tasks.model.text import make_batch, model_inputs
 from hone.tasks.model.training.distillation import distillation_arguments

@@ -1,14 +1,16 @@
-"""What a recipe asks of an encoder's architecture, and what that cannot do: one table, that of `encoders`."""
+"""What a recipe asks of an architecture, and what that cannot do: one table, of `encoders` and `decoders`."""
 
 from hone.configs.recipe import Recipe
 from hone.tasks.errors import ModelError
-from hone.tasks.model.architectures.encoders import ARCHITECTURES, Ability, architecture
+from hone.tasks.model.architectures.architecture import Ability
+from hone.tasks.model.architectures.layers import ARCHITECTURES, architecture
 
 SETTINGS: dict[Ability, str] = {
     "layers": "a student of some of its layers (`distill.layers`, `prune.layer_fraction`)",
     "heads": "heads removed (`prune.head_fraction`)",
     "neurons": "neurons removed (`prune.neuron_fraction`)",
     "relations": "attention relations (`distill.relation_weight`)",
+    "vocabulary": "tokens removed (`prune.vocabulary: seen`)",
 }
 
 
@@ -48,12 +50,14 @@ def _wanted(recipe: Recipe, teacher: str, student: str | None) -> list[tuple[str
     small = other or teacher
     wanted: list[tuple[str, Ability, str, str]] = []
     if distill.method != "none" and other is None:
-        remedy = "--set distill.method=none, or name an encoder of its own as distill.student."
+        remedy = "--set distill.method=none, or name a model of its own as distill.student."
         wanted.append((teacher, "layers", "distill.method with no distill.student", remedy))
     taught = distill.method != "none" or prune.method != "none" or quantize.method == "qat"
     if distill.relation_weight and taught:
         for kind in dict.fromkeys((teacher, small)):
             wanted.append((kind, "relations", "distill.relation_weight", "--set distill.relation_weight=0"))
+    if prune.method != "none" and prune.vocabulary == "seen":
+        wanted.append((small, "vocabulary", "prune.vocabulary: seen", "--set prune.vocabulary=full"))
     if prune.method == "structured":
         fractions: tuple[tuple[Ability, str, float], ...] = (
             ("layers", "prune.layer_fraction", prune.layer_fraction),
@@ -63,6 +67,6 @@ def _wanted(recipe: Recipe, teacher: str, student: str | None) -> list[tuple[str
         nothing = all(ability in architecture(small).cannot for ability, _name, _fraction in fractions)
         for ability, name, fraction in fractions:
             if fraction:
-                remedy = "--set prune.method=none (or magnitude, wanda)" if nothing else f"--set {name}=0"
+                remedy = "--set prune.method=none (or magnitude, wanda, sparsegpt)" if nothing else f"--set {name}=0"
                 wanted.append((small, ability, name, remedy))
     return wanted

@@ -7,9 +7,10 @@ is the documented call, and the only way to load a checkpoint with heads or neur
 all others. Nothing here runs code from a model repository or opens a pickle.
 """
 
+import io
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +28,21 @@ from transformers.utils import logging as transformers_logging
 from hone.configs.model import ModelSettings
 from hone.configs.recipe import Objective
 from hone.tasks.errors import ModelError
-from hone.tasks.model.architectures.encoders import apply_shape, shape_record
+from hone.tasks.model.architectures.layers import architecture
+from hone.tasks.model.architectures.shapes import apply_shape, shape_record
+from hone.tasks.model.checkpoints.gguf import forget_blocks, gguf_arguments, weights_arguments
+from hone.tasks.model.checkpoints.problems import LIBRARY_ERRORS, in_one_line
 from hone.tasks.model.checkpoints.safety import (
-    LIBRARY_ERRORS,
+    answers_with_tokens,
     check_config,
     check_finite,
     check_fit,
     check_kind,
     check_tokenizer,
     check_weights,
-    in_one_line,
     takes_token_types,
 )
-from hone.tasks.model.checkpoints.source import resolve_source
+from hone.tasks.model.checkpoints.source import gguf_file, resolve_source
 from hone.tasks.objectives.learning import TASK, Learning, learning, learning_of
 
 ATTENTION = "eager"  # pruning masks single heads and the exporter sees plain matrix products
@@ -75,24 +78,32 @@ def load_model(folder: Path) -> PreTrainedModel:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """The tokenizer in a folder. It gives token types only where the model beside it has several: many a RoBERTa and
-    DistilBERT lies in one folder with BERT's tokenizer.
+    """The tokenizer in a folder, or in a GGUF file.
+
+    It gives token types only where the model beside it has several: many a RoBERTa and DistilBERT lies in one folder
+    with BERT's tokenizer. A decoder's that has no padding token pads with its end of text.
 
     Raises:
         ModelError: when the folder holds none, or one that cannot pad.
     """
-    check_tokenizer(folder)
+    file = gguf_file(folder)
+    if file is None:
+        check_tokenizer(folder)
+    place = {"pretrained_model_name_or_path": folder} if file is None else gguf_arguments(file)
     with quiet():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(**place, use_fast=True, trust_remote_code=False)
         except Exception as error:  # the tokenizers library raises no other
             raise ModelError(f"{folder}: its tokenizer cannot be loaded: {in_one_line(error)}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ModelError(f"{folder}: its tokenizer has no fast version: save it as tokenizer.json")
+    described = file is not None or (folder / "config.json").is_file()
+    if tokenizer.pad_token_id is None and described and architecture(check_config(folder).model_type).causal:
+        tokenizer.pad_token = tokenizer.eos_token  # many a decoder has learned without padding: the mask hides it
     if tokenizer.pad_token_id is None:
         raise ModelError(f"{folder}: its tokenizer has no padding token: set pad_token in tokenizer_config.json")
-    given, beside = tokenizer.model_input_names, (folder / "config.json").is_file()
-    if "token_type_ids" in given and beside and not takes_token_types(check_config(folder)):
+    given = tokenizer.model_input_names
+    if "token_type_ids" in given and described and not takes_token_types(check_config(folder)):
         tokenizer.model_input_names = [name for name in given if name != "token_type_ids"]
     return tokenizer
 
@@ -150,12 +161,11 @@ def load_pretrained(
             model = drawn(folder, config, objective)
         else:
             model, missing = _from_pretrained(folder, config, objective)
-            encoder = [
-                name for name in missing if name.startswith(f"{model.base_model_prefix}.") and "pooler" not in name
-            ]
-            if encoder:  # a head, or the pooler before it, may be new
+            body = [name for name in missing if name.startswith(f"{model.base_model_prefix}.") and "pooler" not in name]
+            lacking = missing if answers_with_tokens(objective.auto_model) else body
+            if lacking:  # a head for labels, or the pooler before it, may be new
                 raise ModelError(
-                    f"{folder}: its weights do not fit its config: {_some(encoder)} are missing or of another shape"
+                    f"{folder}: its weights do not fit its config: {_some(lacking)} are missing or of another shape"
                 )
             check_finite(folder, model)
     check_fit(settings.source, model, tokenizer, settings.max_length)
@@ -224,10 +234,12 @@ def _read_words_as_in_a_text(tokenizer: PreTrainedTokenizerFast) -> None:
 
 def _from_pretrained(folder: Path, config: PretrainedConfig, objective: Learning) -> tuple[PreTrainedModel, list[str]]:
     """The model in fp32, and the names of the weights that were not there and were drawn instead."""
+    file = gguf_file(folder)
+    place = {"pretrained_model_name_or_path": folder} if file is None else weights_arguments(file)
     try:
-        with quiet():
+        with quiet(), _without_bars(file is not None):
             model, report = objective.auto_model.from_pretrained(
-                folder,
+                **place,
                 config=config,
                 attn_implementation=ATTENTION,
                 use_safetensors=True,
@@ -241,8 +253,20 @@ def _from_pretrained(folder: Path, config: PretrainedConfig, objective: Learning
             f"{folder}: its weights cannot be loaded: {in_one_line(error)}: if a file is damaged or cut short, copy it "
             "again"
         ) from error
+    if file is not None:
+        forget_blocks(model)
     mismatched = [entry[0] for entry in report["mismatched_keys"]]
     return model, sorted({*report["missing_keys"], *mismatched})
+
+
+@contextmanager
+def _without_bars(hidden: bool) -> Iterator[None]:
+    """Hides what is written to the error stream: the progress bar over a GGUF file's tensors cannot be turned off."""
+    if not hidden:
+        yield
+        return
+    with redirect_stderr(io.StringIO()):
+        yield
 
 
 def _some(names: list[str]) -> str:

@@ -7,9 +7,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
-from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 from transformers import __version__ as transformers_version
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -19,21 +24,11 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from hone.tasks.errors import ModelError, UnsafeFileError
+from hone.tasks.model.checkpoints.gguf import gguf_config
+from hone.tasks.model.checkpoints.problems import LIBRARY_ERRORS, in_one_line
+from hone.tasks.model.checkpoints.source import gguf_file
 from hone.tasks.store import PICKLE_ENDINGS
 
-LIBRARY_ERRORS = (
-    ArithmeticError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    SafetensorError,
-    StrictDataclassError,
-    TypeError,
-    ValueError,
-)
-"""What transformers, safetensors and torch raise at files that are not as they expect."""
 POINTER = b"version https://git-lfs.github.com/spec/"
 POINTER_BYTES = 1024
 """Git LFS writes shorter ones."""
@@ -47,6 +42,9 @@ def check_config(folder: Path) -> PretrainedConfig:
         ModelError: when there is no config, or one that transformers does not know, or files that stand for others.
         UnsafeFileError: when config or tokenizer name code in `auto_map`.
     """
+    file = gguf_file(folder)
+    if file is not None:
+        return gguf_config(file)
     check_pointers(folder)
     config = _json(folder / "config.json")
     if config is None:
@@ -120,6 +118,8 @@ def check_weights(folder: Path) -> None:
         ModelError: when the folder holds no weights.
         UnsafeFileError: when it holds them as a pickle only, naming the file.
     """
+    if gguf_file(folder) is not None:
+        return
     if any(path.name != "adapter_model.safetensors" for path in folder.glob("*.safetensors")):
         return
     check_adapter(folder)
@@ -154,8 +154,18 @@ def check_tokenizer(folder: Path) -> None:
         )
 
 
+def answers_with_tokens(auto_model: Any) -> bool:
+    """Whether a task's head gives each token of the vocabulary a number, as a language model's does.
+
+    Args:
+        auto_model: transformers' AutoModelFor... of the task.
+    """
+    return auto_model is AutoModelForCausalLM
+
+
 def check_kind(source: str, config: PretrainedConfig, auto_model: Any) -> None:
-    """Refuses what is not an encoder that transformers can put the task's head on.
+    """Refuses what transformers cannot put the task's head on: the tasks take an encoder, and language models are
+    decoders.
 
     Args:
         auto_model: transformers' AutoModelFor... of the task.
@@ -163,18 +173,27 @@ def check_kind(source: str, config: PretrainedConfig, auto_model: Any) -> None:
     Raises:
         ModelError: naming the kind of model and others that can be taken.
     """
-    kind = config.model_type
+    kind, writes = config.model_type, answers_with_tokens(auto_model)
+    others = (
+        "a decoder such as llama, qwen3 or gpt2"
+        if writes
+        else "an encoder such as bert, roberta, distilbert or electra"
+    )
     if type(config) not in auto_model._model_mapping:
         head = " ".join(re.findall("[A-Z][a-z]+", auto_model.__name__.removeprefix("AutoModelFor"))).lower()
         raise ModelError(
-            f"model.source = '{source}': model type '{kind}' has no {head} head in transformers; take "
-            "an encoder such as bert, roberta, distilbert or electra"
+            f"model.source = '{source}': model type '{kind}' has no {head} head in transformers; take {others}"
         )
     decodes = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
-    if decodes or config.is_encoder_decoder or getattr(config, "is_decoder", False):
+    if writes and (config.is_encoder_decoder or not decodes):
         raise ModelError(
-            f"model.source = '{source}': model type '{kind}' is a decoder, and Hone trains encoders; take one such as "
-            "bert, roberta, distilbert or electra"
+            f"model.source = '{source}': model type '{kind}' is not a decoder alone, which a language model is here; "
+            f"take {others}"
+        )
+    if not writes and (decodes or config.is_encoder_decoder or getattr(config, "is_decoder", False)):
+        raise ModelError(
+            f"model.source = '{source}': model type '{kind}' is a decoder, and this task takes encoders; take one such "
+            "as bert, roberta, distilbert or electra"
         )
 
 
@@ -244,12 +263,6 @@ def check_finite(folder: Path, model: PreTrainedModel) -> None:
             f"{folder}: {len(broken)} of its weights hold NaN or infinity, the first is {broken[0]}: the training that "
             "they come from diverged; take an earlier checkpoint"
         )
-
-
-def in_one_line(error: Exception) -> str:
-    """What a library's exception says, without its line breaks, and of a long one the beginning."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else f"{text[:300]} ..."
 
 
 def _starts(path: Path, with_what: bytes) -> bool:

@@ -1,4 +1,5 @@
-"""Where an encoder lies: a local folder, a folder inside an installed package, or the hub. Nothing is loaded here."""
+"""Where a model lies: a local folder, a folder inside an installed package, a GGUF file in either, or the hub. Nothing
+is loaded here."""
 
 import hashlib
 import importlib.util
@@ -19,7 +20,7 @@ LOADED = ("[!.]*.json", "[!.]*.model", "vocab*.txt", "merges.txt", "[!.]*.safete
 
 def resolve_source(source: str, revision: str = "main", setting: str = "model.source") -> Path:
     """The folder of a source: a local folder, `package:NAME/PATH` in an installed package, or a hub id (downloaded, or
-    found in the hub's cache).
+    found in the hub's cache). Of a GGUF file, local or in a package, the file.
 
     Args:
         setting: what the recipe calls it, for messages.
@@ -30,12 +31,13 @@ def resolve_source(source: str, revision: str = "main", setting: str = "model.so
     if source.startswith("package:"):
         return _in_package(source, setting)
     folder = Path(source).expanduser()
-    if folder.is_dir():
+    if folder.is_dir() or _is_gguf(folder):
         return folder.resolve()
     if source.startswith((".", "/", "~")) or source.count("/") > 1 or folder.exists():
-        what = "is a file, not a folder" if folder.exists() else "there is no such folder"
+        what = "is a file, no folder and no .gguf" if folder.exists() else "there is no such folder"
         raise ModelError(
-            f"{setting} = '{source}': {what}; give a folder with config.json, package:NAME/PATH, or a hub id"
+            f"{setting} = '{source}': {what}; give a folder with config.json, a .gguf file, package:NAME/PATH, or a "
+            "hub id"
         )
     return _from_hub(source, revision, setting)
 
@@ -44,7 +46,7 @@ def content_digest(folder: Path) -> str:
     """Digest of the files of an encoder that are ever loaded: weights, config and tokenizer, as `sha256:<hex>`. What
     else lies in the folder (a description, a repository's own files) does not count."""
     total = hashlib.sha256()
-    for path in sorted(path for pattern in LOADED for path in folder.glob(pattern) if path.is_file()):
+    for path in _loaded(folder):
         total.update(f"{path.name}\0{file_digest(path)}\n".encode())
     return f"sha256:{total.hexdigest()}"
 
@@ -60,9 +62,40 @@ def copy_encoder(folder: Path, destination: Path) -> Path:
     `content_digest` is in the stage's key, wherever the source points by the time they are read."""
     shutil.rmtree(destination, ignore_errors=True)
     destination.mkdir(parents=True)
-    for path in sorted({path for pattern in LOADED for path in folder.glob(pattern) if path.is_file()}):
+    for path in dict.fromkeys(_loaded(folder)):
         shutil.copyfile(path, destination / path.name)
     return destination
+
+
+def gguf_file(place: Path) -> Path | None:
+    """The GGUF file that a source is: it itself, or the only one in a folder without a config.json. None of others.
+
+    Raises:
+        ModelError: when a folder holds several, naming them.
+    """
+    if place.is_file():
+        return place if place.suffix == ".gguf" else None
+    if (place / "config.json").exists():
+        return None
+    found = sorted(place.glob("*.gguf"))
+    if len(found) > 1:
+        raise ModelError(
+            f"{place}: it holds {len(found)} GGUF files, {', '.join(path.name for path in found)}: name one of them, "
+            f"e.g. {found[0]}"
+        )
+    return found[0] if found else None
+
+
+def _loaded(place: Path) -> list[Path]:
+    """What is read of a folder, or of a GGUF file; a file twice that two patterns match."""
+    file = gguf_file(place)
+    if file is not None:
+        return [file]
+    return sorted(path for pattern in LOADED for path in place.glob(pattern) if path.is_file())
+
+
+def _is_gguf(path: Path) -> bool:
+    return path.suffix == ".gguf" and path.is_file()
 
 
 def _in_package(source: str, setting: str) -> Path:
@@ -79,9 +112,11 @@ def _in_package(source: str, setting: str) -> Path:
         )
     for place in places:
         folder = (Path(place) / inside).resolve()
-        if folder.is_dir() and folder.is_relative_to(Path(place).resolve()):
+        if (folder.is_dir() or _is_gguf(folder)) and folder.is_relative_to(Path(place).resolve()):
             return folder
-    raise ModelError(f"{setting} = '{source}': the package {name} at {places[0]} has no folder '{inside}'")
+    raise ModelError(
+        f"{setting} = '{source}': the package {name} at {places[0]} has no folder '{inside}', nor a .gguf file so named"
+    )
 
 
 def _from_hub(source: str, revision: str, setting: str) -> Path:

@@ -18,7 +18,8 @@ from hone.configs.recipe import Objective
 from hone.configs.section import Precision
 from hone.tasks.device import driver_device
 from hone.tasks.errors import ModelError, PreflightError
-from hone.tasks.model.architectures.encoders import SUPPORTED, LayerModules, layer_modules
+from hone.tasks.model.architectures.layers import SUPPORTED, LayerModules, layer_modules
+from hone.tasks.model.architectures.linears import matrix
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
 from hone.tasks.model.teacher.augment import Neighbours, augment, augment_words, word_neighbours
 from hone.tasks.model.teacher.token_file import TokenFile
@@ -94,7 +95,7 @@ def run_teacher(
         np.save(into / "tokens.npy", token_marks(tokenizer, text))
     widths = dict.fromkeys(layers, teacher.config.hidden_size)
     if last is not None and relations:
-        widths["relations.npy"] = 3 * last.query.out_features
+        widths["relations.npy"] = 3 * matrix(last.projections[0]).shape[0]
     files = _reserve(into, int(text.offsets[-1]), {name: widths[name] for name in names if name in widths})
     answers = _Answers(into / "logits.npy" if "logits.npy" in names else None, text)
     done = 0
@@ -179,7 +180,7 @@ def recorded(layer: LayerModules | None) -> Iterator[list[Tensor]]:
     if layer is None:
         yield []
         return
-    modules = (layer.query, layer.key, layer.value)
+    modules = layer.projections
     outputs: dict[nn.Module, Tensor] = {}
     vectors: list[Tensor] = []
 

@@ -15,7 +15,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hone.configs.model import DistillSettings
 from hone.tasks.errors import ModelError
-from hone.tasks.model.architectures.encoders import embeddings, layer_modules
+from hone.tasks.model.architectures.layers import layer_modules
+from hone.tasks.model.architectures.linears import embeddings
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer, save_model
 from hone.tasks.model.teacher.inference import recorded
 from hone.tasks.model.teacher.outputs import ROWS, TeacherOutputs

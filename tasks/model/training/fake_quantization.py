@@ -12,14 +12,17 @@ Source: Jacob et al. 2018, arXiv:1712.05877; Bengio et al. 2013, arXiv:1308.3432
 
 import json
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
-from hone.tasks.model.architectures.encoders import use_of
+from hone.tasks.model.architectures.linears import matrix, weight_of
+from hone.tasks.model.architectures.use import use_of
 
 FILE = "quantization.json"
 Scheme = Literal["dynamic", "static"]
@@ -83,11 +86,6 @@ def read_plan(folder: Path) -> QuantizationConfig:
     return QuantizationConfig(**fields)
 
 
-def weight_of(model: PreTrainedModel, name: str) -> Tensor:
-    """The weight of a linear layer [out, in] or of an embedding table [rows, width]."""
-    return model.get_parameter(f"{name}.weight")
-
-
 def weight_grid(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Integers and scales of a weight [rows, columns] fp32: int8 [rows, columns] in -127..127, and fp32 [rows].
 
@@ -118,16 +116,31 @@ class FakeQuantLinear(nn.Linear):
 
     def forward(self, values: Tensor) -> Tensor:
         """[..., in] to [..., out]. Under autocast the rounding stays fp32, and the product is autocast."""
-        with torch.autocast(values.device.type, enabled=False):
-            values, weight = values.float(), _Rows.apply(self.weight)
-            if self.input_scale is not None:
-                values = _Fixed.apply(values, self.input_scale)
-            elif self.first_token and values.dim() == 3 and values.shape[1] > 1:
-                # The other tokens reach no output, but a loss may look at them: they get a scale of their own.
-                values = torch.cat([_Ranged.apply(values[:, :1]), _Ranged.apply(values[:, 1:])], dim=1)
-            else:
-                values = _Ranged.apply(values)
-        return nn.functional.linear(values, weight, self.bias)
+        return _rounded_product(self, values)
+
+
+class FakeQuantConv1D(Conv1D):
+    """The same of a linear layer that keeps its weight transposed, as GPT-2's do."""
+
+    first_token: bool
+    input_scale: float | None
+
+    def forward(self, values: Tensor) -> Tensor:
+        """As FakeQuantLinear."""
+        return _rounded_product(self, values)
+
+
+def _rounded_product(layer: FakeQuantLinear | FakeQuantConv1D, values: Tensor) -> Tensor:
+    with torch.autocast(values.device.type, enabled=False):
+        values, weight = values.float(), _Rows.apply(matrix(layer))
+        if layer.input_scale is not None:
+            values = _Fixed.apply(values, layer.input_scale)
+        elif layer.first_token and values.dim() == 3 and values.shape[1] > 1:
+            # The other tokens reach no output, but a loss may look at them: they get a scale of their own.
+            values = torch.cat([_Ranged.apply(values[:, :1]), _Ranged.apply(values[:, 1:])], dim=1)
+        else:
+            values = _Ranged.apply(values)
+    return nn.functional.linear(values, weight, layer.bias)
 
 
 class FakeQuantEmbedding(nn.Embedding):
@@ -143,22 +156,29 @@ def attach(model: PreTrainedModel, plan: QuantizationConfig) -> PreTrainedModel:
     """Makes the plan's layers round, in place. Parameters, their names and hooks on the layers stay what they are."""
     for name in plan.linears:
         linear = model.get_submodule(name)
-        linear.__class__ = FakeQuantLinear
+        linear.__class__ = FakeQuantLinear if isinstance(linear, nn.Linear) else FakeQuantConv1D
         linear.first_token = name in plan.first_token  # type: ignore[assignment]
         linear.input_scale = plan.scales[name] if plan.scheme == "static" else None  # type: ignore[assignment]
     for name in plan.tables:
-        model.get_submodule(name).__class__ = FakeQuantEmbedding
+        table = model.get_submodule(name)
+        table.__class__ = _rounding(type(table))  # type: ignore[arg-type]  # Module.__hash__ as typed hides its class's
     return model
+
+
+@cache
+def _rounding(kind: type[nn.Module]) -> type[nn.Module]:
+    """The class of a table that rounds. Gemma's multiplies what it finds: that goes on, with rows that are rounded."""
+    return FakeQuantEmbedding if kind is nn.Embedding else type(kind.__name__, (kind, FakeQuantEmbedding), {})
 
 
 def detach(model: PreTrainedModel) -> PreTrainedModel:
     """Undoes `attach`, in place."""
     for module in model.modules():
-        if isinstance(module, FakeQuantLinear):
+        if isinstance(module, FakeQuantLinear | FakeQuantConv1D):
             del module.first_token, module.input_scale
-            module.__class__ = nn.Linear  # type: ignore[assignment]
+            module.__class__ = nn.Linear if isinstance(module, nn.Linear) else Conv1D  # type: ignore[assignment]
         elif isinstance(module, FakeQuantEmbedding):
-            module.__class__ = nn.Embedding  # type: ignore[assignment]
+            module.__class__ = type(module).__bases__[0]
     return model
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from hone.tasks.model.architectures.encoders import linear_names
+from hone.tasks.model.architectures.linears import inner_linears, weight_of
 from hone.tasks.model.training.modifier import Unmodified
 
 
@@ -27,7 +27,7 @@ class SparsityMask(Unmodified):
 def sparsity_mask(model: nn.Module) -> Callable[[], None]:
     """A function that sets the weights of linear layers that are zero now to zero again; layers without
     one cost nothing."""
-    found = {name: model.get_parameter(f"{name}.weight") for name in linear_names(model)}
+    found = {name: weight_of(model, name) for name in inner_linears(model)}
     weights = {name: weight for name, weight in found.items() if not bool((weight != 0).all())}
     masks = {name: weight.detach() != 0 for name, weight in weights.items()}
 
