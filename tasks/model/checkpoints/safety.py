@@ -9,7 +9,14 @@ from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 from transformers import __version__ as transformers_version
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -155,7 +162,8 @@ def check_tokenizer(folder: Path) -> None:
 
 
 def check_kind(source: str, config: PretrainedConfig, auto_model: Any) -> None:
-    """Refuses what is not an encoder that transformers can put the task's head on.
+    """Refuses what is not an encoder that transformers can put the task's head on, or no decoder where the task is to
+    write.
 
     Args:
         auto_model: transformers' AutoModelFor... of the task.
@@ -164,17 +172,24 @@ def check_kind(source: str, config: PretrainedConfig, auto_model: Any) -> None:
         ModelError: naming the kind of model and others that can be taken.
     """
     kind = config.model_type
+    decodes = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    if auto_model is AutoModelForCausalLM:
+        if type(config) not in auto_model._model_mapping or not decodes or config.is_encoder_decoder:
+            raise ModelError(
+                f"model.source = '{source}': model type '{kind}' is no decoder, and task=text-generation trains one; "
+                "take one such as llama, qwen2, mistral, gemma or gpt2"
+            )
+        return
     if type(config) not in auto_model._model_mapping:
         head = " ".join(re.findall("[A-Z][a-z]+", auto_model.__name__.removeprefix("AutoModelFor"))).lower()
         raise ModelError(
             f"model.source = '{source}': model type '{kind}' has no {head} head in transformers; take "
             "an encoder such as bert, roberta, distilbert or electra"
         )
-    decodes = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
     if decodes or config.is_encoder_decoder or getattr(config, "is_decoder", False):
         raise ModelError(
             f"model.source = '{source}': model type '{kind}' is a decoder, and Hone trains encoders; take one such as "
-            "bert, roberta, distilbert or electra"
+            "bert, roberta, distilbert or electra, or set task=text-generation"
         )
 
 
