@@ -4,12 +4,13 @@ A document stays as it is written but for the blanks at its ends, and its lines 
 lines are what a model of code or of lists has to learn. Where one ends in plain text, `data.document_end` says.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from hone.configs.data import DataSettings
 from hone.tasks.data.clean import SCHEMA, Collected, Gathered, Unusable, as_text, normalize_label
 from hone.tasks.data.data_file import DataFile
-from hone.tasks.data.rows import BadRowLog, RawRow
+from hone.tasks.data.rows import SPLITS, BadRowLog, RawRow
+from hone.tasks.errors import DataError
 
 KINDS = ["document"]
 """Name of `label`, which is 0 of every document."""
@@ -66,6 +67,27 @@ def collect_documents(
             continue
         gathered.add(text, None, 0, row.line, parts)
     return Collected(gathered.table(), KINDS)
+
+
+def check_documents(rows: Mapping[str, int], settings: DataSettings) -> None:
+    """Refuses documents that are too few to be split.
+
+    Args:
+        rows: documents by split that is given.
+
+    Raises:
+        DataError: when there are fewer training documents than splits that have to be made of them.
+    """
+    absent = [split for split in SPLITS if split not in rows]
+    if rows["train"] > len(absent):
+        return
+    ways = ["add documents", *(f"give data.{split}" for split in absent)]
+    if settings.source == "files" and settings.document_end == "file":
+        ways.append("of plain text that holds several in a file, set data.document_end='blank line'")
+    raise DataError(
+        f"there are {rows['train']} training documents, and {' and '.join(['training', *absent])} need one each: "
+        + ", or ".join(ways)
+    )
 
 
 def as_written(text: str) -> str:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from hone.configs.data import DataSettings
 from hone.tasks.data.clean import Collected, collect
 from hone.tasks.data.documents import KINDS as DOCUMENTS
-from hone.tasks.data.documents import collect_documents
+from hone.tasks.data.documents import check_documents, collect_documents
 from hone.tasks.data.labels import name_labels, number_labels
 from hone.tasks.data.numbers import Numbers, check_numbers
 from hone.tasks.data.questions import KINDS, collect_questions
@@ -185,6 +185,7 @@ class Documents:
         return {split: collected.table for split, collected in found.items()}, DOCUMENTS
 
     def names(self, tables: Tables, values: list[str], settings: DataSettings, known: Mapping[str, str]) -> list[str]:
+        check_documents({split: len(table) for split, table in tables.items()}, settings)
         return values
 
     def names_so_far(self, values: list[str], settings: DataSettings) -> bool:

@@ -143,6 +143,19 @@ def test_plain_text_without_a_column_for_documents_is_refused(tmp_path: Path) ->
         open_source(settings_of(tmp_path / "a.conll"))
 
 
+def test_a_single_file_of_plain_text_is_one_document_and_too_few(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one\n\ntwo\n\nthree\n\nfour")
+    said = "there are 1 training documents, and training and validation and test need one each: add documents, or give "
+    with pytest.raises(DataError, match=f"{said}.*or of plain text.*data.document_end='blank line'"):
+        prepared(settings_of(tmp_path / "a.txt"), tmp_path / "data")
+    made = prepared(settings_of(tmp_path / "a.txt", document_end="blank line"), tmp_path / "data")
+    assert sum(made.rows.values()) == 4
+    for name in ("b", "c"):
+        (tmp_path / f"{name}.txt").write_text(name)
+    given = {"validation": str(tmp_path / "b.txt"), "test": str(tmp_path / "c.txt")}
+    assert prepared(settings_of(tmp_path / "a.txt", **given), tmp_path / "data").rows["train"] == 1
+
+
 @pytest.mark.parametrize(
     ("section", "said"),
     [
