@@ -9,7 +9,7 @@ Hidden = dict[str, set[str]]
 """Section to settings."""
 SWITCHED = {"distill": ("method", "none"), "prune": ("method", "none"), "quantize": ("method", "none")}
 """Sections of which nothing but the switch is used where it has this value."""
-FILES = {"train", "validation", "test", "format", "encoding", "header", "columns"}
+FILES = {"train", "validation", "test", "format", "encoding", "header", "columns", "document_end"}
 DATASETS = {"dataset", "train_split", "validation_split", "test_split"}
 READ = {
     "files": FILES,
@@ -31,8 +31,10 @@ COLUMNS = {
 }
 """Docstrings have none to name."""
 TEXTS = ("text-classification", "multi-label-classification", "regression")
+OF_ROWS = (*TEXTS, "token-classification", "question-answering")
+"""All that answer a row; documents are continued."""
 TASKS: dict[str, tuple[str, ...]] = {
-    "data.header": (*TEXTS, "question-answering"),  # of CSV and TSV, which hold no lists of words
+    "data.header": (*TEXTS, "question-answering", "text-generation"),  # of CSV and TSV, which hold no lists of words
     "data.pair_column": TEXTS,
     "data.strip_punctuation": TEXTS,
     "data.text_column": TEXTS,
@@ -47,6 +49,12 @@ TASKS: dict[str, tuple[str, ...]] = {
     "data.question_column": ("question-answering",),
     "data.answers_column": ("question-answering",),
     "data.start_column": ("question-answering",),
+    "data.document_column": ("text-generation",),
+    "data.document_end": ("text-generation",),
+    "distill.augment": OF_ROWS,
+    "prune.vocabulary": OF_ROWS,
+    "prune.vocabulary_extra": OF_ROWS,
+    "evaluate.robustness": OF_ROWS,
     "distill.temperature": (
         "text-classification",
         "multi-label-classification",

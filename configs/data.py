@@ -20,7 +20,7 @@ class DataSettings(Section):
     """The validation split, likewise; empty: split off from training."""
     test: str = ""
     """The test split, likewise; empty: split off from training."""
-    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "conll", "squad"] = "auto"
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "conll", "squad", "txt"] = "auto"
     """Format of the files; auto reads it off the ending."""
     encoding: str = "auto"
     """All but Parquet: the files' encoding by Python's name, such as cp1252; auto reads UTF-8, and UTF-16 or UTF-32
@@ -53,6 +53,10 @@ class DataSettings(Section):
     `answer_start`; an empty one: the context does not answer the question."""
     start_column: str = ""
     """Column with each answer's first character in the context, counted from 0; empty: it stands with the answer."""
+    document_column: str = ""
+    """Column with the document that a language model learns to write; of plain text, any name. Empty: no documents."""
+    document_end: Literal["file", "blank line"] = "file"
+    """Where a document ends in plain text: each file is one, or each part of a file between blank lines."""
     slice_columns: list[str] = []
     """Further columns whose values are slices of the test split: the gate looks at each of them."""
     label_names: list[str] = []
@@ -70,11 +74,12 @@ class DataSettings(Section):
     """Name of the dataset's test split; empty: split off from training."""
     libraries: list[str] = []
     """Installed libraries whose docstrings are the corpus (source: docstrings), each one a label; with
-    data.context_column, questions are asked about the parameters that they explain."""
+    data.context_column, questions are asked about the parameters that they explain; with data.document_column, each
+    docstring is a document."""
     max_rows_per_label: int = Field(0, ge=0)
     """Keep at most this many rows of each label (where a text has several, of its rarest; of sentences, of each rarest
-    type of entity in one; of numbers, in all; of questions, of those with an answer and of those without), those split
-    off among them, drawn with the seed; 0 keeps all."""
+    type of entity in one; of numbers and documents, in all; of questions, of those with an answer and of those
+    without), those split off among them, drawn with the seed; 0 keeps all."""
     validation_fraction: float = Field(0.1, gt=0, lt=0.5)
     """Share of each label's texts split off for validation where none is given, by a hash of the text; of a question,
     by one of its context."""
@@ -89,8 +94,10 @@ class DataSettings(Section):
 
     @property
     def input_column(self) -> str:
-        """Name of the column with the text, with the words of a sentence, or with the question."""
-        return self.question_column if self.context_column else self.tokens_column or self.text_column
+        """Name of the column with the text, with the words of a sentence, with the question, or with the document."""
+        if self.context_column:
+            return self.question_column
+        return self.document_column or self.tokens_column or self.text_column
 
     @property
     def second_column(self) -> str:
@@ -99,9 +106,12 @@ class DataSettings(Section):
 
     @property
     def target_column(self) -> str:
-        """Name of the column with the label, with the words' tags, or with the answers."""
+        """Name of the column with the label, with the words' tags, or with the answers; empty of documents, which have
+        nothing beside their text."""
         if self.context_column:
             return self.answers_column
+        if self.document_column:
+            return ""
         return self.tags_column if self.tokens_column else self.label_column
 
     @property
@@ -128,7 +138,8 @@ class DataSettings(Section):
             raise ValueError(
                 f"data.source is '{self.source}' but data.{field} is empty: set it, e.g. --set data.{field}=..."
             )
-        if self.source == "docstrings" and len(set(self.libraries)) < 2 and not self.context_column:
+        labelled = not self.context_column and not self.document_column
+        if self.source == "docstrings" and len(set(self.libraries)) < 2 and labelled:
             raise ValueError(f"data.libraries is {self.libraries}: a classifier needs at least 2 different ones")
         if self.source == "docstrings" and self.slice_columns:
             raise ValueError(f"data.slice_columns is {self.slice_columns}: the docstring corpus has no further columns")
@@ -197,5 +208,31 @@ class DataSettings(Section):
             raise ValueError(
                 "data.format is 'squad' but data.context_column is empty: a SQuAD file holds questions with answers; "
                 "set data.context_column=context"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _documents_are_texts_as_they_are(self) -> "DataSettings":
+        if self.document_column:
+            unfit = {
+                "data.tokens_column": self.tokens_column,
+                "data.context_column": self.context_column,
+                "data.pair_column": self.pair_column,
+                "data.lowercase": self.lowercase,
+                "data.strip_punctuation": self.strip_punctuation,
+                "data.labels": self.labels if self.labels != "one" else "",
+                "data.label_names": self.label_names,
+            }
+            given = [f"{name} is {value!r}" for name, value in unfit.items() if value]
+            if given:
+                raise ValueError(
+                    f"data.document_column is {self.document_column!r} and {' and '.join(given)}: documents are "
+                    "learned as they are written, and have nothing beside their text: leave it out, or "
+                    "data.document_column empty"
+                )
+        elif self.format == "txt":
+            raise ValueError(
+                "data.format is 'txt' but data.document_column is empty: plain text holds documents without labels, "
+                "for task=text-generation; set data.document_column=text"
             )
         return self

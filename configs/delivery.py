@@ -9,7 +9,18 @@ from hone.configs.section import Section
 
 Provider = Literal["tensorrt", "cuda", "cpu"]
 QualityMetric = Literal[
-    "accuracy", "exact_match", "f1", "macro_f1", "micro_f1", "mse", "precision", "recall", "spearman"
+    "accuracy",
+    "agreement",
+    "bits_per_byte",
+    "exact_match",
+    "f1",
+    "macro_f1",
+    "micro_f1",
+    "mse",
+    "perplexity",
+    "precision",
+    "recall",
+    "spearman",
 ]
 Perturbation = Literal["typos", "case", "punctuation"]
 STORAGE_PATTERN = r"^(s3://[a-z0-9][a-z0-9.-]+(/[^/?#]+)*/?|file:///.+|[^:]+(:[^/:][^:]*)*)$"
@@ -67,9 +78,10 @@ class GateSettings(Section):
     metrics: list[QualityMetric] = []
     """Metrics in which it is compared with the teacher, and with the champion, on the same examples; empty: the one
     that the task is judged by, accuracy of texts, micro_f1 where they have several labels, mse of numbers, f1 (of
-    whole entities) of words and f1 (of the answers' words) of questions."""
+    whole entities) of words, f1 (of the answers' words) of questions and perplexity of documents."""
     margin: float = Field(0.02, gt=0, lt=1)
-    """How far below the teacher (and the champion) it may be: 0.02 is 2 points; of mse, 2% above the teacher's."""
+    """How far below the teacher (and the champion) it may be: 0.02 is 2 points; of mse and perplexity, 2% above the
+    teacher's."""
     level: float = Field(0.05, gt=0, lt=0.5)
     """Error rate of the verdict: at most this often is any model accepted on the same test rows that is worse by a
     margin, and at most this often one refused that keeps them all."""
@@ -95,12 +107,13 @@ class GateSettings(Section):
         True, title="Beat the baseline", validation_alias=AliasChoices("beat_baseline", "beat_floor")
     )
     """It, and the teacher, have to be better than what costs next to nothing, of texts TF-IDF with logistic regression
-    (ridge of numbers), of words the tag that each has most often: being as good as a teacher that is no better shows
-    nothing. (Recipes of before say beat_floor.)"""
+    (ridge of numbers), of words the tag that each has most often, of documents an n-gram model of their bytes: being as
+    good as a teacher that is no better shows nothing. (Recipes of before say beat_floor.)"""
     min_accuracy: float | None = Field(None, ge=0, le=1, title="Least accuracy")
-    """Least test accuracy, or whatever the task is judged by, such as f1; of mse, the largest."""
+    """Least test accuracy, or whatever the task is judged by, such as f1; of mse and perplexity, the largest."""
     min_accuracy_kept: float | None = Field(None, ge=0, le=2, title="Least accuracy kept")
-    """Least share of the teacher's test accuracy, as measured; of mse, of the teacher's as a share of the model's."""
+    """Least share of the teacher's test accuracy, as measured; of mse and perplexity, of the teacher's as a share of
+    the model's."""
     max_calibration_error: float | None = Field(None, ge=0, le=1, title="Largest calibration error")
     """Largest expected calibration error; of texts alone."""
     min_speedup: float | None = Field(1.5, gt=0, title="Least speed-up")

@@ -21,7 +21,8 @@ class ModelSettings(Section):
     """random builds the encoder from its configuration and leaves out the weights."""
     max_length: int = Field(128, ge=4, le=8192)
     """Tokens per example; longer text is cut, and a longer sentence of words with tags, or a question with its context,
-    becomes several windows, which share a quarter of their tokens."""
+    becomes several windows, which share a quarter of their tokens. Documents are learned in blocks of this many, and
+    judged in windows that share half of them."""
     revision: str = "main"
     """Revision of a hub model."""
 
@@ -36,8 +37,8 @@ class DistillSettings(TrainingSection):
     method: Literal["none", "logits"] = "logits"
     """none passes the teacher on; logits matches softened predictions (Hinton 2015)."""
     student: str = ""
-    """Another encoder (as model.source), for tags and questions one with the teacher's tokenizer; empty: made of the
-    teacher's layers."""
+    """Another encoder (as model.source), for tags, questions and documents one with the teacher's tokenizer; empty:
+    made of the teacher's layers."""
     student_revision: str = "main"
     """Revision of a student from the hub."""
     layers: list[int] = []

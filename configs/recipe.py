@@ -20,10 +20,15 @@ from hone.configs.refusal import explain
 from hone.configs.retrain import RetrainSettings
 from hone.configs.section import Section
 
-Task = Literal["text-classification", "token-classification", "question-answering"]
+Task = Literal["text-classification", "token-classification", "question-answering", "text-generation"]
 """What the model does, as the Hugging Face hub names it."""
 Objective = Literal[
-    "text-classification", "multi-label-classification", "regression", "token-classification", "question-answering"
+    "text-classification",
+    "multi-label-classification",
+    "regression",
+    "token-classification",
+    "question-answering",
+    "text-generation",
 ]
 """What is learned and judged: the task and, of texts, what each of them has. `tasks/objectives/` has a folder for
 each; the names are transformers' own for a config's `problem_type`."""
@@ -39,6 +44,7 @@ METRICS: dict[Objective, tuple[str, ...]] = {
     "regression": ("mse", "spearman"),
     "token-classification": ("f1", "macro_f1", "precision", "recall"),
     "question-answering": ("f1", "exact_match"),
+    "text-generation": ("perplexity", "bits_per_byte", "agreement"),
 }
 """Those that `gate.metrics` may name, by objective; the first one is what models are judged by."""
 CALIBRATED: tuple[Objective, ...] = ("text-classification",)
@@ -46,6 +52,7 @@ CALIBRATED: tuple[Objective, ...] = ("text-classification",)
 COLUMNS: dict[Task, tuple[str, str]] = {
     "token-classification": ("tokens_column", "the list of a sentence's words"),
     "question-answering": ("context_column", "the text that a question is asked about"),
+    "text-generation": ("document_column", "documents"),
 }
 """The setting of `data` that makes data those of a task, and what its column holds."""
 Block = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9-]*$")]
@@ -107,6 +114,7 @@ class Recipe(Section):
             *self._gate_problems(),
         ]
         problems += self._column_problems()
+        problems += self._generation_problems()
         if not self.model.source:
             problems.append("model.source is empty: name an encoder, e.g. --set model.source=path/to/encoder")
         if problems:
@@ -128,6 +136,30 @@ class Recipe(Section):
                     f"data.{column} is '{value}' but task is '{self.task}', whose data have no {what}: leave it empty, "
                     f"or set task={task}"
                 )
+        return problems
+
+    def _generation_problems(self) -> list[str]:
+        """What has no meaning for a model that learns to write documents."""
+        if self.task != "text-generation":
+            return []
+        distill, prune = self.distill, self.prune
+        taught = distill.method != "none" or prune.method != "none" or self.quantize.method == "qat"
+        problems = []
+        if taught and distill.augment:
+            problems.append(
+                f"distill.augment is {distill.augment} but task is 'text-generation': a document with words masked or "
+                "exchanged is nothing to learn to write: set distill.augment=0"
+            )
+        if prune.method != "none" and prune.vocabulary != "full":
+            problems.append(
+                f"prune.vocabulary is '{prune.vocabulary}' but task is 'text-generation', whose model could then write "
+                "no other token: set prune.vocabulary=full"
+            )
+        if self.evaluate.robustness:
+            problems.append(
+                f"evaluate.robustness is {self.evaluate.robustness} but task is 'text-generation': that a model finds "
+                "spoilt text less likely is no fault of it: leave evaluate.robustness out"
+            )
         return problems
 
     def _training_sections(self) -> dict[str, Any]:

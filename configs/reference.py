@@ -164,6 +164,41 @@ ACCEPTED  quantized
 As good: +1.07 points, lower bound −0.96 where −5.00 is asked; 4.62 times as fast, lower bound 3.69× where 2× is asked.
 The same machine.
 
+## Documents
+
+```yaml
+name: writer
+task: text-generation
+data:
+  train: books                       # a folder of .txt files; or CSV, JSONL or Parquet with a document a row
+  document_column: text              # of plain text, any name
+  document_end: file                 # of plain text: each file is a document, or each part `blank line` ends
+model:
+  source: HuggingFaceTB/SmolLM2-135M
+  max_length: 512
+```
+
+The model is a decoder, which learns to write documents. These stay as they are written but for the blanks at their
+ends, and a document is in the split that its hash says. With `source: docstrings`, each docstring of the `libraries` is
+one. Empty and undecodable documents, and those that are there twice, are counted by kind like every bad row, and so
+is how much of the test split stands in training: runs of 13 words, in lower case and without punctuation.
+
+Training packs documents into blocks of `model.max_length` tokens, with the tokenizer's end-of-sequence token between
+them, and predicts every token once. A student learns from the 64 likeliest next tokens of its teacher and what is left
+for all others, at each token; `distill.temperature` has no part in it. It needs the teacher's tokenizer.
+
+Models are judged on whole documents, by `perplexity`: each token of a document is scored once, the first ones after an
+end-of-sequence token alone. A document that is longer than `model.max_length` is read in windows of so many tokens, and
+each later one begins with at least half a window of tokens that are scored already. A perplexity is of the teacher's
+tokens, whatever tokenizer a model has, and margins are parts of the teacher's. `gate.metrics` may name `bits_per_byte`
+and `agreement` too, the share of tokens on which the model would have chosen what the teacher would. Models are
+compared document by document; those with a run of words of training, and those without one, are slices. What a model
+has to beat is an n-gram model of bytes.
+
+The model takes a prompt and gives what follows it: `text`, `tokens`, `scores` (the probability of each token) and
+`finished`. It chooses the likeliest token each time, at most 32 of them, and has no cache yet: each token costs a pass
+over all before it.
+
 ## Architectures
 
 Structured pruning, and a student made of the teacher's layers, are not for every architecture:

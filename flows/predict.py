@@ -38,7 +38,7 @@ Row = tuple[str | list[str], str | None]
 def run_predict(model: str, file: str, format_: str, storage: str, out: TextIO) -> str:
     """Writes one line of JSON for each text: label, score and the probability of every label; of a model that tags
     words, a list of entities with start, end, text, type and score; of one that answers questions, the answer with its
-    start, end and score.
+    start, end and score; of a language model, what follows each prompt.
 
     Args:
         model: NAME@ALIAS, NAME/VERSION, or a folder that a run wrote.
@@ -57,7 +57,7 @@ def run_predict(model: str, file: str, format_: str, storage: str, out: TextIO) 
                 rows = _rows(stream, file, _format(file, format_), classifier.reader.settings)
                 while several := list(islice(rows, ROWS_AT_ONCE)):
                     pairs = [pair or "" for _text, pair in several] if classifier.reader.settings.pairs else None
-                    for answer in classifier.answers([text for text, _pair in several], pairs):
+                    for answer in _answers(classifier, [text for text, _pair in several], pairs, file):
                         out.write(json.dumps(answer, ensure_ascii=False) + "\n")
     except HoneError as error:
         return print_error(error)
@@ -73,12 +73,12 @@ def open_model(model: str, storage: Path, room: Path) -> Any:
     Raises:
         HoneError: when there is no such model, or it cannot be used.
     """
-    from hone.tasks.probe.probe import QUESTIONS, SENTENCES
+    from hone.tasks.probe.probe import DOCUMENTS, QUESTIONS, SENTENCES
 
     folder = Path(model).expanduser()
     for place in (folder, folder / "model"):  # the folder of a run has the model in it
         if (place / "model.onnx").is_file():
-            return _opened(SENTENCES | QUESTIONS, place)
+            return _opened(SENTENCES | QUESTIONS | DOCUMENTS, place)
     if folder.is_dir():
         raise PreflightError(f"{folder}: there is no model.onnx in it: name the folder of a run, or the model's in it")
     name, at, alias = model.partition("@")
@@ -108,12 +108,22 @@ def _opened(files: Mapping[str, Path], folder: Path) -> Any:
         task = getattr(runtime.read_text_settings(folder), "task", "text-classification")
         if task == "question-answering":
             return _load("answering", files["answering"]).Answerer(folder, runtime=runtime)
+        if task == "text-generation":
+            return _load("generating", files["generating"]).Generator(folder, runtime=runtime)
         if task != "token-classification":
             return runtime.Classifier(folder)
         served = {name: _load(name, files[name]) for name in ("words", "windows", "spans")}
         return served.pop("spans").Tagger(folder, runtime=runtime, **served)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise PreflightError(f"{folder}: it does not load as a model that Hone exported: {error}") from error
+
+
+def _answers(classifier: Any, texts: list[Any], pairs: list[str] | None, file: str) -> Iterable[Any]:
+    try:
+        answers: Iterable[Any] = classifier.answers(texts, pairs)
+    except ValueError as error:  # a row that the model cannot be asked, such as a prompt that is too long
+        raise PreflightError(f"{file}: {error}") from error
+    return answers
 
 
 def _load(name: str, file: Path) -> Any:

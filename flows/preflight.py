@@ -39,7 +39,8 @@ def check_data(recipe: Recipe) -> "tuple[str, Preview]":
         labels = "numbers from {:g} to {:g}".format(*seen.range)
     if seen.spans is not None:
         labels = ", ".join(f"{count:,} with {kind}" for kind, count in seen.labels.items())
-    return f"{told}, {labels}{_too_few(recipe, seen)}", seen
+    labels = "" if seen.documents else f", {labels}"
+    return f"{told}{labels}{_too_few(recipe, seen)}", seen
 
 
 def _too_few(recipe: Recipe, seen: "Preview") -> str:

@@ -12,7 +12,8 @@
 A model of a recipe with `task: token-classification` answers each text, or list of words, with its entities:
 `[{"start": 0, "end": 3, "text": "Ann", "type": "person", "score": ...}]`. One with `task: question-answering` takes
 questions and their contexts, `model.predict(["who sat?"], ["Ann sat in Rome."])`, and gives an answer to each:
-`{"answer": "Ann", "start": 0, "end": 3, "score": ...}`.
+`{"answer": "Ann", "start": 0, "end": 3, "score": ...}`. One with `task: text-generation` continues prompts:
+`{"text": " sat in Rome.", "tokens": [...], "scores": [...], "finished": True}`.
 
 Importing this loads nothing: each name is looked up when it is used. `load_model` loads onnxruntime and tokenizers, and
 MLflow where it asks a registry; no call loads torch.

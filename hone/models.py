@@ -25,7 +25,8 @@ class Model:
         A model that finds entities (`task: token-classification`) answers each text with a list of them, as
         transformers' pipeline does: `start` and `end` (exclusive) are characters, `text` what stands there, `type` the
         entity's, and `score` the mean of its words'. One that answers questions gives the `answer`, its `start` and
-        `end` in the context, and its `score`; an empty one where the context holds none.
+        `end` in the context, and its `score`; an empty one where the context holds none. A language model gives the
+        `text` that follows each prompt, its `tokens` and their `scores`, and whether the document is `finished`.
 
         Args:
             texts: cleaned and cut here, as the model learned them. One that finds entities cuts none, and takes lists
@@ -34,7 +35,7 @@ class Model:
 
         Raises:
             ValueError: when a text is no string (nor a list of words), or there are pairs where there should be none,
-                or the reverse.
+                or the reverse, or a prompt is too long.
         """
         if isinstance(texts, str):
             raise ValueError("texts is one string: give a list of texts, such as ['one text']")  # noqa: TRY004

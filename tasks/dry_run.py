@@ -96,10 +96,11 @@ def one_step(source: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizer
     Raises:
         ModelError: when it cannot, or when what it answers is not finite.
     """
-    text = learning_of(model.config).encode(tokenizer, rows, length)
+    objective = learning_of(model.config)
+    text = objective.encode(tokenizer, rows, length)
     check_ids(source, model, text)
     with _step(source, "one batch of the data, forward, backward and rounded,"):
-        batch = make_batch(text, np.arange(len(text)), int(tokenizer.pad_token_id), "cpu")
+        batch = make_batch(text, np.arange(min(len(text), objective.rows_at_once)), int(tokenizer.pad_token_id), "cpu")
         model.train()
         try:
             loss = _loss(model, batch)

@@ -2,13 +2,15 @@
 
 labels.npy            int64 [rows]: the true labels of the test split; of texts with several labels [rows, labels], 1
                       where the text has it; numbers fp64 [rows]; of sentences [words], the true tags; of questions
-                      their true answers and contexts, as `question_answering.targets` packs them
-label_offsets.npy     int64 [rows + 1]: where those of each question end
+                      their true answers and contexts, as `question_answering.targets` packs them; of documents their
+                      bytes and what the teacher would write, as `text_generation.targets` has them
+label_offsets.npy     int64 [rows + 1]: where those of each question, or document, end
 logits/NAME.npy       float32 [rows, labels]: what a candidate answered, rows as in the split; NAME+typos and the like
                       for texts that were perturbed; NAME+alone one text at a time, not evaluate.batch_size together;
                       of texts with several labels less the logit of the model's threshold, so that a label is given
                       above 0; numbers [rows, 1]; of sentences [words, labels]; of questions a span and its scores
-                      [questions, numbers]
+                      [questions, numbers]; of documents numbers of each token [tokens, numbers]
+logits/NAME.offsets.npy  int64 [rows + 1]: where the tokens of each document end, as this model cuts it
 offsets.npy           int64 [rows + 1]: where the words of each sentence end; absent where a row has one answer
 rows.npy              int64: places in the split of the rows that were answered; absent where all of them were
 timings.json          {NAME: [one object for each round: providers, load_seconds, peak_memory_bytes,
@@ -30,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hone.tasks.objectives.judging import Answers, Targets
-from hone.tasks.objectives.ragged import Ragged, numbers
+from hone.tasks.objectives.ragged import ByToken, Ragged, numbers
 
 GOLDEN = "golden.json"
 OFFSETS = "offsets.npy"
@@ -51,8 +53,8 @@ def save(
     true = numbers(labels)
     kind = np.float64 if np.issubdtype(true.dtype, np.floating) else np.int64
     np.save(folder / "labels.npy", true.astype(kind), allow_pickle=False)
-    if isinstance(labels, Ragged):  # what is right may be of several items where the answer is one
-        one = any(not isinstance(answered, Ragged) for answered in logits.values())
+    if isinstance(labels, Ragged):  # what is right may be of several items where the answer is one, or of others
+        one = any(not isinstance(answered, Ragged) or isinstance(answered, ByToken) for answered in logits.values())
         np.save(folder / (LABEL_OFFSETS if one else OFFSETS), labels.offsets, allow_pickle=False)
     save_logits(folder, logits)
     (folder / "timings.json").write_text(json.dumps(timings), encoding="utf-8")
@@ -66,7 +68,9 @@ def save_logits(folder: Path, logits: Mapping[str, Answers]) -> None:
     """
     (folder / "logits").mkdir(parents=True, exist_ok=True)
     for name, answered in logits.items():
-        if isinstance(answered, Ragged):
+        if isinstance(answered, ByToken):
+            np.save(folder / "logits" / f"{name}.{OFFSETS}", answered.offsets, allow_pickle=False)
+        elif isinstance(answered, Ragged):
             offsets = _offsets(folder)
             if offsets is not None and not np.array_equal(offsets, answered.offsets):
                 raise ValueError(f"{name} answers sentences of other words than {folder / OFFSETS} has")
@@ -94,10 +98,13 @@ def read_labels(folder: Path) -> Targets:
 
 
 def read_logits(folder: Path, name: str) -> Answers | None:
-    """What a candidate answered [rows, labels], or of sentences [rows, words of each, labels]; None where it was not
-    asked."""
+    """What a candidate answered [rows, labels], of sentences [rows, words of each, labels], or of documents [rows,
+    tokens of each, numbers]; None where it was not asked."""
     file = folder / "logits" / f"{name}.npy"
-    return _in_rows(folder, np.load(file, allow_pickle=False)) if file.is_file() else None
+    if not file.is_file():
+        return None
+    values, own = np.load(file, allow_pickle=False), folder / "logits" / f"{name}.{OFFSETS}"
+    return ByToken(values, np.load(own, allow_pickle=False)) if own.is_file() else _in_rows(folder, values)
 
 
 def read_calls(folder: Path, name: str) -> list[list[list[float]]]:

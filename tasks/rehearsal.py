@@ -16,12 +16,15 @@ from hone.tasks.errors import ModelError
 from hone.tasks.export.export import export_checkpoint
 from hone.tasks.export.task import text_settings
 from hone.tasks.model.checkpoints.checkpoint import drawn, save_model
-from hone.tasks.model.runtime.delivered import default_session, deliver, open_answerer, open_tagger
+from hone.tasks.model.runtime.delivered import default_session, deliver, open_answerer, open_generator, open_tagger
 from hone.tasks.model.runtime.runtime import Classifier, TextSettings
 from hone.tasks.model.text import Rows
 from hone.tasks.model.training.fake_quantization import plan_for, snap_to_grid
 from hone.tasks.objectives.question_answering.answering import WIDTH
+from hone.tasks.objectives.text_generation.generating import STEP
 
+PROMPTS, PROMPT_TOKENS = 2, 8
+"""What a decoder is asked to continue."""
 SCALE = 0.03
 """In place of the static ranges that calibration would find."""
 
@@ -40,6 +43,7 @@ def rehearse(
         ModelError: when what it answers is not one finite number for each label, or not all the numbers of an answer.
     """
     what = "questions" if rows.spans is not None else "texts" if rows.tokens is None else "words"
+    what = "prompts" if recipe.task == "text-generation" else what
     with tempfile.TemporaryDirectory(prefix="hone-rehearsal-") as name:
         room = Path(name)
         small = drawn(room, one_layer(model))
@@ -61,7 +65,12 @@ def rehearse(
         )
         delivered = deliver(room / "exported", room / "model", default_session(recipe))
         width = model.config.num_labels
-        if rows.spans is not None and rows.pairs is not None:
+        if recipe.task == "text-generation":
+            generator = open_generator(delivered)
+            prompts = [ids[:PROMPT_TOKENS] for ids in generator.reader.encode(rows.texts[:PROMPTS])]
+            steps = [generator.steps([generator.reader.boundary, *ids], most=1) for ids in prompts]
+            asked, width, logits = len(prompts), STEP, np.concatenate(steps)
+        elif rows.spans is not None and rows.pairs is not None:
             asked, width = len(rows), WIDTH
             logits = open_answerer(delivered).numbers(rows.texts, rows.pairs)
         elif rows.tokens is None:

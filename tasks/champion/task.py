@@ -146,7 +146,9 @@ def _on_old_data(
         return None, f"the new model has learned from all {len(test):,} rows of the champion's own test split"
     rows, folder = test.pick(kept), workspace.folder / "old"
     answered = {name: _ask(recipe, model, rows, old.labels, served) for name, (model, served) in models.items()}
-    evidence.save(folder, judging(recipe.objective).targets(rows), answered, {})
+    objective = judging(recipe.objective)
+    targets = objective.with_reference(objective.targets(rows), answered["candidate"])
+    evidence.save(folder, targets, answered, {})
     left_out = len(test) - len(kept)
     note = f"{left_out:,} of {len(test):,} rows left out, as the new model has learned from them" if left_out else ""
     return workspace.artifact("old", [old.artifact.digest]), note

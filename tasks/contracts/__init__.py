@@ -6,7 +6,7 @@ returns its type, with the artifact and the numbers passed on, so the chain neve
 
 from hone.tasks.contracts.base import VERSION, Artifact, Contract, StageRecord, StageResult
 from hone.tasks.contracts.champion import ChampionAnswers, DriftPart, DriftReport
-from hone.tasks.contracts.data import BadRows, PreparedData
+from hone.tasks.contracts.data import BadRows, PreparedData, SharedText
 from hone.tasks.contracts.evaluation import (
     Candidate,
     ConfigurationTiming,
@@ -60,6 +60,7 @@ __all__ = [
     "RegisteredVersion",
     "Serving",
     "SessionSettings",
+    "SharedText",
     "StageRecord",
     "StageResult",
     "TrainedModel",

@@ -1,4 +1,5 @@
-"""A corpus that every machine has: docstrings, labelled by the library they come from, or asked about their parameters.
+"""A corpus that every machine has: docstrings, labelled by the library they come from, asked about their parameters, or
+each as a document.
 
 The source files are parsed, not imported: it runs nobody's code, takes seconds instead of minutes, and gives the same
 rows in the same order everywhere. Docstrings of compiled extensions are lost by it.
@@ -25,7 +26,7 @@ PREVIEW_ROWS = 200  # of each library
 
 class DocstringSource:
     """First paragraphs of the docstrings of installed libraries; where `data.context_column` is set, questions about
-    the parameters that they explain."""
+    the parameters that they explain; where `data.document_column` is, whole docstrings."""
 
     splits = ("train",)
 
@@ -42,7 +43,7 @@ class DocstringSource:
                 f"data.libraries: no Python source of {', '.join(absent)} on this machine: name top-level packages as "
                 "they are imported (sklearn, not scikit-learn) and install what is missing"
             )
-        self._files, self._asks = found, bool(settings.context_column)
+        self._files, self._asks, self._whole = found, bool(settings.context_column), bool(settings.document_column)
         self._limit = PREVIEW_ROWS if preview else None
         self._places: list[str] = []
         self._read: dict[str, str] = {}
@@ -53,7 +54,12 @@ class DocstringSource:
         for library, files in self._files.items():
             read: dict[str, str] = {}
             rows: Iterator[tuple[str, str, str | None, object]]
-            rows = _questions(files, bad, read) if self._asks else _paragraphs(files, bad, read, library)
+            if self._asks:
+                rows = _questions(files, bad, read)
+            elif self._whole:
+                rows = _documents(files, bad, read)
+            else:
+                rows = _paragraphs(files, bad, read, library)
             for place, text, context, label in islice(rows, self._limit):
                 self._places.append(place)
                 yield RawRow(len(self._places), text, context, label)
@@ -128,6 +134,13 @@ def _paragraphs(
         text = first_paragraph(docstring)
         if SHORTEST <= len(text) <= LONGEST:
             yield place, text, None, library
+
+
+def _documents(files: dict[str, Path], bad: BadRowLog, read: dict[str, str]) -> Iterator[tuple[str, str, None, None]]:
+    """Place and text of each docstring that is not too short, whole: of any length, with its lines."""
+    for place, docstring in _docstrings(files, bad, read):
+        if len(docstring) >= SHORTEST:
+            yield place, docstring, None, None
 
 
 def _questions(

@@ -27,16 +27,21 @@ ENDINGS = {
     ".iob2": "conll",
     ".bio": "conll",
     ".json": "squad",
+    ".txt": "txt",
+    ".text": "txt",
 }
 PACKED_ENDINGS = (".gz", ".bz2", ".xz")
 OF_TAGS = ("jsonl", "parquet", "conll")
 """Formats that hold lists of words and tags."""
+OF_DOCUMENTS = ("txt", "jsonl", "parquet", "csv", "tsv")
+"""Formats that hold documents."""
 NOT_ROWS = ("_", ".")
 """Beginnings of names that a folder of shards holds beside them: _SUCCESS, .crc files."""
 
 
 class FileSource:
-    """CSV, TSV, JSONL, Parquet or CoNLL for each split that is given: a file, a folder or a pattern of names."""
+    """CSV, TSV, JSONL, Parquet, CoNLL, SQuAD's JSON or plain text for each split that is given: a file, a folder or a
+    pattern of names."""
 
     def __init__(self, settings: DataSettings) -> None:
         """Finds the files of each split, and their formats.
@@ -168,10 +173,16 @@ def _mismatch(settings: DataSettings, split: str, name: str, format_: str) -> st
             f"data.{split} = {name}: data.tokens_column is {settings.tokens_column!r}, and {format_} holds no lists of "
             f"words: use {', '.join(OF_TAGS)}"
         )
-    if format_ == "squad":
-        return _mismatch_of_squad(settings, split, name)
-    if format_ != "conll":
-        return ""
+    if settings.document_column and format_ not in OF_DOCUMENTS:
+        return (
+            f"data.{split} = {name}: data.document_column is {settings.document_column!r}, and {format_} holds no "
+            f"documents: use {', '.join(OF_DOCUMENTS)}"
+        )
+    own = {"txt": _mismatch_of_documents, "squad": _mismatch_of_squad, "conll": _mismatch_of_conll}
+    return own[format_](settings, split, name) if format_ in own else ""
+
+
+def _mismatch_of_conll(settings: DataSettings, split: str, name: str) -> str:
     if not settings.tokens_column:
         return (
             f"data.{split} = {name}: a CoNLL file holds words with tags: set data.tokens_column=tokens, or "
@@ -181,6 +192,17 @@ def _mismatch(settings: DataSettings, split: str, name: str, format_: str) -> st
         return (
             f"data.{split} = {name}: data.slice_columns is {settings.slice_columns}: CoNLL has columns of words alone"
         )
+    return ""
+
+
+def _mismatch_of_documents(settings: DataSettings, split: str, name: str) -> str:
+    if not settings.document_column:
+        return (
+            f"data.{split} = {name}: plain text holds documents without labels, for task=text-generation: set "
+            "data.document_column=text, or data.format if the file is of another kind"
+        )
+    if settings.slice_columns:
+        return f"data.{split} = {name}: data.slice_columns is {settings.slice_columns}: plain text has no columns"
     return ""
 
 

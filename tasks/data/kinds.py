@@ -1,5 +1,5 @@
-"""What a row has, and what becomes of it: a label, several, a number, tags of its words, or answers to a question. One
-object a kind."""
+"""What a row has, and what becomes of it: a label, several, a number, tags of its words, answers to a question, or
+nothing but its text. One object a kind."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
@@ -8,6 +8,8 @@ import pyarrow as pa
 
 from hone.configs.data import DataSettings
 from hone.tasks.data.clean import Collected, collect
+from hone.tasks.data.documents import KINDS as DOCUMENTS
+from hone.tasks.data.documents import check_documents, collect_documents
 from hone.tasks.data.labels import name_labels, number_labels
 from hone.tasks.data.numbers import Numbers, check_numbers
 from hone.tasks.data.questions import KINDS, collect_questions
@@ -167,6 +169,29 @@ class Answers:
         return True
 
 
+class Documents:
+    """Nothing beside the text."""
+
+    target = "text"
+
+    def collect(
+        self, rows: Iterable[RawRow], split: str, settings: DataSettings, bad: BadRowLog, on_rows: Told
+    ) -> Collected:
+        return collect_documents(rows, split, settings, bad, on_rows)
+
+    def number(
+        self, found: Mapping[str, Collected], settings: DataSettings, known: Mapping[str, str], bad: BadRowLog
+    ) -> tuple[Tables, list[str]]:
+        return {split: collected.table for split, collected in found.items()}, DOCUMENTS
+
+    def names(self, tables: Tables, values: list[str], settings: DataSettings, known: Mapping[str, str]) -> list[str]:
+        check_documents({split: len(table) for split, table in tables.items()}, settings)
+        return values
+
+    def names_so_far(self, values: list[str], settings: DataSettings) -> bool:
+        return True
+
+
 OF_TEXTS: dict[str, Kind] = {"one": OneLabel(), "several": Several(), "number": Number()}
 """By data.labels."""
 
@@ -175,4 +200,6 @@ def kind_of(settings: DataSettings) -> Kind:
     """What the rows of these settings have."""
     if settings.context_column:
         return Answers()
+    if settings.document_column:
+        return Documents()
     return Tags() if settings.tokens_column else OF_TEXTS[settings.labels]

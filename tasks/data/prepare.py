@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from hone.configs.data import DataSettings
-from hone.tasks.contracts import BadRows
+from hone.tasks.contracts import BadRows, SharedText
 from hone.tasks.data.clean import Collected
 from hone.tasks.data.digest import content_digest, in_canonical_order
 from hone.tasks.data.kinds import kind_of
@@ -26,6 +26,7 @@ from hone.tasks.data.split import (
 )
 from hone.tasks.data.strata import stratified, unseen, with_groups
 from hone.tasks.errors import DataError
+from hone.tasks.objectives.text_generation import ngrams
 
 WRITTEN = pa.schema(
     [("text", pa.string()), ("pair", pa.string()), ("label", pa.int32()), ("slices", pa.list_(pa.string()))]
@@ -53,6 +54,8 @@ class Prepared:
     rows: dict[str, int]
     bad_rows: list[BadRows]
     has_pairs: bool
+    shared_text: SharedText | None = None
+    """Of documents, what of the test split stands in training."""
 
 
 def prepare(
@@ -96,6 +99,7 @@ def prepare(
     on_progress(steps - 1, steps, "writing")
     for split, table in splits.items():
         _write(table, len(labels), folder / f"{split}.parquet")
+    shared = shared_text(splits["train"], splits["test"]) if settings.document_column else None
     (folder / "labels.json").write_text(json.dumps(labels, ensure_ascii=False) + "\n", encoding="utf-8")
     on_progress(steps, steps, "")
     return Prepared(
@@ -105,6 +109,21 @@ def prepare(
         rows={split: len(table) for split, table in splits.items()},
         bad_rows=bad.contracts(),
         has_pairs=bool(settings.second_column),
+        shared_text=shared,
+    )
+
+
+def shared_text(train: pa.Table, test: pa.Table) -> SharedText:
+    """How much of the test documents' text stands in training; training is read some documents at a time."""
+    batches = train.select(["text"]).to_batches(max_chunksize=ROW_GROUP)
+    texts = (text for batch in batches for text in batch.column(0).to_pylist())
+    seen, every = ngrams.shared_runs(texts, test["text"].to_pylist())
+    return SharedText(
+        length=ngrams.LENGTH,
+        runs=int(every.sum()),
+        seen_runs=int(seen.sum()),
+        documents=len(test),
+        seen_documents=int((seen > 0).sum()),
     )
 
 

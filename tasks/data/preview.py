@@ -53,11 +53,16 @@ class Preview:
     spans: list[list[tuple[int, int]]] | None = None
     """Of questions, first character and end of each answer in the context."""
 
+    documents: bool = False
+    """Whether rows are documents, and have no label."""
+
     @property
     def what(self) -> str:
         """What its rows are called."""
         if self.spans is not None:
             return "questions"
+        if self.documents:
+            return "documents"
         return "rows" if self.tokens is None else "sentences"
 
 
@@ -100,6 +105,7 @@ def preview(settings: DataSettings, rows: int = ROWS, seed: int = 0) -> Preview:
         bad_rows=bad.contracts(),
         label_names=names,
         range=_range(numbered["train"]),
+        documents=bool(settings.document_column),
         **_batch(numbered["train"], len(names)),
     )
 

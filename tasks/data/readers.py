@@ -1,4 +1,5 @@
-"""Rows out of CSV, TSV, JSONL and Parquet, one at a time, with the line each one stands on; conll.py has CoNLL.
+"""Rows out of CSV, TSV, JSONL and Parquet, one at a time, with the line each one stands on; conll.py has CoNLL, and
+documents.py plain text.
 
 A row that cannot be read is recorded and left out; what makes a whole file useless raises.
 """
@@ -17,6 +18,7 @@ from pyarrow import parquet
 from hone.configs.data import DataSettings
 from hone.tasks.data.conll import read_conll
 from hone.tasks.data.data_file import DataFile
+from hone.tasks.data.documents import read_txt
 from hone.tasks.data.rows import (
     BadRowLog,
     RawRow,
@@ -137,6 +139,7 @@ READERS: dict[str, Reader] = {
     "parquet": read_parquet,
     "conll": read_conll,
     "squad": read_squad,
+    "txt": read_txt,
 }
 
 

@@ -140,13 +140,13 @@ def row_maker(
         A function of the line and of how the value at a place is had. Where answers begin in a column of their own, the
         row's label is `(answers, starts)`.
     """
-    text, label = place(settings.input_column), place(settings.target_column)
+    text, label = place(settings.input_column), place(settings.target_column) if settings.target_column else None
     slices = [place(name) for name in settings.slice_columns]
     pair = place(settings.second_column) if settings.second_column else None
     start = place(settings.place_column) if settings.place_column else None
 
     def make(line: int, value: Callable[[Any], object]) -> RawRow:
-        answer = value(label)
+        answer = None if label is None else value(label)
         return RawRow(
             line,
             value(text),
@@ -170,6 +170,8 @@ def check_columns(where: str, seen: list[str], settings: DataSettings, advice: s
         used = "data.tokens_column, data.tags_column"
     elif settings.context_column:
         used = "data.question_column, data.context_column, data.answers_column, data.start_column"
+    elif settings.document_column:
+        used = "data.document_column"
     absent = [name for name in settings.used_columns if name not in seen]
     if absent:
         raise DataError(

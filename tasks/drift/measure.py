@@ -21,6 +21,8 @@ from hone.tasks.drift.compare import (
 from hone.tasks.drift.features import frequent, unseen_shares, word_counts, words
 from hone.tasks.holm import holm
 from hone.tasks.objectives.question_answering.answering import is_silent, margins, scores
+from hone.tasks.objectives.text_generation.generating import NLL
+from hone.tasks.objectives.text_generation.metrics import MOST_NATS
 from hone.tasks.texts import shown
 
 SHOWN = 4
@@ -37,13 +39,13 @@ class Sample:
     """Training rows; of a pair, both texts in one."""
     labels: list[str]
     """Of each row, by name; of a sentence, the type of its first entity; where rows have several, of all rows one after
-    the other, and `none` of a row without."""
+    the other, and `none` of a row without; empty of documents."""
     held_out: list[str]
     """Rows that it was neither trained nor selected on."""
     answers: npt.NDArray[np.float64] | None = None
     """The champion's answers [test rows that it has not learned from, its labels]: logits, of a sentence the mean of
-    its words', those of several labels less that of its threshold; numbers; or what `answering` has of a question.
-    None where it was not asked."""
+    its words', those of several labels less that of its threshold; numbers; what `answering` has of a question; or the
+    mean of what `generating` has of a document's tokens. None where it was not asked."""
     embeddings: npt.NDArray[np.float64] | None = None
     """What its last layer is given [the same rows, width], likewise; None where it was not asked."""
     numbers: npt.NDArray[np.float64] | None = None
@@ -81,10 +83,12 @@ def measure(
     """
     rows = [[words(text) for text in side.texts] for side in (before, now)]
     lengths = [np.array([len(row) for row in side], dtype=np.float64) for side in rows]
-    found = [
-        _labels(before.labels, now.labels)
-        if before.numbers is None or now.numbers is None
-        else _numbers("numbers", before.numbers, now.numbers),
+    found = []
+    if before.numbers is not None and now.numbers is not None:
+        found.append(_numbers("numbers", before.numbers, now.numbers))
+    elif before.labels and now.labels:
+        found.append(_labels(before.labels, now.labels))
+    found += [
         _Found("length", compare_numbers(*lengths), *(f"{np.median(side):g} words" for side in lengths)),
         _vocabulary(rows[0], rows[1], seed, texts),
     ]
@@ -180,6 +184,14 @@ def _spans(before: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> _Fo
     return _Found("answers", compare_columns(*columns), *told)
 
 
+def _losses(before: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> _Found:
+    """How likely the champion finds each document, by the mean loss of its tokens: a number that falls where the text
+    becomes more like what it learned from."""
+    losses = [side[:, NLL] for side in (before, now)]
+    told = (f"perplexity {np.exp(np.minimum(side.mean(), MOST_NATS)):.4g} on average" for side in losses)
+    return _Found("perplexity", compare_numbers(*losses), *told)
+
+
 def _numbers(name: str, before: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> _Found:
     return _Found(name, compare_numbers(before, now), *(f"{side.mean():.3g} on average" for side in (before, now)))
 
@@ -195,5 +207,6 @@ ANSWERS: dict[str, Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], 
     "multi-label-classification": _several,
     "regression": _predicted,
     "question-answering": _spans,
+    "text-generation": _losses,
 }
 """How the champion's answers are compared, by what they are."""

@@ -28,14 +28,14 @@ from hone.tasks.evaluate.placement import place
 from hone.tasks.evaluate.public import public_rows
 from hone.tasks.evaluate.steps import Steps
 from hone.tasks.evaluate.timing import time_all
-from hone.tasks.model.runtime.delivered import deliver
+from hone.tasks.model.runtime.delivered import deliver, open_generator
 from hone.tasks.model.runtime.model_under_test import ModelUnderTest, subjects_of
 from hone.tasks.model.runtime.predict import Readings, answer
 from hone.tasks.model.runtime.runtime import read_text_settings, read_threshold
 from hone.tasks.model.text import Rows, read_split
 from hone.tasks.objectives.judging import Answers, Judging, judging
 from hone.tasks.objectives.ragged import numbers
-from hone.tasks.probe.golden import choose_rows, write_golden
+from hone.tasks.probe.golden import choose_rows, write_continuations, write_golden
 from hone.tasks.probe.probe import probe
 from hone.tasks.stage import StageWorkspace
 
@@ -85,7 +85,7 @@ def measure(
         for name in dict.fromkeys((selected, baseline)):
             otherwise[f"{name}+{how}"] = answers(by_name[name], perturbed)
             steps.advance(f"{name} on {how}")
-    targets = objective.targets(test)
+    targets = objective.with_reference(objective.targets(test), logits[baseline])
     baseline_model = objective.baseline(train, data.labels)
     logits["floor"] = baseline_model.answers(test)
     steps.advance("the baseline on the test split")
@@ -206,7 +206,11 @@ def _serve(delivered: Path, asked: Rows, answered: Answers, labels: Sequence[str
     """
     if not np.isfinite(numbers(answered)).all():
         return None
-    write_golden(golden, asked, answered, labels, read_text_settings(delivered).task, read_threshold(delivered))
+    told = read_text_settings(delivered)
+    if told.task == "text-generation":
+        write_continuations(golden, asked, open_generator(delivered), labels)
+    else:
+        write_golden(golden, asked, answered, labels, told.task, read_threshold(delivered))
     return probe(delivered, golden)
 
 

@@ -164,7 +164,8 @@ def _ask_pytorch(model: Any, device: Any, tokens: dict[str, np.ndarray]) -> np.n
 
     with torch.inference_mode():
         ids, mask = (torch.from_numpy(tokens[name]).to(device) for name in ("input_ids", "attention_mask"))
-        answered = [part.float().cpu().numpy() for part in model(input_ids=ids, attention_mask=mask).to_tuple()]
+        found = model(input_ids=ids, attention_mask=mask).to_tuple()
+        answered = [part.float().cpu().numpy() for part in found if isinstance(part, torch.Tensor)]  # and no cache
         return answered[0] if len(answered) == 1 else np.stack(answered, axis=-1)
 
 

@@ -36,13 +36,14 @@ SINGLE_FILE_BYTES = 2**31 - 1
 def export_onnx(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, opset: int) -> onnx.ModelProto:
     """The graph of a model in evaluation mode: `input_ids`, `attention_mask`, and `token_type_ids` where the tokenizer
     gives them, [batch, length] int64, to `logits` [batch, labels] fp32, or [batch, length, labels] where the model
-    answers each token, or to `start_logits` and `end_logits` [batch, length] where it answers questions. Names and axes
-    are those that Optimum's ORTModelFor... classes expect.
+    answers each token or predicts the next, or to `start_logits` and `end_logits` [batch, length] where it answers
+    questions. Names and axes are those that Optimum's ORTModelFor... classes expect.
 
     Of a decoder `logits` are [batch, length, vocabulary], those of a token by it and the tokens before it; padding may
     stand before the text or behind it. There is no cache: the graph scores texts, and does not go on with them.
 
-    A linear layer `x.y` is a MatMul of that name, whose second input is its weight [in, out]; an embedding table is the
+    A linear layer `x.y` is a MatMul of that name, whose second input is its weight [in, out], or the transpose of an
+    embedding table that it shares; an embedding table is the
     first input of the Gather of its name; where one is used several times, `layer_of` says whose use a node is.
     `value_info` holds all shapes.
     """
@@ -91,6 +92,16 @@ def write_onnx(graph: onnx.ModelProto, path: Path, limit: int = SINGLE_FILE_BYTE
 def initializers(graph: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
     """Constant tensors by name."""
     return {tensor.name: tensor for tensor in graph.graph.initializer}
+
+
+def weights_read(graph: onnx.ModelProto) -> set[str]:
+    """Names of what a product may read as its weight: a constant, or the transpose of one, as of a table that is both
+    looked up and multiplied by (tied embeddings)."""
+    constants = {tensor.name for tensor in graph.graph.initializer}
+    flipped = {
+        node.output[0] for node in graph.graph.node if node.op_type == "Transpose" and node.input[0] in constants
+    }
+    return constants | flipped
 
 
 def layer_of(node: onnx.NodeProto) -> str:
@@ -203,15 +214,16 @@ def _flipped(graph: onnx.ModelProto, tensors: dict[str, onnx.TensorProto], name:
 def _name_parts(graph: onnx.ModelProto) -> None:
     """Names products, look-ups and constants as the modules they belong to, without the wrapper. A constant that the
     exporter wrote once for each use is there once."""
-    tensors = initializers(graph)
+    tensors, weights = initializers(graph), weights_read(graph)
     names = {name: name.removeprefix("hone.").removesuffix("_flipped") for name in tensors if name.startswith("hone.")}
     uses: Counter[str] = Counter()
     for node in graph.graph.node:
         held, module = {"MatMul": 1, "Gather": 0}.get(node.op_type, -1), _module(node)
-        if held >= 0 and node.input[held] in tensors and module:
+        if held >= 0 and node.input[held] in weights and module:
             uses[module] += 1
             node.name = module if uses[module] == 1 else f"{module}@{uses[module]}"
-            names.setdefault(node.input[held], f"{module}.weight")
+            if node.input[held] in tensors:
+                names.setdefault(node.input[held], f"{module}.weight")
     names = _told_apart({old: names.get(old, old) for old in tensors}, tensors)
     for tensor in graph.graph.initializer:
         tensor.name = names[tensor.name]

@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 from transformers import PreTrainedModel
 
 from hone.tasks.errors import ExportError
-from hone.tasks.export.graph import initializers, layer_of, set_nodes
+from hone.tasks.export.graph import initializers, layer_of, set_nodes, weights_read
 from hone.tasks.model.architectures.linears import weight_of
 from hone.tasks.model.training.fake_quantization import QuantizationConfig, weight_grid
 
@@ -28,14 +28,14 @@ def quantize_graph(graph: onnx.ModelProto, model: PreTrainedModel, plan: Quantiz
     Raises:
         ExportError: when the graph lacks a layer that the plan quantises.
     """
-    tensors = initializers(graph)
+    tensors, weights = initializers(graph), weights_read(graph)
     ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in graph.graph.value_info}
     builder = _Builder(Counter(layer_of(node) for node in graph.graph.node if node.op_type == "MatMul"))
     found = set()
     biased: set[str] = set()
     for node in graph.graph.node:
         name = layer_of(node)
-        if node.op_type == "MatMul" and name in plan.linears and node.input[1] in tensors:
+        if node.op_type == "MatMul" and name in plan.linears and node.input[1] in weights:
             found.add(name)
             weight = weight_of(model, name)
             if plan.scheme == "dynamic":

@@ -19,6 +19,7 @@ from hone.tasks.model.runtime import runtime
 from hone.tasks.model.runtime.runtime import SERVING, TextReader, TextSettings
 from hone.tasks.objectives.question_answering import answering
 from hone.tasks.objectives.question_answering.answering import QuestionReader
+from hone.tasks.objectives.text_generation.generating import DocumentReader
 from hone.tasks.objectives.token_classification import windows
 from hone.tasks.objectives.token_classification.spans import SentenceReader
 
@@ -113,9 +114,27 @@ def _check_questions(tokenizer: PreTrainedTokenizerFast, folder: Path, told: Tex
             raise ExportError(_differs(tokenizer, folder, f"{question} {context}", windows_of[0][0], expected_ids))
 
 
+def _check_documents(tokenizer: PreTrainedTokenizerFast, folder: Path, told: TextSettings) -> None:
+    """The same of documents, which are cut nowhere, have no special tokens and are parted by the boundary token."""
+    texts = telling_texts(tokenizer, told.max_length)
+    reader = DocumentReader(folder, runtime=runtime)
+    if reader.boundary != tokenizer.eos_token_id:
+        raise ExportError(
+            f"{folder}: its eos_token is token {reader.boundary}, and the model learned with {tokenizer.eos_token_id} "
+            "between documents"
+        )
+    expected = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    for text, found, ids in zip(texts, reader.encode(texts), expected, strict=True):
+        if list(found) != list(ids):
+            raise ExportError(_differs(tokenizer, folder, text, found, ids))
+
+
 def _check(tokenizer: PreTrainedTokenizerFast, folder: Path, told: TextSettings) -> None:
     if told.task == "question-answering":
         _check_questions(tokenizer, folder, told)
+        return
+    if told.task == "text-generation":
+        _check_documents(tokenizer, folder, told)
         return
     if told.task == "token-classification":
         _check_sentences(tokenizer, folder, told)

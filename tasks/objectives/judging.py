@@ -16,11 +16,12 @@ if TYPE_CHECKING:  # settings and rows come from the caller
 Answers = Any
 """What a model answered, rows first and indexed by rows: logits [rows, labels] of a classifier of texts, less that of
 its threshold where texts may have several, numbers [rows, 1], and `Ragged` logits [rows, words of each, labels] of a
-classifier of words; a span with its scores [rows, numbers] of one that answers questions."""
+classifier of words; a span with its scores [rows, numbers] of one that answers questions; `ByToken` numbers [rows,
+tokens of each, numbers] of a language model."""
 Targets = Any
 """What would have been right, rows first and indexed by rows: label ids [rows] of a classifier of texts, flags [rows,
 labels] where they may have several, numbers [rows], `Ragged` tag ids [rows, words of each] of one of words; contexts
-and answers of questions, as `Ragged` numbers."""
+and answers of questions, and documents' lengths with what the reference would write, as `Ragged` numbers."""
 Mask = npt.NDArray[np.bool_]
 """[rows]."""
 
@@ -91,6 +92,10 @@ class Judging(Protocol):
 
     def targets(self, rows: "Rows") -> Targets:
         """What would have been right, of each row."""
+
+    def with_reference(self, targets: Targets, reference: Answers) -> Targets:
+        """The targets with what the reference (the teacher) answers to the same rows, for metrics that ask how far a
+        model keeps to it."""
 
     def statistics(self, answers: Answers, targets: Targets) -> Statistics:
         """Statistics [rows, k] of each row's answer. One that is no number counts as the worst there is."""
@@ -176,4 +181,8 @@ def judging(task: str) -> Judging:
         from hone.tasks.objectives.question_answering.judging import QuestionAnswering
 
         return QuestionAnswering()
+    if task == "text-generation":
+        from hone.tasks.objectives.text_generation.judging import TextGeneration
+
+        return TextGeneration()
     raise ValueError(f"task = '{task}': it has no folder in tasks/objectives/ that says how its models are judged")

@@ -19,6 +19,7 @@ from hone.tasks.objectives.multi_label_classification.learning import MultiLabel
 from hone.tasks.objectives.question_answering.learning import QuestionAnswering
 from hone.tasks.objectives.regression.learning import Regression
 from hone.tasks.objectives.text_classification.learning import TextClassification
+from hone.tasks.objectives.text_generation.learning import TextGeneration
 from hone.tasks.objectives.token_classification.learning import TokenClassification
 
 
@@ -37,6 +38,8 @@ class Learning(Protocol):
     """Whether each token has an answer of its own."""
     by_word: bool
     """Whether rows are lists of words, each of which is to be read as it stands inside a text."""
+    rows_at_once: int
+    """Rows that are asked together where none is learned from: what a head answers of them is held in memory whole."""
     auto_model: Any
     """transformers' AutoModelFor... that loads and draws a model with this task's head."""
     problem_type: str | None
@@ -132,6 +135,7 @@ LEARNING: dict[Objective, Learning] = {
     "regression": Regression(),
     "token-classification": TokenClassification(),
     "question-answering": QuestionAnswering(),
+    "text-generation": TextGeneration(),
 }
 
 

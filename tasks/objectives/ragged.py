@@ -34,7 +34,7 @@ class Ragged:
         lengths = self.lengths[indices]
         offsets = _offsets(lengths)
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-        return Ragged(self.values[np.repeat(self.offsets[:-1][indices], lengths) + within], offsets)
+        return type(self)(self.values[np.repeat(self.offsets[:-1][indices], lengths) + within], offsets)
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -64,6 +64,10 @@ class Ragged:
             empty: an array of no items, for when there is no row.
         """
         return cls(np.concatenate([empty, *rows]), _offsets(np.array([len(row) for row in rows], np.int64)))
+
+
+class ByToken(Ragged):
+    """Rows of several items each, which every model cuts into items of its own."""
 
 
 def numbers(answers: Any) -> npt.NDArray[Any]:

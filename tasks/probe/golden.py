@@ -16,6 +16,7 @@ from hone.tasks.model.runtime.runtime import sigmoid, softmax
 from hone.tasks.objectives.multi_label_classification.threshold import logit
 from hone.tasks.objectives.question_answering import answering
 from hone.tasks.objectives.ragged import Ragged
+from hone.tasks.objectives.text_generation.generating import Generator
 from hone.tasks.objectives.token_classification.spans import find_spans, join_words, split_words
 from hone.tasks.words import pieces
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:  # it needs torch, and whoever promotes a model does not
 
 TOLERANCE = 1e-3
 """Of a probability. Two CPU sessions differ by 1e-7 at most; a GPU's may choose other kernels each time."""
+PROMPT_TOKENS = 16
+"""Of a document's beginning, which a language model is asked to continue."""
 LONG_FRACTION = 4
 """One of so many requests is a text that the model has to cut, where there are any."""
 
@@ -37,7 +40,7 @@ class Golden(Contract):
     requests: list[dict[str, str | list[str]]]
     """`{"text"}`, and `"text_pair"` where the model judges pairs; as cleaned by the data stage. Of a model that tags
     words, `{"text"}` where the served model splits the text into the data's words, and else `{"tokens"}`; of one that
-    answers questions, `{"question", "context"}`."""
+    answers questions, `{"question", "context"}`; of one that continues prompts, `{"prompt"}`."""
     probabilities: list[list[float]] = []
     """[requests, labels]; none of a model that tags words, or answers numbers or questions."""
     threshold: float | None = None
@@ -48,6 +51,9 @@ class Golden(Contract):
     """The entities [requests, entities] of a model that tags words, as it answers them; None of one that does not."""
     answers: list[dict[str, Any]] | None = None
     """One for each request of a model that answers questions, as it gives them; None of one that does not."""
+    continuations: list[dict[str, Any]] | None = None
+    """One for each request of a language model, as it gives them, and `certain`: how many of the first tokens another
+    machine has to choose too, as the next best token is further off than twice the tolerance; None of others."""
     tolerance: float = TOLERANCE
     """Largest difference of a probability, of an entity's or an answer's score, or of a number."""
 
@@ -116,8 +122,25 @@ def write_golden(
     _write(path, Golden(labels=list(labels), requests=requests, **_expected(logits, task, threshold)))
 
 
+def write_continuations(path: Path, rows: "Rows", generator: Generator, labels: Sequence[str]) -> None:
+    """Writes `golden.json` of a language model: the beginnings of documents, each with what follows it.
+
+    Args:
+        generator: the model as it is served.
+    """
+    encoded = generator.reader.encode(rows.texts)
+    room = max(1, min(PROMPT_TOKENS, generator.context // 2))
+    prompts = [generator.reader.tokenizer.decode(ids[:room]) for ids in encoded]
+    told: list[dict[str, Any]] = []
+    for found in generator.traces(prompts):
+        doubtful = np.flatnonzero(found.leads <= 2 * TOLERANCE)
+        told.append({**found.continuation, "certain": int(doubtful[0]) if len(doubtful) else len(found.leads)})
+    requests: list[dict[str, str | list[str]]] = [{"prompt": prompt} for prompt in prompts]
+    _write(path, Golden(labels=list(labels), requests=requests, continuations=told))
+
+
 def _write(path: Path, golden: Golden) -> None:
-    unused = {name for name in ("threshold", "numbers", "answers") if getattr(golden, name) is None}
+    unused = {name for name in ("threshold", "numbers", "answers", "continuations") if getattr(golden, name) is None}
     path.write_text(golden.model_dump_json(indent=1, exclude=unused), encoding="utf-8")
 
 

@@ -12,6 +12,7 @@ from hone.tasks import words
 from hone.tasks.contracts import Serving
 from hone.tasks.model.runtime import runtime
 from hone.tasks.objectives.question_answering import answering
+from hone.tasks.objectives.text_generation import generating
 from hone.tasks.objectives.token_classification import spans, windows
 from hone.tasks.probe.golden import Golden, read_golden
 from hone.tasks.probe.worker import MLFLOW
@@ -29,6 +30,8 @@ SENTENCES = {
 """The files that serve one that tags the words of sentences."""
 QUESTIONS = {"runtime": RUNTIME, "answering": Path(answering.__file__)}
 """The files that serve one that answers questions."""
+DOCUMENTS = {"runtime": RUNTIME, "generating": Path(generating.__file__)}
+"""The files that serve one that continues prompts."""
 LONGEST_ERROR = 500
 
 
@@ -53,8 +56,10 @@ def probe(folder: Path, golden: Path, limit_seconds: float = 300, logged: bool =
         # -I: nothing of the folder it starts in, of PYTHONPATH or of the user's own packages. -B: nothing is left.
         program, *files = [str(path.resolve()) for path in (WORKER, folder, golden)]
         served_by = str(RUNTIME)
-        if asked.spans is not None or asked.answers is not None:
-            files_by_name = SENTENCES if asked.spans is not None else QUESTIONS
+        if asked.spans is not None or asked.answers is not None or asked.continuations is not None:
+            files_by_name = (
+                SENTENCES if asked.spans is not None else QUESTIONS if asked.answers is not None else DOCUMENTS
+            )
             served_by = os.pathsep.join(f"{name}={file}" for name, file in files_by_name.items())
         how = MLFLOW if logged else served_by
         try:

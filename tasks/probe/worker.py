@@ -1,9 +1,9 @@
 """The process that answers golden requests as a server does: `python -I worker.py HOW FOLDER GOLDEN ANSWER`.
 
-HOW is the file that serves an exported FOLDER (`runtime.py`), or, where that tags words or answers
-questions, the files that do (`probe.SENTENCES`, `probe.QUESTIONS`) as NAME=PATH with the path separator between them,
-or `mlflow`, for a FOLDER that MLflow logged and that `mlflow.pyfunc` loads, as its own server does. Nothing of Hone or
-of what trained the model can be imported: that it answers proves that none of it is needed.
+HOW is the file that serves an exported FOLDER (`runtime.py`), or, where that tags words, answers questions or continues
+prompts, the files that do (`probe.SENTENCES`, `probe.QUESTIONS`, `probe.DOCUMENTS`) as NAME=PATH with the path
+separator between them, or `mlflow`, for a FOLDER that MLflow logged and that `mlflow.pyfunc` loads, as its own server
+does. Nothing of Hone or of what trained the model can be imported: that it answers proves that none of it is needed.
 """
 
 # ruff: noqa: E402
@@ -37,8 +37,8 @@ from pathlib import Path
 from typing import Any
 
 Answer = Callable[[dict[str, Any]], Any]
-"""From a request to what the served model says of it: a text's label, labels or number, a sentence's entities, or the
-answer to a question."""
+"""From a request to what the served model says of it: a text's label, labels or number, a sentence's entities, the
+answer to a question, or what follows a prompt."""
 Judge = Callable[[Any, int], dict[str, Any]]
 """Holds an answer against what request of that place is to be answered."""
 ENTITY = ("start", "end", "text", "type")
@@ -68,6 +68,13 @@ def open_questions(files: dict[str, Path], folder: Path) -> Answer:
     modules = {name: load(f"hone_{name}", file) for name, file in files.items()}
     model = modules.pop("answering").Answerer(folder, **modules)
     return lambda request: model.answers([request["question"]], [request["context"]])[0]
+
+
+def open_documents(files: dict[str, Path], folder: Path) -> Answer:
+    """An exported folder that continues prompts, by the files that serve it."""
+    modules = {name: load(f"hone_{name}", file) for name, file in files.items()}
+    model = modules.pop("generating").Generator(folder, **modules)
+    return lambda request: model.answers([request["prompt"]])[0]
 
 
 def open_folder(runtime: Path, folder: Path) -> Answer:
@@ -135,6 +142,9 @@ def judge_of(golden: dict[str, Any]) -> Judge:
     """How the answers to these golden requests are judged."""
     names, tolerance, chances = golden["labels"], golden["tolerance"], golden["probabilities"]
     spans, told, numbers, threshold = (golden.get(name) for name in ("spans", "answers", "numbers", "threshold"))
+    written = golden.get("continuations")
+    if written is not None:
+        return lambda found, index: judge_continuation(found, written[index])
     if spans is not None:
         return lambda found, index: judge_spans(found, spans[index])
     if told is not None:
@@ -169,6 +179,22 @@ def judge_parts(found: Any, expected: list[dict[str, Any]], keys: Sequence[str])
     return {"max_abs_difference": max(apart, default=0.0), "label_expected": True}
 
 
+def judge_continuation(found: Any, expected: dict[str, Any]) -> dict[str, Any]:
+    """Holds a continuation against the expected one: the tokens of which another machine has to choose the same have to
+    be the same, and where all of them are certain, so has the end; probabilities of these may differ.
+
+    Other tokens, or a probability that is no number, are off by 1, the most that a probability can be.
+    """
+    certain = expected["certain"]
+    tokens, scores = found["tokens"][:certain], found["scores"][:certain]
+    whole = certain >= len(expected["scores"]) + expected["finished"]
+    same = tokens == expected["tokens"][:certain] and (not whole or found["text"] == expected["text"])
+    if not same or not all(math.isfinite(score) for score in scores):
+        return {"max_abs_difference": 1.0, "label_expected": False}
+    apart = [abs(one - other) for one, other in zip(scores, expected["scores"][:certain], strict=True)]
+    return {"max_abs_difference": max(apart, default=0.0), "label_expected": True}
+
+
 def peak_memory_bytes() -> int:
     """Largest resident set of this process since it began to run its own program.
 
@@ -190,6 +216,9 @@ def answer(how: str, folder: Path, golden: dict[str, Any]) -> dict[str, Any]:
     elif golden.get("answers") is not None:
         files = dict(part.split("=", 1) for part in how.split(os.pathsep))
         ask = open_questions({name: Path(file) for name, file in files.items()}, folder)
+    elif golden.get("continuations") is not None:
+        files = dict(part.split("=", 1) for part in how.split(os.pathsep))
+        ask = open_documents({name: Path(file) for name, file in files.items()}, folder)
     elif golden.get("spans") is not None:
         files = dict(part.split("=", 1) for part in how.split(os.pathsep))
         ask = open_sentences({name: Path(file) for name, file in files.items()}, folder)

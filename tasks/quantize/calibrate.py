@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from hone.tasks.errors import TrainingError
 from hone.tasks.model.text import TokenizedText, model_inputs
 from hone.tasks.model.training.fake_quantization import QuantizationConfig
+from hone.tasks.objectives.learning import learning_of
 from hone.tasks.quantize.measure import batches
 
 BINS = 2**14
@@ -74,7 +75,7 @@ def calibrate(
     ]
     try:
         with torch.no_grad():
-            for batch in batches(model, text, rows, pad_id):
+            for batch in batches(model, text, rows, pad_id, learning_of(model.config).rows_at_once):
                 mask[:] = [batch["attention_mask"].bool()]
                 model(**model_inputs(batch))
     finally:

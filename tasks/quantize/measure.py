@@ -12,8 +12,6 @@ from transformers import PreTrainedModel
 from hone.tasks.model.text import Batch, Output, TokenizedText, make_batch, model_inputs, sequential_batches
 from hone.tasks.objectives.learning import Learning
 
-BATCH_SIZE = 64
-
 
 @dataclass(frozen=True)
 class Answers:
@@ -49,7 +47,7 @@ def answer(
     chosen = np.arange(len(text)) if rows is None else rows
     sums, scores, targets, apart = [], [], [], 0.0
     with torch.no_grad():
-        for index, batch in enumerate(batches(model, text, chosen, pad_id)):
+        for index, batch in enumerate(batches(model, text, chosen, pad_id, objective.rows_at_once)):
             output = _in_fp64(model(**model_inputs(batch)))
             sums.append(objective.validation(output, batch).cpu())
             scores.append(objective.row_scores(output, batch).cpu())
@@ -63,9 +61,11 @@ def answer(
     return Answers(total, metrics, metrics[objective.primary], torch.cat(scores), targets, divergence)
 
 
-def batches(model: PreTrainedModel, text: TokenizedText, rows: npt.NDArray[np.int64], pad_id: int) -> Iterator[Batch]:
-    """These rows in batches by length, as the training loop validates, on the model's device."""
-    for indices in sequential_batches(text.lengths[rows], BATCH_SIZE):
+def batches(
+    model: PreTrainedModel, text: TokenizedText, rows: npt.NDArray[np.int64], pad_id: int, size: int
+) -> Iterator[Batch]:
+    """These rows in batches of this size by length, as the training loop validates, on the model's device."""
+    for indices in sequential_batches(text.lengths[rows], size):
         yield make_batch(text, rows[indices], pad_id, model.device)
 
 

@@ -22,8 +22,8 @@ from hone.tasks.quantize.measure import Answers, answer, drawn
 from hone.tasks.quantize.sensitivity import LayerSensitivity, measure_costs, too_sensitive
 from hone.tasks.quantize.trainable import save_quantized
 
-SENSITIVITY_ROWS = 2048
-"""Validation rows, at most, on which single layers are measured: there are dozens of layers."""
+SENSITIVITY_BATCHES = 32
+"""Batches of validation rows, at most, on which single layers are measured: there are dozens of layers."""
 Progress = Callable[[float, float, str], None]
 
 
@@ -98,7 +98,7 @@ def quantize_post_training(
         done += 1
         on_progress(done, total, f"measuring {layer}")
 
-    rows = drawn(len(validation), SENSITIVITY_ROWS, seed)
+    rows = drawn(len(validation), SENSITIVITY_BATCHES * objective.rows_at_once, seed)
     costs = measure_costs(
         model, plan, objective, text=validation, rows=rows, pad_id=pad_id, on_layer_done=on_layer_done
     )

@@ -57,7 +57,7 @@ def measure_costs(
 
 def cost_of(layer: str, reference: Answers, found: Answers) -> LayerSensitivity:
     """What the answers with one layer quantised cost against the fp32 model's, on the same rows in the same order."""
-    lost = (reference.score - found.score) / reference.score if reference.score else 0.0
+    lost = (reference.score - found.score) / abs(reference.score) if reference.score else 0.0  # a log likelihood is < 0
     before, after = reference.row_scores, found.row_scores
     worse, better = int((after < before).sum()), int((after > before).sum())
     return LayerSensitivity(layer, lost, found.divergence, p_lost(worse, better))

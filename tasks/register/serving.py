@@ -10,11 +10,12 @@ from hone.tasks.errors import RegistryError
 from hone.tasks.model.runtime.delivered import deliver
 from hone.tasks.model.runtime.runtime import read_text_settings
 from hone.tasks.probe.golden import read_golden
-from hone.tasks.probe.probe import QUESTIONS, RUNTIME, SENTENCES, failure_reason, probe
+from hone.tasks.probe.probe import DOCUMENTS, QUESTIONS, RUNTIME, SENTENCES, failure_reason, probe
 
 CODE = Path(__file__).with_name("serving_model.py")
 SENTENCES_CODE = Path(__file__).with_name("serving_sentences.py")
 QUESTIONS_CODE = Path(__file__).with_name("serving_questions.py")
+DOCUMENTS_CODE = Path(__file__).with_name("serving_documents.py")
 LIBRARIES = ("mlflow", "numpy", "onnxruntime", "onnxruntime-gpu", "pydantic", "tokenizers")
 EXAMPLE_ROWS = 2
 
@@ -78,7 +79,11 @@ def prove(root: Path, golden: Path) -> float:
 
 def served_by(task: str) -> tuple[Path, dict[str, Path]]:
     """The file that MLflow runs for models of a task, and the files that it loads, by the name of their artifact."""
-    others = {"token-classification": (SENTENCES_CODE, SENTENCES), "question-answering": (QUESTIONS_CODE, QUESTIONS)}
+    others = {
+        "token-classification": (SENTENCES_CODE, SENTENCES),
+        "question-answering": (QUESTIONS_CODE, QUESTIONS),
+        "text-generation": (DOCUMENTS_CODE, DOCUMENTS),
+    }
     return others.get(task, (CODE, {"runtime": RUNTIME}))
 
 

@@ -82,6 +82,7 @@ def build_report(context: RunContext, findings: Findings, examples: dict[str, An
             "rows": data.rows,
             "labels": data.labels,
             "bad_rows": [_plain(kind) for kind in data.bad_rows],
+            **({"shared_text": _plain(data.shared_text) | {"told": data.shared_text.told}} if data.shared_text else {}),
         },
         "stages": [_plain(result.record) for result in findings.in_order()],
         "candidates": [_plain(candidate) for candidate in evaluation.candidates],

@@ -10,8 +10,14 @@ RUNTIMES = {
     "sklearn": "scikit-learn",
     "lookup": "Python",
     "overlap": "Python",
+    "n-grams": "Python",
 }
-BASELINES = {"sklearn": "TF-IDF", "lookup": "most frequent tag", "overlap": "best sentence"}
+BASELINES = {
+    "sklearn": "TF-IDF",
+    "lookup": "most frequent tag",
+    "overlap": "best sentence",
+    "n-grams": "byte n-grams",
+}
 """What a model has to beat, by what computes it."""
 ACCURACY = {"name": "accuracy", "title": "accuracy", "better": "higher", "unit": "share"}
 METRICS = {
@@ -24,6 +30,9 @@ METRICS = {
     "micro_f1": "micro F1",
     "mse": "mean squared error",
     "spearman": "Spearman's correlation",
+    "perplexity": "perplexity",
+    "bits_per_byte": "bits per byte",
+    "agreement": "agreement with the teacher",
     "calibration_error": "calibration error",
 }
 CHECKS = {
@@ -36,6 +45,8 @@ CHECKS = {
     "micro_f1_kept": "Micro F1 kept of the teacher's",
     "mse": "Mean squared error",
     "mse_kept": "The teacher's mean squared error, as a share of the model's",
+    "perplexity": "Perplexity",
+    "perplexity_kept": "The teacher's perplexity, as a share of the model's",
     "calibration_error": "Calibration error",
     "size_fraction": "Size, as a share of the teacher's",
     "size_bytes": "Size of the model file",
@@ -55,7 +66,7 @@ PERTURBED = {
     "case": "with changed case",
     "punctuation": "with changed punctuation",
 }
-VALIDATED = {"mse": ("r2", "R²")}
+VALIDATED = {"mse": ("r2", "R²"), "perplexity": ("log_likelihood", "log likelihood")}
 """Name and title of what epochs are chosen by, where that is not the metric that models are judged by."""
 DIRECTIONS = {"at_least": "at least", "at_most": "at most", "above": "above"}
 LOSSES = {"points": " points below", "relative": "% worse"}
@@ -67,13 +78,28 @@ BESIDE = {
     "f1": ("exact_match", "precision", "recall"),
     "micro_f1": ("macro_f1",),
     "mse": ("spearman",),
+    "perplexity": ("bits_per_byte", "agreement"),
 }
 """What tells most beside a primary metric, by its name."""
-HAVE = {"token-classification": "tags", "question-answering": "answers"}
+HAVE = {"token-classification": "tags", "question-answering": "answers", "text-generation": "text"}
 """What rows of a task have; of texts data.labels says it."""
-TRUE = {"one": "label", "several": "labels", "number": "number", "tags": "entities", "answers": "answer"}
+TRUE = {
+    "one": "label",
+    "several": "labels",
+    "number": "number",
+    "tags": "entities",
+    "answers": "answer",
+    "text": "length",
+}
 """What is true of a row, by what rows have."""
-SAME = {"one": "label", "several": "yes or no", "number": "number", "tags": "tag", "answers": "answer"}
+SAME = {
+    "one": "label",
+    "several": "yes or no",
+    "number": "number",
+    "tags": "tag",
+    "answers": "answer",
+    "text": "next token",
+}
 """What two forms of a model give alike, by what rows have."""
 BADLY_CALIBRATED = 0.1
 """Calibration error beyond which the report says so, whatever the recipe asks."""
@@ -124,7 +150,7 @@ def model(name: str, runtime: str = "") -> str:
     Args:
         runtime: what computes its answers, which tells one task's baseline from another's.
     """
-    return f"baseline ({runtime})" if runtime in ("lookup", "overlap") else MODELS.get(name, name)
+    return f"baseline ({runtime})" if runtime in ("lookup", "overlap", "n-grams") else MODELS.get(name, name)
 
 
 def kind(report: dict[str, Any]) -> str:

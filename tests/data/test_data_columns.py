@@ -75,7 +75,7 @@ def test_of_a_long_file_the_first_rows_are_read(tmp_path: Path) -> None:
         ("a.csv", "text,label\none\n", "no row of text, label that can be read, but 1 with more or fewer fields"),
         ("a.csv", "text;label\ndull;bad\n", "fields are separated by ';'\\? Hone reads commas and tabs"),
         ("a.jsonl", '{"text": "dull"}\n', "one column, 'text': a classifier needs a column with the text and one"),
-        ("a.txt", "[]", "the ending '.txt' names no format; known are .csv"),
+        ("a.dat", "[]", "the ending '.dat' names no format; known are .csv"),
         ("a.json", "[]", "read as SQuAD's questions with answers: set data.context_column=context"),
         ("a.parquet", "PAR1", "not a readable Parquet file"),
         ("a.csv.gz", gzip.compress(b"", mtime=0), "a.csv.gz: empty"),

@@ -10,6 +10,7 @@ from hone.tasks.drift.features import frequent, unseen_shares, word_counts, word
 from hone.tasks.drift.measure import Sample, measure
 from hone.tasks.drift.table import drift_markdown
 from hone.tasks.objectives.question_answering.answering import END, ENDS, NEVER, NULL, SCORE, STARTS, THRESHOLD, WIDTH
+from hone.tasks.objectives.text_generation.generating import NLL
 from hone.tasks.texts import shown
 from tests import tiny
 
@@ -114,6 +115,21 @@ def test_questions_that_the_champion_answers_less_often_are_found() -> None:
 
     assert (found(-1).drifted, found(1).drifted) == (False, True)
     assert found(1).before.startswith("0.0% with no answer, 3")
+
+
+def test_documents_that_the_champion_finds_less_likely_are_found_and_have_no_labels() -> None:
+    def written(seed: int, loss: float) -> Sample:
+        answers = np.zeros((400, 4))
+        answers[:, NLL] = np.random.default_rng(seed).normal(loss, 0.3, size=400)
+        return replace(sample(seed), labels=[], answers=answers)
+
+    def found(loss: float) -> dict[str, DriftPart]:
+        parts = measure(written(1, 2.0), written(2, loss), set(), INDEX, 0, objective="text-generation")
+        return {part.name: part for part in parts}
+
+    assert "labels" not in found(2.0)
+    assert (found(2.0)["perplexity"].drifted, found(2.5)["perplexity"].drifted) == (False, True)
+    assert found(2.5)["perplexity"].now.startswith("perplexity 12.")
 
 
 def test_a_logit_that_all_labels_share_is_no_other_answer() -> None:

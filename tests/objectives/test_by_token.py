@@ -37,6 +37,7 @@ class Telling:
     primary = "token_accuracy"
     by_token = True
     by_word = False
+    rows_at_once = 64
     auto_model = AutoModelForTokenClassification
     problem_type = None
     outputs = ("logits",)

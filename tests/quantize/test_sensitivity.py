@@ -88,6 +88,13 @@ def test_rows_lost_and_won_by_hand():
     assert cost.divergence == pytest.approx((2 * np.tanh(1) + np.tanh(0.5)) / 3)
 
 
+def test_a_loss_is_one_where_the_metric_is_below_zero_too():
+    """As a log likelihood is."""
+    before, after = (Answers([], {}, score, torch.zeros(3), []) for score in (-2.0, -2.2))
+    assert cost_of("x", before, after).lost == pytest.approx(0.1)
+    assert cost_of("x", after, before).lost == pytest.approx(-1 / 11)
+
+
 def test_noise_is_called_sensitive_no_more_often_than_the_level_says():
     """25 layers that flip the answers to 3 % of 300 rows at random, as many to right as to wrong, in 2,000 models."""
     draw, level, called = np.random.default_rng(0), 0.05, 0

@@ -86,6 +86,14 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     Raises:
         ModelError: when the folder holds none, or one that cannot pad.
     """
+    tokenizer = _any_tokenizer(folder)
+    if tokenizer.pad_token_id is None:
+        raise ModelError(f"{folder}: its tokenizer has no padding token: set pad_token in tokenizer_config.json")
+    return tokenizer
+
+
+def _any_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The same where it may have no padding token."""
     file = gguf_file(folder)
     if file is None:
         check_tokenizer(folder)
@@ -100,8 +108,6 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     described = file is not None or (folder / "config.json").is_file()
     if tokenizer.pad_token_id is None and described and architecture(check_config(folder).model_type).causal:
         tokenizer.pad_token = tokenizer.eos_token  # many a decoder has learned without padding: the mask hides it
-    if tokenizer.pad_token_id is None:
-        raise ModelError(f"{folder}: its tokenizer has no padding token: set pad_token in tokenizer_config.json")
     given = tokenizer.model_input_names
     if "token_type_ids" in given and described and not takes_token_types(check_config(folder)):
         tokenizer.model_input_names = [name for name in given if name != "token_type_ids"]
@@ -113,6 +119,8 @@ def load_task_tokenizer(folder: Path, task: Objective) -> PreTrainedTokenizerFas
 
     Raises: as `load_tokenizer`.
     """
+    if task == "text-generation":
+        return _writing_tokenizer(folder)
     tokenizer = load_tokenizer(folder)
     if learning(task).by_word:
         _read_words_as_in_a_text(tokenizer)
@@ -219,6 +227,21 @@ def drawn(folder: Path, config: PretrainedConfig, objective: Learning | None = N
     except LIBRARY_ERRORS as error:
         raise ModelError(f"{folder / 'config.json'}: no model can be built of it: {in_one_line(error)}") from error
     return model.float()
+
+
+def _writing_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer of a decoder. Many have no padding token, and the boundary token serves, as padding is masked; none
+    takes token types."""
+    tokenizer = _any_tokenizer(folder)
+    if tokenizer.eos_token_id is None:
+        raise ModelError(
+            f"{folder}: its tokenizer has no end-of-sequence token, by which documents are parted: set eos_token in "
+            "tokenizer_config.json"
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+    return tokenizer
 
 
 def _read_words_as_in_a_text(tokenizer: PreTrainedTokenizerFast) -> None:

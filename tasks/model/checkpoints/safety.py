@@ -193,7 +193,7 @@ def check_kind(source: str, config: PretrainedConfig, auto_model: Any) -> None:
     if not writes and (decodes or config.is_encoder_decoder or getattr(config, "is_decoder", False)):
         raise ModelError(
             f"model.source = '{source}': model type '{kind}' is a decoder, and this task takes encoders; take one such "
-            "as bert, roberta, distilbert or electra"
+            "as bert, roberta, distilbert or electra, or set task=text-generation"
         )
 
 

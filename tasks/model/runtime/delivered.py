@@ -9,6 +9,7 @@ from hone.tasks.contracts import SessionSettings
 from hone.tasks.model.runtime import runtime
 from hone.tasks.model.runtime.runtime import SESSION
 from hone.tasks.objectives.question_answering.answering import Answerer
+from hone.tasks.objectives.text_generation.generating import Generator
 from hone.tasks.objectives.token_classification import windows
 from hone.tasks.objectives.token_classification.spans import Tagger
 
@@ -33,3 +34,8 @@ def open_tagger(folder: Path) -> Tagger:
 def open_answerer(folder: Path) -> Answerer:
     """A delivered folder that answers questions, by the files that serve it."""
     return Answerer(folder, runtime=runtime)
+
+
+def open_generator(folder: Path) -> Generator:
+    """A delivered folder that continues prompts, by the files that serve it."""
+    return Generator(folder, runtime=runtime)

@@ -1,5 +1,6 @@
 """What a model answers on the test split. An exported one is asked by the very code that serves it (`runtime`)."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from transformers import PreTrainedModel
 from hone.tasks import store
 from hone.tasks.cores import usable_cores
 from hone.tasks.model.checkpoints.checkpoint import load_model, load_tokenizer
+from hone.tasks.model.checkpoints.safety import check_config
 from hone.tasks.model.runtime import runtime
 from hone.tasks.model.runtime.model_under_test import ModelUnderTest
 from hone.tasks.model.runtime.runtime import TokenIds, create_session
@@ -23,12 +25,17 @@ from hone.tasks.objectives.learning import learning_of
 from hone.tasks.objectives.multi_label_classification.threshold import logit
 from hone.tasks.objectives.question_answering import answering
 from hone.tasks.objectives.question_answering.learning import cutter
-from hone.tasks.objectives.ragged import Ragged
+from hone.tasks.objectives.ragged import ByToken, Ragged
+from hone.tasks.objectives.text_generation import generating
+from hone.tasks.objectives.text_generation.generating import DocumentReader
+from hone.tasks.objectives.text_generation.learning import boundary_of, token_ids
 from hone.tasks.objectives.token_classification import windows
 from hone.tasks.objectives.token_classification.spans import SentenceReader
 from hone.tasks.objectives.token_classification.windows import Windows
 
 Answer = Callable[["EncodedSplit", np.ndarray], np.ndarray]
+LOGITS_AT_ONCE = 2**27
+"""Numbers that a language model may answer with at once: half a gigabyte."""
 Backend = Literal["pytorch", "fake-quantised", "onnxruntime"]
 """fake-quantised: in PyTorch, with the roundings of the integer graph."""
 
@@ -38,7 +45,7 @@ class EncodedSplit:
     """Rows as a model's own tokenizer reads them."""
 
     text: TokenizedText
-    """Of sentences, a row of it is a window."""
+    """Of sentences, questions and documents, a row of it is a window."""
     pad_id: int
     token: Callable[[int], str]
     """The token of an id."""
@@ -46,6 +53,8 @@ class EncodedSplit:
     """Of sentences, how the windows and their words hang together."""
     questions: answering.Windows | None = None
     """Of questions, how the windows and their contexts do."""
+    documents: generating.Windows | None = None
+    """Of documents, how the windows and their tokens do."""
 
     @property
     def row_lengths(self) -> np.ndarray:
@@ -99,7 +108,8 @@ def predict(
 ) -> Answers:
     """Logits [rows, labels] float32, in the order of the rows, of a model with its own tokenizer, less that of its
     threshold where it has one; numbers [rows, 1]; where rows are words with tags, `Ragged` logits [rows, words of each,
-    labels]; where they are questions, answers as `answering` has them.
+    labels]; where they are questions, answers as `answering` has them; where they are documents, `ByToken` numbers of
+    their tokens as `generating` has them.
 
     Args:
         threads: 0 takes one for each core.
@@ -110,8 +120,8 @@ def predict(
 
 def read(folder: Path, rows: Rows, max_length: int) -> EncodedSplit:
     """The rows as the model in a folder reads them: an exported one as it is served, with the length and the cleaning
-    that it was exported with; a checkpoint through its tokenizer, cut to `max_length`. Sentences are cut nowhere, and
-    become windows of that length."""
+    that it was exported with; a checkpoint through its tokenizer, cut to `max_length`. Sentences and documents are cut
+    nowhere, and become windows of that length."""
     if (folder / runtime.SERVING).exists():
         return _read_as_served(folder, rows)
     tokenizer = load_tokenizer(folder)
@@ -120,6 +130,9 @@ def read(folder: Path, rows: Rows, max_length: int) -> EncodedSplit:
     def token(token_id: int) -> str:
         return str(tokenizer.convert_ids_to_tokens(token_id))
 
+    if _writes(folder):
+        ids = token_ids(tokenizer, rows.texts)
+        return _of_documents(generating.make_windows(ids, max_length, boundary_of(tokenizer)), pad_id, token)
     if rows.spans is not None and rows.pairs is not None:
         token_types = "token_type_ids" in tokenizer.model_input_names
         asked = answering.make_windows(cutter(tokenizer), rows.texts, rows.pairs, max_length, token_types)
@@ -144,6 +157,10 @@ def answer(
         if form == "onnxruntime"
         else _open_pytorch(load_as(folder, form), list(providers))
     )
+    if reading.documents is not None:
+        batches = runtime.batches(reading.text.lengths.tolist(), _documents_at_once(folder, reading, batch_size))
+        values = reading.documents.answers(batches, lambda indices: one_batch(reading, indices))
+        return ByToken(values, reading.documents.tokens)
     batches = runtime.batches(reading.text.lengths.tolist(), batch_size)
     if reading.questions is not None:
         least = answering.read_threshold(folder)
@@ -206,7 +223,32 @@ def _of_questions(found: answering.Windows, pad_id: int, token: Callable[[int], 
     return EncodedSplit(replace(text, sources=found.questions), pad_id, token, questions=found)
 
 
+def _of_documents(found: generating.Windows, pad_id: int, token: Callable[[int], str]) -> EncodedSplit:
+    """Documents that are windows already."""
+    text = TokenizedText(found.ids, found.offsets, None, np.full(len(found), -1, np.int64))
+    return EncodedSplit(replace(text, sources=found.documents), pad_id, token, documents=found)
+
+
+def _documents_at_once(folder: Path, reading: EncodedSplit, batch_size: int) -> int:
+    """Windows in a batch: as many as asked for, as far as their logits are no more than `LOGITS_AT_ONCE`."""
+    vocabulary = int(json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"])
+    longest = int(reading.text.lengths.max(initial=1))
+    return max(1, min(batch_size, LOGITS_AT_ONCE // (vocabulary * longest)))
+
+
+def _writes(folder: Path) -> bool:
+    """Whether the checkpoint in a folder is a language model's."""
+    return learning_of(check_config(folder)).name == "text-generation"
+
+
 def _read_as_served(folder: Path, rows: Rows) -> EncodedSplit:
+    if runtime.read_text_settings(folder).task == "text-generation":
+        documents = DocumentReader(folder, runtime=runtime)
+        return _of_documents(
+            documents.read(rows.texts),
+            documents.pad_id,
+            lambda token_id: str(documents.tokenizer.id_to_token(token_id)),
+        )
     if rows.spans is not None and rows.pairs is not None:
         asked = answering.QuestionReader(folder, runtime=runtime)
         return _of_questions(

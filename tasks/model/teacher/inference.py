@@ -38,7 +38,6 @@ from hone.tasks.model.tokenized import IN_MEMORY, Split, TokenizedSplits
 from hone.tasks.model.training.optimizer import arithmetic
 from hone.tasks.objectives.learning import learning
 
-BATCH_SIZE = 64
 Progress = Callable[[float, float, str], None]
 """Rows done, rows in all, what is being done."""
 
@@ -99,7 +98,7 @@ def run_teacher(
     files = _reserve(into, int(text.offsets[-1]), {name: widths[name] for name in names if name in widths})
     answers = _Answers(into / "logits.npy" if "logits.npy" in names else None, text)
     done = 0
-    for rows_asked in sequential_batches(text.lengths, BATCH_SIZE):
+    for rows_asked in sequential_batches(text.lengths, objective.rows_at_once):
         batch = make_batch(text, rows_asked, tokenizer.pad_token_id, device)
         with torch.no_grad(), arithmetic(question.precision, device), recorded(last if relations else None) as vectors:
             answer = teacher(**model_inputs(batch), output_hidden_states=bool(layers))

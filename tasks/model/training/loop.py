@@ -34,7 +34,6 @@ from hone.tasks.store import replace_folder, write_text
 
 POINTS = 200  # of a loss curve, at most, beside one at the end of each epoch
 PULSE_SECONDS = 1.0  # a sign of life where the points are further apart
-EVALUATION_BATCH = 64
 BEST = "best"
 
 
@@ -306,7 +305,7 @@ class _Run:
         `Learning.validation` over all rows."""
         text = self.trainable.validation
         self.module.eval()
-        size = max(EVALUATION_BATCH, self.settings.batch_size // self.world_size)
+        size = max(self.objective.rows_at_once, self.settings.batch_size // self.world_size)
         batches = sequential_batches(text.lengths, size)
         sums: list[Tensor] = []
         for rows in batches[self.rank :: self.world_size] or batches[:1]:

@@ -26,6 +26,7 @@ class MultiLabelClassification:
     primary: str = "micro_f1"
     by_token: bool = False
     by_word: bool = False
+    rows_at_once: int = 64
     auto_model: Any = AutoModelForSequenceClassification
     problem_type: str | None = "multi_label_classification"
     outputs: tuple[str, ...] = ("logits",)

@@ -67,6 +67,10 @@ class QuestionAnswering:
         """
         return pack(*_contexts(rows))
 
+    def with_reference(self, targets: Ragged, reference: Answers) -> Ragged:
+        """As they are: what is right does not hang on another model."""
+        return targets
+
     def statistics(self, answers: Answers, targets: Ragged) -> Statistics:
         """float64 [questions, 5]: exact match, F1, 1, and flags of no answer and of one that is no number, which is
         wrong."""

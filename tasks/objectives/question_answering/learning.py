@@ -61,6 +61,7 @@ class QuestionAnswering:
     primary: str = "f1"
     by_token: bool = True
     by_word: bool = False
+    rows_at_once: int = 64
     auto_model: Any = AutoModelForQuestionAnswering
     problem_type: str | None = None
     outputs: tuple[str, ...] = ("start_logits", "end_logits")

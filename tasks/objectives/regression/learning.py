@@ -26,6 +26,7 @@ class Regression:
     best epoch by the one is the best by the other."""
     by_token: bool = False
     by_word: bool = False
+    rows_at_once: int = 64
     auto_model: Any = AutoModelForSequenceClassification
     problem_type: str | None = "regression"
     outputs: tuple[str, ...] = ("logits",)

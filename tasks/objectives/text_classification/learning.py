@@ -21,6 +21,7 @@ class TextClassification:
     primary: str = "accuracy"
     by_token: bool = False
     by_word: bool = False
+    rows_at_once: int = 64
     auto_model: Any = AutoModelForSequenceClassification
     problem_type: str | None = None
     outputs: tuple[str, ...] = ("logits",)

@@ -34,6 +34,7 @@ class TokenClassification:
     primary: str = "f1"
     by_token: bool = True
     by_word: bool = True
+    rows_at_once: int = 64
     auto_model: Any = AutoModelForTokenClassification
     problem_type: str | None = None
     outputs: tuple[str, ...] = ("logits",)
