@@ -7,6 +7,7 @@ removed with everything else that differs between two machines: the same checkpo
 
 import ast
 import copy
+import functools
 import inspect
 import io
 import logging
@@ -52,6 +53,7 @@ def export_onnx(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, opse
     examples = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
     outputs = learning_of(model.config).outputs
     dynamic = torch.export.Dim.DYNAMIC
+    _make_operators_once()
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
             _Logits(model, names, outputs).eval(),
@@ -147,6 +149,16 @@ class _Logits(nn.Module):
                 given["position_ids"] = _positions(given["attention_mask"])
         found = self.hone(**given)
         return tuple(found[name] for name in self._outputs)
+
+
+def _make_operators_once() -> None:
+    """Has torch make its table of ONNX functions, which is the same for all graphs of an opset, once a process: it
+    makes it anew for each, and of a small model's export that is a fifth."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    if not hasattr(ONNXRegistry.from_torchlib, "cache_info"):
+        cached = functools.cache(ONNXRegistry.from_torchlib)
+        ONNXRegistry.from_torchlib = staticmethod(cached)  # type: ignore[method-assign, assignment]
 
 
 def _positions(mask: Tensor) -> Tensor:

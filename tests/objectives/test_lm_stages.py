@@ -28,7 +28,7 @@ from tests.champion.asking import ask
 from tests.objectives.documents import LENGTH, recipe_of
 from tests.objectives.stages import Made, through_the_stages
 
-pytestmark = pytest.mark.usefixtures("trains_here")
+pytestmark = pytest.mark.usefixtures("works_here")
 JUDGING = judging("text-generation")
 
 
@@ -43,7 +43,7 @@ class Judged(Made):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, trains_here: None) -> Judged:
+def made(tmp_path_factory: pytest.TempPathFactory, works_here: None) -> Judged:
     folder = tmp_path_factory.mktemp("lm")
     made = through_the_stages(recipe_of(folder), folder)
     models = export_models.fn(made.context, *made.stages)
