@@ -214,9 +214,14 @@ def _plain(value: Any) -> str:
 
 
 def _columns(data: PreparedData) -> list[dict[str, Any]]:
-    texts = ["text", "pair"] if data.has_pairs else ["text"]
+    """The columns of the splits' files as MLflow describes a table's."""
+    texts: list[dict[str, Any]] = [
+        {"type": "string", "name": name} for name in (["text", "pair"] if data.has_pairs else ["text"])
+    ]
+    if data.target == "text":  # what is learned is the text itself
+        return texts
     integer = {"type": "integer"}
     integers = {"type": "array", "items": integer}
     kinds: dict[str, Any] = {"label": integer, "number": {"type": "double"}}
     kinds |= dict.fromkeys(("flags", "tags", "starts"), integers)
-    return [*({"type": "string", "name": name} for name in texts), {**kinds[data.target], "name": data.target}]
+    return [*texts, {**kinds[data.target], "name": data.target}]

@@ -31,6 +31,8 @@ class Page:
         self._numbers = itertools.count(1)
         self.requested: list[str] = []
         """Every address that the page asked for."""
+        self.refused: list[str] = []
+        """What it was answered with an error, or not at all."""
         self.call("Network.enable")
         self.call("Emulation.setFocusEmulationEnabled", enabled=True)
 
@@ -42,6 +44,11 @@ class Page:
             message = json.loads(self._socket.recv(timeout=ANSWER_SECONDS))
             if message.get("method") == "Network.requestWillBeSent":
                 self.requested.append(message["params"]["request"]["url"])
+            if message.get("method") == "Network.responseReceived" and message["params"]["response"]["status"] >= 400:
+                response = message["params"]["response"]
+                self.refused.append(f"{response['status']} {response['url']}")
+            if message.get("method") == "Network.loadingFailed":
+                self.refused.append(message["params"]["errorText"])
             if message.get("id") == number:
                 assert "error" not in message, (method, message)
                 return message["result"]
@@ -57,16 +64,28 @@ class Page:
         return done["result"].get("value")
 
     def wait(self, expression: str, seconds: float = 60.0) -> Any:
-        """The value of an expression as soon as it is a true one."""
+        """The value of an expression as soon as it is a true one; while what it looks at is not there yet, it may be
+        an error."""
         deadline = time.monotonic() + seconds
-        while not (found := self.run(expression)):
-            assert time.monotonic() < deadline, f"{expression} stays {found!r} on:\n{self.text()[:3000]}"
+        while True:
+            try:
+                if found := self.run(expression):
+                    return found
+            except AssertionError as error:
+                found = error
+            assert time.monotonic() < deadline, (
+                f"{expression} stays {found!r}, refused: {self.refused[-20:]}, on:\n{self.ends()}"
+            )
             time.sleep(0.25)
-        return found
 
     def text(self) -> str:
         """What a person reads on it."""
         return str(self.run("document.body.innerText"))
+
+    def ends(self) -> str:
+        """The beginning of it, and the end, where a page says what went wrong."""
+        text = self.text()
+        return text if len(text) <= 3000 else f"{text[:1500]}\n[...]\n{text[-1500:]}"
 
     def fill(self, element: str, value: str) -> None:
         """Puts a value into the field that an expression finds, as by typing."""
@@ -79,16 +98,25 @@ class Page:
         self.run(f"(() => {{ const list = {element}; {change} }})()")
 
     def press(self, element: str) -> None:
-        """Clicks what an expression finds, with a real mouse."""
+        """Clicks what an expression finds, with a real mouse, once it stands still and nothing lies over it."""
         self.run(f"{element}.scrollIntoView({{block: 'center'}})")
-        time.sleep(0.2)
-        x, y = self.run(f"(() => {{ const r = {element}.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] }})()")  # fmt: skip  # noqa: E501
+        before: list[float] = []
+        for _look in range(50):
+            time.sleep(0.2)
+            x, y, seen = self.run(
+                f"(() => {{ const one = {element}, r = one.getBoundingClientRect(); "
+                "const [x, y] = [r.x + r.width / 2, r.y + r.height / 2]; "
+                "return [x, y, one.contains(document.elementFromPoint(x, y))] })()"
+            )
+            if seen and [x, y] == before:
+                break
+            before = [x, y]
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def press_until(self, element: str, expression: str) -> None:
         """Clicks until an expression is true: a page that a busy server is still filling may take no notice."""
-        for _press in range(3):
+        for _press in range(6):
             self.press(element)
             with suppress(AssertionError):
                 self.wait(expression, seconds=20.0)

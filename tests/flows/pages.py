@@ -23,11 +23,15 @@ def fill_in(page: chromium.Page, here: Here, deployment: str) -> None:
     page.wait("document.body?.innerText.includes('Epochs')")
     epochs, decay = f"({FIELD})('Train', 'Epochs')", f"({FIELD})('Train', 'Decay')"
     page.wait(f"{epochs}.value === '6'")
-    time.sleep(1)  # what a person types before the page has settled is overwritten
-    page.fill(epochs, "5")
-    time.sleep(1)
-    page.choose(decay, "cosine")
-    assert (page.run(f"{epochs}.value"), page.run(f"{decay}.value")) == ("5", "cosine")
+    for _attempt in range(5):  # what a person types before the page has settled is overwritten
+        time.sleep(1)
+        page.fill(epochs, "5")
+        time.sleep(1)
+        page.choose(decay, "cosine")
+        time.sleep(1)
+        if filled := page.run(f"{epochs}.value === '5' && {decay}.value === 'cosine'"):
+            break
+    assert filled
     if pictures := os.environ.get("HONE_PICTURES"):
         page.run(f"{epochs}.scrollIntoView({{block: 'center'}})")
         time.sleep(0.5)

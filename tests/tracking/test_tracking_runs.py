@@ -1,10 +1,11 @@
 """One run for the pipeline, a nested one for each stage, and in them what a person would look for."""
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -145,6 +146,15 @@ def test_data_is_an_input_of_the_stage_and_of_the_pipeline_by_digest(storage: Pa
         assert {found.dataset.digest for found in inputs} == {"b" * 36}
         assert {found["hone.digest"] for found in tags} == {DATA.content_digest}
         assert sorted(found["mlflow.data.context"] for found in tags) == ["test", "training", "validation"]
+
+
+@pytest.mark.parametrize("target", get_args(PreparedData.model_fields["target"].annotation))
+def test_data_of_every_kind_are_described_to_mlflow_by_their_columns(storage: Path, target: str) -> None:
+    with tracking.pipeline_run(f"of {target}", {}, {}) as pipeline, tracking.stage_run(pipeline, "data") as log:
+        log.result(DATA.model_copy(update={"target": target}))
+    for found in run(pipeline).inputs.dataset_inputs:
+        columns = [column["name"] for column in json.loads(found.dataset.schema)["mlflow_colspec"]]
+        assert columns == (["text"] if target == "text" else ["text", target])
 
 
 def test_a_result_is_logged_as_metrics_tags_and_whole(storage: Path) -> None:
