@@ -158,7 +158,7 @@ def _make_operators_once() -> None:
 
     if not hasattr(ONNXRegistry.from_torchlib, "cache_info"):
         cached = functools.cache(ONNXRegistry.from_torchlib)
-        ONNXRegistry.from_torchlib = staticmethod(cached)  # type: ignore[method-assign, assignment]
+        ONNXRegistry.from_torchlib = staticmethod(cached)  # type: ignore[method-assign]
 
 
 def _positions(mask: Tensor) -> Tensor:
