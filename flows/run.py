@@ -45,9 +45,9 @@ def pipeline(recipe: Recipe, output: str, fresh: bool) -> Iterator[RunContext]:
         OutputError: before anything else, when the report and the model could not be written.
     """
     mask_logs()
-    code.read_stages()
     place = storage.folder_of(recipe.compute.storage)
     outputs.check(recipe.name, output)
+    code.read_stages(place / "checks")
     folder = outputs.folder_of(recipe.name, output).resolve()
     latest = "" if output else str(folder / outputs.LATEST)
     tracking.configure(place)

@@ -9,10 +9,8 @@ import ast
 import contextlib
 import functools
 import hashlib
-import importlib.util
 import json
 import re
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,8 +32,8 @@ DISTURBED_AT_MOST = 20
 """Another thread has to begin and end within one parsing to disturb it."""
 ASKED_TOO = ("tasks.dry_run", "tasks.model.teacher.inference", "tasks.model.tokenized")
 """Modules beside the stages' own whose code names what is filed."""
-KEPT = "digests.json"
-"""The digests of these very files, beside their bytecode: reading them takes two seconds."""
+KEPT = "code"
+"""Begins the name of the file that keeps what was read: reading it again takes two seconds."""
 
 _kept: dict[str, dict[str, str]] = {}
 """By module, of the code of this process."""
@@ -96,20 +94,19 @@ def digests(start: str, root: Path = ROOT) -> dict[str, str]:
     }
 
 
-def read_stages() -> None:
+def read_stages(folder: Path) -> None:
     """Reads the code of every stage ahead, so that none is parsed once a run has threads (see `syntax_tree`): the one
     that starts Ray imports torch, which parses too, and fails as well if it is the one that is disturbed. What was
-    found is kept beside the bytecode, under the digest of all code, for the next process."""
-    file = Path(importlib.util.cache_from_source(__file__)).with_name(KEPT)
+    found is kept in the folder under the digest of all code, for the next process."""
+    file = folder / f"{KEPT}-{version.code_digest()}.json"
     found, _reason = disk.read_json(file)
-    if found and found.get("code") == version.code_digest():
+    if found and "modules" in found:
         _kept.update(found["modules"])
         return
     stages = [f"tasks.{path.parent.name}.task" for path in sorted((ROOT / "tasks").glob("*/task.py"))]
     _kept.update({module: digests(module) for module in [*stages, *ASKED_TOO]})
-    if not sys.dont_write_bytecode:
-        with contextlib.suppress(OSError):  # a folder that cannot be written, as with bytecode
-            disk.write_text(file, json.dumps({"code": version.code_digest(), "modules": _kept}))
+    with contextlib.suppress(OSError):  # whatever is wrong with the folder, others say it better
+        disk.write_text(file, json.dumps({"modules": _kept}))
 
 
 def syntax_tree(source: str | bytes) -> ast.Module:

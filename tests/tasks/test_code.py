@@ -2,7 +2,6 @@
 
 import ast
 import gc
-import importlib.util
 import json
 import re
 import shutil
@@ -211,34 +210,40 @@ def never(_source: str) -> ast.Module:
 def test_nothing_is_left_to_parse_once_the_stages_are_read_by_this_process_or_an_earlier_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path))
-    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     monkeypatch.setattr(code, "_kept", {})
     modules = [*(f"hone.tasks.{stage}.task" for stage in STAGES), *(f"hone.{module}" for module in code.ASKED_TOO)]
-    code.read_stages()
+    code.read_stages(tmp_path / "new")
     monkeypatch.setattr(code, "syntax_tree", never)
     by_this_process = [code.digests(module) for module in modules]
     code._kept.clear()
     assert by_this_process == [code.digests(module) for module in modules]  # read, and not kept
     code._parse.cache_clear()
-    code.read_stages()
+    code.read_stages(tmp_path / "new")
     assert by_this_process == [code.digests(module) for module in modules]
 
 
-@pytest.mark.parametrize("content", ['{"code": "of another", "modules": {"tasks.dry_run": {"a.py": "0"}}}', "no JSON"])
-def test_what_an_earlier_process_read_of_other_code_is_not_taken(
+@pytest.mark.parametrize("content", ['{"modules', "[]", "{}"])
+def test_what_an_earlier_process_read_of_other_code_or_left_in_pieces_is_not_taken(
     content: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path))
-    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     monkeypatch.setattr(code, "_kept", {})
-    file = Path(importlib.util.cache_from_source(code.__file__)).with_name(code.KEPT)
-    file.parent.mkdir(parents=True)
+    (tmp_path / f"{code.KEPT}-of-another.json").write_text('{"modules": {"tasks.dry_run": {"a.py": "0"}}}')
+    file = tmp_path / f"{code.KEPT}-{version.code_digest()}.json"
     file.write_text(content)
     monkeypatch.setattr(code, "digests", lambda module: {f"{module}.py": "1"})  # what is read is another test's
-    code.read_stages()
+    code.read_stages(tmp_path)
     assert code._kept["tasks.dry_run"] == {"tasks.dry_run.py": "1"}
-    assert json.loads(file.read_text()) == {"code": version.code_digest(), "modules": code._kept}
+    assert json.loads(file.read_text()) == {"modules": code._kept}
+
+
+def test_a_folder_that_cannot_be_written_keeps_nothing_and_stops_nobody(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(code, "_kept", {})
+    monkeypatch.setattr(code, "digests", lambda module: {f"{module}.py": "1"})
+    (tmp_path / "file").write_text("")
+    code.read_stages(tmp_path / "file")
+    assert code._kept["tasks.dry_run"] == {"tasks.dry_run.py": "1"}
 
 
 def test_every_module_whose_code_names_what_is_filed_is_read_ahead() -> None:
