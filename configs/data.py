@@ -186,19 +186,16 @@ class DataSettings(Section):
             )
         return self
 
+    def _given(self, *columns: str) -> list[str]:
+        """What is set of these columns, and of what else changes a text or labels it."""
+        names = [*columns, "pair_column", "lowercase", "strip_punctuation", "labels", "label_names"]
+        values = {name: getattr(self, name) for name in names} | {"labels": self.labels if self.labels != "one" else ""}
+        return [f"data.{name} is {value!r}" for name, value in values.items() if value]
+
     @model_validator(mode="after")
     def _questions_are_about_texts_as_they_are(self) -> "DataSettings":
         if self.context_column:
-            unfit = {
-                "data.tokens_column": self.tokens_column,
-                "data.pair_column": self.pair_column,
-                "data.lowercase": self.lowercase,
-                "data.strip_punctuation": self.strip_punctuation,
-                "data.labels": self.labels if self.labels != "one" else "",
-                "data.label_names": self.label_names,
-            }
-            given = [f"{name} is {value!r}" for name, value in unfit.items() if value]
-            if given:
+            if given := self._given("tokens_column"):
                 raise ValueError(
                     f"data.context_column is {self.context_column!r} and {' and '.join(given)}: questions are asked "
                     "about a context as it is written, where an answer has its place, and have no labels: leave it "
@@ -214,17 +211,7 @@ class DataSettings(Section):
     @model_validator(mode="after")
     def _documents_are_texts_as_they_are(self) -> "DataSettings":
         if self.document_column:
-            unfit = {
-                "data.tokens_column": self.tokens_column,
-                "data.context_column": self.context_column,
-                "data.pair_column": self.pair_column,
-                "data.lowercase": self.lowercase,
-                "data.strip_punctuation": self.strip_punctuation,
-                "data.labels": self.labels if self.labels != "one" else "",
-                "data.label_names": self.label_names,
-            }
-            given = [f"{name} is {value!r}" for name, value in unfit.items() if value]
-            if given:
+            if given := self._given("tokens_column", "context_column"):
                 raise ValueError(
                     f"data.document_column is {self.document_column!r} and {' and '.join(given)}: documents are "
                     "learned as they are written, and have nothing beside their text: leave it out, or "

@@ -110,7 +110,8 @@ class GateSettings(Section):
     (ridge of numbers), of words the tag that each has most often, of documents an n-gram model of their bytes: being as
     good as a teacher that is no better shows nothing. (Recipes of before say beat_floor.)"""
     min_accuracy: float | None = Field(None, ge=0, le=1, title="Least accuracy")
-    """Least test accuracy, or whatever the task is judged by, such as f1; of mse and perplexity, the largest."""
+    """Least test accuracy, or whatever the task is judged by, such as f1; of mse, the largest. A perplexity is above 1
+    and cannot be held to one yet."""
     min_accuracy_kept: float | None = Field(None, ge=0, le=2, title="Least accuracy kept")
     """Least share of the teacher's test accuracy, as measured; of mse and perplexity, of the teacher's as a share of
     the model's."""

@@ -35,7 +35,7 @@ class WorkersAsked:
     uri: str
     """Of what Ray Train keeps of its run."""
     local: bool
-    """Whether Ray is of this machine and run alone."""
+    """Whether Ray was started for these runs, on their machine."""
     code: str
     """The driver's `version.code_digest`."""
 

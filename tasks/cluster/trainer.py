@@ -3,7 +3,7 @@
 Each process of Ray's takes seconds to import Ray, and some torch, before the first step can be done. Of those that Ray
 Train starts beside the workers, Hone's runs have no use for three: a controller's own (the actor that calls `fit` is
 one already), a manager of Ray Data's datasets (data go through files), and, on a Ray of this machine alone, the one
-that asks an autoscaler for nodes. What is overridden is private to Ray: `tests/tasks/test_cluster.py` counts processes.
+that asks an autoscaler for nodes. What is overridden is private to Ray: `tests/tasks/test_cluster.py` looks for them.
 """
 
 import asyncio
@@ -14,7 +14,6 @@ from ray.train.torch import TorchTrainer
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
-from ray.train.v2.api.config import ScalingConfig
 
 
 class PoolTrainer(TorchTrainer):
@@ -41,9 +40,6 @@ class PoolTrainer(TorchTrainer):
 
 class _LocalScalingPolicy(FixedScalingPolicy):
     """The workers that were asked for, of a Ray that does not grow."""
-
-    def __init__(self, scaling_config: ScalingConfig) -> None:
-        super().__init__(scaling_config)
 
     def after_controller_start(self, train_run_context: Any) -> None:
         """There is nobody to register with."""

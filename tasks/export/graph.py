@@ -153,7 +153,7 @@ class _Logits(nn.Module):
 
 def _make_operators_once() -> None:
     """Has torch make its table of ONNX functions, which is the same for all graphs of an opset, once a process: it
-    makes it anew for each, and of a small model's export that is a fifth."""
+    makes it anew for each, which takes a second or two."""
     from torch.onnx._internal.exporter._registration import ONNXRegistry
 
     if not hasattr(ONNXRegistry.from_torchlib, "cache_info"):

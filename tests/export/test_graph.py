@@ -78,6 +78,13 @@ def test_another_process_exports_the_same_bytes(bert: Export, tmp_path: Path) ->
     assert (tmp_path / "there" / "model.onnx").read_bytes() == path.read_bytes()
 
 
+def test_the_table_of_onnx_functions_is_made_once_a_process(bert: Export) -> None:
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    first, again = (ONNXRegistry().from_torchlib(opset_version=20) for _export in range(2))
+    assert again is first
+
+
 def test_a_graph_too_large_for_one_file_keeps_its_weights_beside_it(bert: Export, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
