@@ -29,7 +29,7 @@ MODEL_NAME_PATTERN = r"^([^/:@?\x00-\x1f']*|[^/:@?\x00-\x1f\"]*)$"
 """MLflow refuses / and : in a name, registers one with @, ? or a tab that it cannot load, and cannot search for one
 that holds both kinds of quotes."""
 Texts = Literal["shown", "hashed", "none"]
-Cell = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*x[1-9]\d*$")]
+Cell = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*x[1-9]\d*(\+1)?$")]
 
 
 class ExportSettings(Section):
@@ -47,7 +47,7 @@ class EvaluateSettings(Section):
     batch_size: int = Field(32, ge=1)
     """Rows a batch when predicting the test split."""
     cells: list[Cell] = Field(["1x16", "1x32", "1x64", "1x128", "32x32", "32x128"], min_length=1)
-    """Batch x length at which latency is measured."""
+    """Batch x length at which latency is measured; 1x128+1 is one more token behind a text of 128 (text-generation)."""
     rounds: int = Field(6, ge=1, le=100)
     """Times each model takes its turn, in a new process. Many short rounds bear a disturbance better than few long."""
     samples: int = Field(300, ge=3, le=100_000)
@@ -221,8 +221,13 @@ class ComputeSettings(Section):
 
 
 def parse_cell(cell: str) -> tuple[int, int]:
-    """`"32x128"` as (batch, length)."""
-    match = re.fullmatch(r"(\d+)x(\d+)", cell)
+    """`"32x128"`, or `"32x128+1"`, as (batch, length)."""
+    match = re.fullmatch(r"(\d+)x(\d+)(?:\+1)?", cell)
     if match is None:
-        raise ValueError(f"'{cell}' is not BATCHxLENGTH, like 32x128")
+        raise ValueError(f"'{cell}' is not BATCHxLENGTH, like 32x128, or BATCHxLENGTH+1")
     return int(match[1]), int(match[2])
+
+
+def decodes(cell: str) -> bool:
+    """Whether it is one more token behind texts of that length (`"1x128+1"`)."""
+    return cell.endswith("+1")

@@ -99,7 +99,8 @@ class PruneSettings(TrainingSection):
     neuron_fraction: float = Field(0.5, ge=0, lt=1)
     """Share of feed-forward neurons removed in each layer (structured)."""
     neuron_multiple: int = Field(16, ge=1, le=512)
-    """Neurons kept in each layer are rounded to a multiple of this, which integer kernels prefer."""
+    """Neurons kept in each layer are rounded to a multiple of this, which integer kernels prefer, and to whole blocks
+    of quantize.block_size where weights are in blocks."""
     sparsity: float = Field(0.5, ge=0, lt=1)
     """Share of weights in linear layers set to zero (magnitude, wanda, sparsegpt; pattern:
     unstructured)."""
@@ -190,13 +191,21 @@ class PruneSettings(TrainingSection):
 
 
 class QuantizeSettings(TrainingSection):
-    """Eight bits: post-training first, then fine-tuning with fake quantisation and the teacher."""
+    """Eight bits, or four: post-training first, then fine-tuning with fake quantisation and the teacher."""
 
     method: Literal["none", "ptq", "qat"] = "qat"
     """ptq rounds the weights as they are; qat goes on training with rounding in the loop."""
-    scheme: Literal["auto", "dynamic", "static"] = "auto"
+    scheme: Literal["auto", "dynamic", "static", "blockwise"] = "auto"
     """dynamic: per-tensor unsigned activations, scaled as they come (CPU); static: symmetric QDQ with fixed scales
-    (TensorRT, CUDA); auto takes the one of the first of export.providers."""
+    (TensorRT, CUDA); blockwise: each block of inputs with a scale of its own, as language models are run on a CPU
+    (MatMulNBits, and activations in 8 bits); auto takes the one of the task and of the first of export.providers."""
+    bits: Literal[4, 8] = 8
+    """Of weights in linear layers; tables, and the layer over the vocabulary, have 8 (blockwise)."""
+    block_size: Literal[16, 32, 64, 128] = 32
+    """Inputs of a layer that share a scale: it has to divide the width of each layer (blockwise)."""
+    wide_fraction: float = Field(0.0, ge=0, lt=1)
+    """Share of the weights that have 8 bits where the others have 4: those of the layers whose rounding costs the loss
+    most for each byte (blockwise, bits: 4)."""
     embeddings: bool = True
     """Store the embedding tables in 8 bits too."""
     calibration_rows: int = Field(256, ge=1)

@@ -14,6 +14,7 @@ from hone.configs.delivery import (
     GateSettings,
     RegisterSettings,
     ReportSettings,
+    decodes,
 )
 from hone.configs.model import DistillSettings, ModelSettings, PruneSettings, QuantizeSettings, TrainSettings
 from hone.configs.refusal import explain
@@ -191,13 +192,31 @@ class Recipe(Section):
         return []
 
     def _scheme_problems(self) -> list[str]:
-        first = self.export.providers[0]
-        if self.quantize.method != "none" and self.quantize.scheme == "dynamic" and first != "cpu":
-            return [
+        first, quantize = self.export.providers[0], self.quantize
+        if quantize.method == "none":
+            return []
+        problems = []
+        if quantize.scheme == "dynamic" and first != "cpu":
+            problems.append(
                 f"quantize.scheme is 'dynamic' but export.providers prefers '{first}', which has no dynamic int8 "
                 "kernels: use 'static' or 'auto', or put cpu first"
-            ]
-        return []
+            )
+        if quantize.scheme == "blockwise" and (first != "cpu" or self.task != "text-generation"):
+            problems.append(
+                f"quantize.scheme is 'blockwise' but task is '{self.task}' and export.providers prefers '{first}': it "
+                "is for text-generation with cpu first; use 'auto'"
+            )
+        if quantize.bits == 4 and self.quantization_scheme != "blockwise":
+            problems.append(
+                f"quantize.bits is 4 but quantize.scheme comes to '{self.quantization_scheme}', which has 8: set "
+                "quantize.bits=8, or have text-generation with cpu first and quantize.scheme auto or blockwise"
+            )
+        if quantize.wide_fraction and quantize.bits == 8:
+            problems.append(
+                f"quantize.wide_fraction is {quantize.wide_fraction:g} but quantize.bits is 8, which all weights have "
+                "then: set quantize.wide_fraction=0, or quantize.bits=4"
+            )
+        return problems
 
     def _gate_problems(self) -> list[str]:
         problems = []
@@ -217,6 +236,12 @@ class Recipe(Section):
                 f"gate.p95_cell is '{self.gate.p95_cell}', which is not measured: use one of evaluate.cells "
                 f"({', '.join(self.evaluate.cells)}), or add it there"
             )
+        decoding = [cell for cell in self.evaluate.cells if decodes(cell)]
+        if decoding and self.task != "text-generation":
+            problems.append(
+                f"evaluate.cells has {', '.join(decoding)} but task is '{self.task}', whose model writes no next "
+                "token: leave +1 away"
+            )
         if self.gate.require_provider and self.gate.require_provider not in self.export.providers:
             problems.append(
                 f"gate.require_provider is '{self.gate.require_provider}', which export.providers "
@@ -233,10 +258,12 @@ class Recipe(Section):
         return OF_TEXTS[self.data.labels] if self.task == "text-classification" else self.task
 
     @property
-    def quantization_scheme(self) -> Literal["dynamic", "static"]:
-        """`dynamic` or `static`, with `auto` resolved by the preferred provider."""
+    def quantization_scheme(self) -> Literal["dynamic", "static", "blockwise"]:
+        """`dynamic`, `static` or `blockwise`, with `auto` resolved by the task and the preferred provider."""
         if self.quantize.scheme != "auto":
             return self.quantize.scheme
+        if self.task == "text-generation" and self.export.providers[0] == "cpu":
+            return "blockwise"
         return "dynamic" if self.export.providers[0] == "cpu" else "static"
 
 

@@ -33,7 +33,7 @@ RULES = {
 PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9._-]*$": "of letters, digits, dots, - and _, and begin with a letter or a digit",
     r"^[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9-]*$": "TYPE/NAME of a block of Prefect, such as slack-webhook/team",
-    r"^[1-9]\d*x[1-9]\d*$": "BATCHxLENGTH, such as 32x128",
+    r"^[1-9]\d*x[1-9]\d*(\+1)?$": "BATCHxLENGTH, such as 32x128, or BATCHxLENGTH+1",
 }
 """What the patterns of settings mean."""
 CLOSED = ("model_type", "model_attributes_type", "dict_type")

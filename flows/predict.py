@@ -109,7 +109,9 @@ def _opened(files: Mapping[str, Path], folder: Path) -> Any:
         if task == "question-answering":
             return _load("answering", files["answering"]).Answerer(folder, runtime=runtime)
         if task == "text-generation":
-            return _load("generating", files["generating"]).Generator(folder, runtime=runtime)
+            # Versions of before have no cache, and no file that keeps one.
+            with_it = {"decoding": _load("decoding", files["decoding"])} if "decoding" in files else {}
+            return _load("generating", files["generating"]).Generator(folder, runtime=runtime, **with_it)
         if task != "token-classification":
             return runtime.Classifier(folder)
         served = {name: _load(name, files[name]) for name in ("words", "windows", "spans")}

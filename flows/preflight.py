@@ -248,12 +248,23 @@ def _passed(recipe: Recipe) -> Path:
     )
     trained = {"epochs", "learning_rate", "batch_size", "patience", "precision"}
     settings["prune"] = recipe.prune.model_dump(mode="json", exclude=trained)
-    settings["quantize"] = recipe.quantize.model_dump(mode="json", include={"method", "scheme", "embeddings"})
+    settings["quantize"] = recipe.quantize.model_dump(
+        mode="json", include={"method", "scheme", "embeddings", "bits", "block_size"}
+    )
     settings["cells"], settings["task"] = recipe.evaluate.cells, recipe.objective
     encoders = [Path(name).expanduser() for name in (recipe.model.source, recipe.distill.student) if name]
     given = [Path(str(getattr(recipe.data, name, ""))) for name in ("train", "validation", "test")]
     files = [file for folder in encoders if folder.is_dir() for file in sorted(folder.iterdir())] + given
     stamps = {str(file): f"{file.stat().st_size} {file.stat().st_mtime_ns}" for file in files if file.is_file()}
-    libraries = ("torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime-gpu", "onnxruntime")
+    libraries = (
+        "torch",
+        "transformers",
+        "tokenizers",
+        "onnx",
+        "onnxscript",
+        "onnxruntime-gpu",
+        "onnxruntime",
+        "onnxruntime-genai",
+    )
     key = cache.key_of(cache.gather(settings, stamps, "hone.tasks.dry_run", libraries))
     return storage.folder_of(recipe.compute.storage) / "checks" / key

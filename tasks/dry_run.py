@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from hone.configs.delivery import parse_cell
+from hone.configs.delivery import decodes, parse_cell
 from hone.configs.model import PATTERN_METHODS
 from hone.configs.recipe import Recipe
 from hone.tasks.distill.student import check_tokens, layers_kept, other_student
@@ -82,7 +82,11 @@ def check_cells(recipe: Recipe, positions: int | None) -> None:
     Raises:
         PreflightError: naming the cells that are too long.
     """
-    longer = [cell for cell in recipe.evaluate.cells if positions is not None and parse_cell(cell)[1] > positions]
+    longer = [
+        cell
+        for cell in recipe.evaluate.cells
+        if positions is not None and parse_cell(cell)[1] + decodes(cell) > positions
+    ]
     if longer:
         raise PreflightError(
             f"evaluate.cells has {', '.join(longer)}, but {recipe.model.source} reads at most {positions} tokens: "

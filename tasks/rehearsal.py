@@ -48,7 +48,10 @@ def rehearse(
         room = Path(name)
         small = drawn(room, one_layer(model))
         if recipe.quantize.method != "none":
-            plan = plan_for(small, recipe.quantization_scheme, tables=True)
+            settings = recipe.quantize
+            plan = plan_for(
+                small, recipe.quantization_scheme, tables=True, bits=settings.bits, block=settings.block_size
+            )
             if plan.scheme == "static":
                 plan = plan.with_scales(dict.fromkeys(plan.linears, SCALE))
             small = snap_to_grid(small, plan)

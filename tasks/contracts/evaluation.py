@@ -10,6 +10,8 @@ class Latency(Contract):
 
     batch: int
     length: int
+    decoded: int = 0
+    """1 where it is one more token behind texts of that length that the model has read, 0 where it reads them."""
     p50_ms: float
     p95_ms: float
     p99_ms: float

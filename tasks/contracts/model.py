@@ -75,7 +75,7 @@ class PrunedModel(CheckpointResult):
 class QuantizedModel(CheckpointResult):
     """The student whose weights lie on the integer grid that the exported graph will store."""
 
-    scheme: Literal["none", "dynamic", "static"]
+    scheme: Literal["none", "dynamic", "static", "blockwise"]
     layers_kept: list[str] = []
     """Layers left in higher precision because quantising them costs too much."""
 
@@ -93,7 +93,7 @@ class OnnxModel(Contract):
     """Stage whose model it is."""
     artifact: Artifact
     precision: str
-    """fp32 or int8."""
+    """fp32, int8 or int4."""
     parameters: int
     graph_bytes: int
     """Size of model.onnx."""

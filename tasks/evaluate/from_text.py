@@ -9,7 +9,7 @@ from statistics import median
 import numpy as np
 from tokenizers import Tokenizer
 
-from hone.configs.delivery import EvaluateSettings, parse_cell
+from hone.configs.delivery import EvaluateSettings, decodes, parse_cell
 from hone.tasks.evaluate.latency import Timing
 from hone.tasks.evaluate.timing_loop import time_calls
 from hone.tasks.model.text import Rows
@@ -20,7 +20,7 @@ SAMPLES, SECONDS = 100, 0.2
 
 
 class Texts:
-    """Texts for every cell, as many as its batch, of as many words as it has tokens.
+    """Texts for every cell, as many as its batch, of as many words as it has tokens, or of one for the next token.
 
     Args:
         words: to draw from.
@@ -28,11 +28,9 @@ class Texts:
 
     def __init__(self, words: list[str], settings: EvaluateSettings, seed: int) -> None:
         draw = np.random.default_rng(seed)
-        self._lengths = [parse_cell(cell)[1] for cell in settings.cells]
-        self.cells = [
-            [" ".join(draw.choice(words, length)) for _ in range(batch)]
-            for batch, length in map(parse_cell, settings.cells)
-        ]
+        shapes = [(parse_cell(cell)[0], 1 if decodes(cell) else parse_cell(cell)[1]) for cell in settings.cells]
+        self._lengths = [length for _batch, length in shapes]
+        self.cells = [[" ".join(draw.choice(words, length)) for _ in range(batch)] for batch, length in shapes]
         """[cells][batch]."""
         self._known: dict[str, list[float]] = {}
 

@@ -13,7 +13,7 @@ from hone.tasks.contracts import Placement
 from hone.tasks.cores import usable_cores
 from hone.tasks.evaluate.timing_worker import random_tokens
 from hone.tasks.model.runtime.model_under_test import ModelUnderTest
-from hone.tasks.model.runtime.sessions import PROVIDERS, create_session, provider_names
+from hone.tasks.model.runtime.sessions import PROVIDERS, ask, create_session, provider_names
 
 BATCH, LENGTH = 2, 8
 _KERNEL = "_kernel_time"
@@ -34,7 +34,7 @@ def place(subject: ModelUnderTest, providers: Sequence[str], threads: int = 0) -
         session = create_session(subject.folder / "model.onnx", providers, threads or usable_cores(), options)
         config = json.loads((subject.folder / "config.json").read_text(encoding="utf-8"))
         tokens = random_tokens(BATCH, LENGTH, config["vocab_size"], seed=0)
-        session.run(None, {value.name: tokens[value.name] for value in session.get_inputs()})
+        ask(session, tokens)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     return read_profile(events, list(providers), provider_names(session))
 

@@ -18,9 +18,21 @@ from typing import Any
 
 import numpy as np
 
+from hone.configs.delivery import decodes, parse_cell
 from hone.tasks.evaluate.timing_loop import time_calls
 
-Call = Callable[[dict[str, np.ndarray]], np.ndarray]
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """What is timed: a batch of tokens that is read, or one more token behind it."""
+
+    tokens: dict[str, np.ndarray]
+    """[batch, length] int64 each."""
+    next: np.ndarray | None = None
+    """The tokens behind them [batch, 1] int64, where those are timed."""
+
+
+Call = Callable[[Shape], object]
 COMPILED = ", compiled"
 HOPELESS = 2.0
 """A variant whose single call takes so many times as long as another's is not timed in that cell."""
@@ -41,14 +53,14 @@ def run_benchmark(order: dict[str, Any]) -> dict[str, Any]:
     """The fields of `latency.Timing` for the fields of a `latency.BenchmarkRequest`."""
     folder = Path(order["folder"])
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    cells = [random_tokens(batch, length, config["vocab_size"], order["seed"]) for batch, length in order["cells"]]
+    cells = [shape_of(cell, config["vocab_size"], order["seed"]) for cell in order["cells"]]
     model = {"onnxruntime": _load_onnx, "pytorch": _load_pytorch}[order["runtime"]](folder, order, cells)
     found: dict[str, list[list[float]]] = {name: [] for name in model.calls}
-    for tokens in cells:
-        worth = _worth_timing(model.calls, tokens)
+    for cell in cells:
+        worth = _worth_timing(model.calls, cell)
         for name, call in model.calls.items():
             taken = (
-                time_calls(partial(call, tokens), order["samples"], order["seconds"] / len(worth))
+                time_calls(partial(call, cell), order["samples"], order["seconds"] / len(worth))
                 if name in worth
                 else []
             )
@@ -64,23 +76,30 @@ def run_benchmark(order: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _worth_timing(calls: dict[str, Call], tokens: dict[str, np.ndarray]) -> list[str]:
+def shape_of(cell: str, vocabulary: int, seed: int) -> Shape:
+    """Random tokens for a cell, the same for every model with this vocabulary."""
+    batch, length = parse_cell(cell)
+    tokens = random_tokens(batch, length, vocabulary, seed)
+    return Shape(tokens, tokens["input_ids"][:, :1] if decodes(cell) else None)
+
+
+def _worth_timing(calls: dict[str, Call], cell: Shape) -> list[str]:
     """The first variant, and those that are not hopeless beside the fastest."""
     if len(calls) == 1:
         return list(calls)
-    seconds = _seconds_each(calls, tokens)
+    seconds = _seconds_each(calls, cell)
     limit = HOPELESS * min(seconds.values())
     first, *others = calls
     return [first, *(name for name in others if seconds[name] <= limit)]
 
 
-def _seconds_each(calls: dict[str, Call], tokens: dict[str, np.ndarray]) -> dict[str, float]:
+def _seconds_each(calls: dict[str, Call], cell: Shape) -> dict[str, float]:
     """Of the second call of each."""
     seconds = {}
     for name, call in calls.items():
-        call(tokens)
+        call(cell)
         begun = time.perf_counter()
-        call(tokens)
+        call(cell)
         seconds[name] = time.perf_counter() - begun
     return seconds
 
@@ -104,22 +123,31 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _load_onnx(folder: Path, order: dict[str, Any], _cells: list[dict[str, np.ndarray]]) -> Loaded:
-    from hone.tasks.model.runtime.sessions import create_session
+def _load_onnx(folder: Path, order: dict[str, Any], _cells: list[Shape]) -> Loaded:
+    from hone.tasks.model.runtime import runtime
+    from hone.tasks.model.runtime.decoding import Decoder
+    from hone.tasks.model.runtime.sessions import ask, create_session
 
     begun = time.perf_counter()
     session = create_session(folder / "model.onnx", order["providers"], order["threads"])
     load_seconds = time.perf_counter() - begun
-    wanted = [entry.name for entry in session.get_inputs()]
+    decoders: dict[Shape, Decoder] = {}
 
-    def call(tokens: dict[str, np.ndarray]) -> np.ndarray:
-        logits: np.ndarray = session.run(None, {name: tokens[name] for name in wanted})[0]
+    def call(cell: Shape) -> object:
+        if cell.next is None:
+            return ask(session, cell.tokens)
+        if cell not in decoders:
+            decoders[cell] = Decoder(session, runtime=runtime, batch=len(cell.next))
+            decoders[cell].read(cell.tokens["input_ids"])
+        length = decoders[cell].length
+        logits = decoders[cell].read(cell.next)
+        decoders[cell].forget(length)
         return logits
 
     return Loaded({"session": call}, session.get_providers(), load_seconds)
 
 
-def _load_pytorch(folder: Path, order: dict[str, Any], cells: list[dict[str, np.ndarray]]) -> Loaded:
+def _load_pytorch(folder: Path, order: dict[str, Any], cells: list[Shape]) -> Loaded:
     """The model as a person would run it: with PyTorch's own attention (SDPA) where the architecture has it, in each
     of the order's precisions, and compiled where that is asked for and can be done in time."""
     import torch
@@ -144,14 +172,14 @@ def _load_pytorch(folder: Path, order: dict[str, Any], cells: list[dict[str, np.
         forms["bf16"] = torch.nn.Module.to(copy.deepcopy(model), torch.bfloat16)
     for name in variants:
         if not name.endswith(COMPILED):
-            calls[name] = partial(_ask_pytorch, forms[name], device)
+            calls[name] = partial(_ask_pytorch, forms[name], device, {})
     if order["compile_seconds"] and not any(name.endswith(COMPILED) for name in variants):
         seconds = _seconds_each(calls, cells[-1])
         variants.append(min(seconds, key=lambda name: seconds[name]) + COMPILED)
     for name in variants:
         if name.endswith(COMPILED):
             form = forms[name.removesuffix(COMPILED)]
-            call = partial(_ask_pytorch, torch.compile(form, dynamic=True), device)
+            call = partial(_ask_pytorch, torch.compile(form, dynamic=True), device, {})
             if problem := _failure_to_compile(call, cells, order["compile_seconds"]):
                 notes.append(problem)
             else:
@@ -159,17 +187,27 @@ def _load_pytorch(folder: Path, order: dict[str, Any], cells: list[dict[str, np.
     return Loaded(calls, [device.type], load_seconds, "; ".join(notes))
 
 
-def _ask_pytorch(model: Any, device: Any, tokens: dict[str, np.ndarray]) -> np.ndarray:
+def _ask_pytorch(model: Any, device: Any, caches: dict[Shape, Any], cell: Shape) -> np.ndarray:
+    """Args:
+    caches: keys and values of the texts that were read, kept from call to call.
+    """
     import torch
 
     with torch.inference_mode():
-        ids, mask = (torch.from_numpy(tokens[name]).to(device) for name in ("input_ids", "attention_mask"))
-        found = model(input_ids=ids, attention_mask=mask).to_tuple()
+        ids, mask = (torch.from_numpy(cell.tokens[name]).to(device) for name in ("input_ids", "attention_mask"))
+        if cell.next is None:
+            found = model(input_ids=ids, attention_mask=mask).to_tuple()
+        else:
+            if cell not in caches:
+                caches[cell] = model(input_ids=ids, use_cache=True).past_key_values
+            last = torch.from_numpy(cell.next).to(device)
+            found = model(input_ids=last, past_key_values=caches[cell], use_cache=True).to_tuple()
+            caches[cell].crop(-last.shape[1])
         answered = [part.float().cpu().numpy() for part in found if isinstance(part, torch.Tensor)]  # and no cache
         return answered[0] if len(answered) == 1 else np.stack(answered, axis=-1)
 
 
-def _failure_to_compile(call: Call, cells: list[dict[str, np.ndarray]], seconds: float) -> str:
+def _failure_to_compile(call: Call, cells: list[Shape], seconds: float) -> str:
     """Compiles for every cell, and says why not where that fails or takes too long; empty where it is done."""
     late = f"torch.compile was not done after {seconds:g} s"
     rang = False
@@ -183,8 +221,8 @@ def _failure_to_compile(call: Call, cells: list[dict[str, np.ndarray]], seconds:
     try:
         # Inside, as it may ring at once. Again each second, as torch may catch what interrupts it and go on.
         signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), 1.0)
-        for tokens in cells:
-            call(tokens)
+        for cell in cells:
+            call(cell)
     except Exception as problem:  # noqa: BLE001 - whatever torch.compile cannot do, the model runs without it
         return late if rang else f"torch.compile failed: {(str(problem).strip().splitlines() or [''])[0][:200]}"
     finally:

@@ -92,7 +92,16 @@ def export_models(
             "texts": texts,
         },
         inputs={name: checkpoint.artifact.digest for (name, _stage), checkpoint in chain.items()},
-        libraries=("torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime-gpu", "onnxruntime"),
+        libraries=(
+            "torch",
+            "transformers",
+            "tokenizers",
+            "onnx",
+            "onnxscript",
+            "onnxruntime-gpu",
+            "onnxruntime",
+            "onnxruntime-genai",
+        ),
         draws=False,
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from hone.configs.delivery import GateSettings, parse_cell
+from hone.configs.delivery import GateSettings
 from hone.tasks.contracts import Candidate, Check, ConversionCheck, EvaluationReport, VerdictName
 from hone.tasks.gate.decision import Claim
 from hone.tasks.gate.speed import MOST_ROUNDS, Measured, Rounds, percentile, speedup
@@ -94,7 +94,7 @@ def speed_checks(
     elif all(one_thread) and not itself:
         result.append(_told_per_core(speedup(*one_thread, resamples=settings.resamples, seed=seed), settings.level))
     if settings.max_p95_ms is not None:
-        subject = "{}×{}".format(*parse_cell(settings.p95_cell))
+        subject = settings.p95_cell.replace("x", "×")
         if candidate:
             calls = candidate[list(cells).index(settings.p95_cell)]
             p95 = percentile(calls, 0.95, resamples=settings.resamples, seed=seed)

@@ -40,16 +40,26 @@ def exact_p(won: int, lost: int, rows: int, margin: float) -> float:
     if margin == 0:
         return float(binom.sf(won - 1, won + lost, 0.5)) if won + lost else 1.0
     observed = _score(np.array([won]), np.array([lost]), rows, margin)[0]
-    possible = _clopper_pearson(won + lost, rows, NUISANCE_RISK / 2)
-    low = max(abs(margin), possible[0])
+    low, high = _clopper_pearson(won + lost, rows, NUISANCE_RISK / 2)
     values = max(FEWEST, min(NUISANCE, 100 * NUISANCE // (won + lost + 1)))
-    shares = np.linspace(low, max(low, possible[1]), values)
+    found = _worst_chance(observed, rows, margin, low, high, values)
+    if found > 0.5:
+        # The range moves with the rows that disagree, and so does its worst case: over the same shares a clearer result
+        # for the candidate never has the larger p value. Nothing is decided up here.
+        found = max(0.5, _worst_chance(observed, rows, margin, 0.0, 1.0, NUISANCE))
+    return min(1.0, found + NUISANCE_RISK)
+
+
+def _worst_chance(observed: float, rows: int, margin: float, low: float, high: float, values: int) -> float:
+    """The largest chance of a statistic as high as the observed, over shares of disagreement from low to high."""
+    low = max(abs(margin), low)
+    shares = np.linspace(low, max(low, high), values)
     first, last = int(binom.ppf(1e-9, rows, shares[0])), int(binom.ppf(1 - 1e-9, rows, shares[-1]))
     disagreements = np.arange(first, last + 1)
     least = _least_won(disagreements, rows, margin, observed)
     chance = binom.pmf(disagreements, rows, shares[:, None])
     tail = _at_least(least, disagreements, ((1 - margin / shares) / 2)[:, None])
-    return min(1.0, float((chance * tail).sum(axis=1).max()) + NUISANCE_RISK)
+    return float((chance * tail).sum(axis=1).max())
 
 
 @functools.lru_cache(maxsize=10_000)

@@ -10,7 +10,7 @@ from typing import Any
 
 from hone.tasks import words
 from hone.tasks.contracts import Serving
-from hone.tasks.model.runtime import runtime
+from hone.tasks.model.runtime import decoding, runtime
 from hone.tasks.objectives.question_answering import answering
 from hone.tasks.objectives.text_generation import generating
 from hone.tasks.objectives.token_classification import spans, windows
@@ -30,7 +30,7 @@ SENTENCES = {
 """The files that serve one that tags the words of sentences."""
 QUESTIONS = {"runtime": RUNTIME, "answering": Path(answering.__file__)}
 """The files that serve one that answers questions."""
-DOCUMENTS = {"runtime": RUNTIME, "generating": Path(generating.__file__)}
+DOCUMENTS = {"runtime": RUNTIME, "decoding": Path(decoding.__file__), "generating": Path(generating.__file__)}
 """The files that serve one that continues prompts."""
 LONGEST_ERROR = 500
 

@@ -1,9 +1,12 @@
 """Stage: what matters least is removed from the student, and the rest recovers with the teacher."""
 
+import math
 from typing import Any
 
 from prefect import task
 
+from hone.configs.model import PruneSettings
+from hone.configs.recipe import Recipe
 from hone.tasks import cluster, store
 from hone.tasks.contracts import DistilledModel, PreparedData, PrunedModel, TrainedModel
 from hone.tasks.device import driver_device
@@ -15,7 +18,7 @@ def prune_student(
     context: RunContext, data: PreparedData, teacher: TrainedModel, student: DistilledModel
 ) -> PrunedModel:
     """Prunes the student and lets it recover by distillation from the teacher; the epoch best on validation is kept."""
-    recipe, settings, loss = context.recipe, context.recipe.prune, context.recipe.distill
+    recipe, settings, loss = context.recipe, pruning(context.recipe), context.recipe.distill
     if settings.method == "none":
         record = skip_stage("prune", "prune.method is none", student.checkpoint.artifact.digest)
         return PrunedModel(record=record, checkpoint=student.checkpoint)
@@ -82,3 +85,11 @@ def prune_student(
         inputs=dict(zip(("student", "teacher", "data"), made_from, strict=True)),
         libraries=("torch", "transformers", "tokenizers"),
     )
+
+
+def pruning(recipe: Recipe) -> PruneSettings:
+    """`prune`, with as many neurons left as make whole blocks where weights are to be in blocks."""
+    if recipe.quantize.method == "none" or recipe.quantization_scheme != "blockwise":
+        return recipe.prune
+    whole = math.lcm(recipe.prune.neuron_multiple, recipe.quantize.block_size)
+    return recipe.prune.model_copy(update={"neuron_multiple": whole})

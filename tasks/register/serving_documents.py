@@ -1,5 +1,5 @@
-"""The registered model that continues prompts as MLflow runs it: prompts in, what follows each out, by `generating.py`
-and `runtime.py`, which are logged with it.
+"""The registered model that continues prompts as MLflow runs it: prompts in, what follows each out, by `generating.py`,
+`decoding.py` and `runtime.py`, which are logged with it.
 
 As `serving_model.py`, MLflow keeps a copy of this file with the model and executes it where the model is served, so it
 knows nothing of Hone and needs no torch.
@@ -13,7 +13,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 from pydantic import BaseModel
 
-FILES = ("runtime", "generating")
+FILES = ("runtime", "decoding", "generating")
 
 
 class Answer(BaseModel):

@@ -163,8 +163,8 @@ def _numbers(first: Report, second: Report) -> list[Number]:
         return first.get(key) or None, second.get(key) or None  # 0 stands for what nobody measured
 
     metrics = dict.fromkeys([*first["metrics"], *second["metrics"]])
-    times = [{(cell["batch"], cell["length"]): cell["p50_ms"] for cell in one["latency"]} for one in both]
-    cells = sorted({*times[0], *times[1]})
+    times = [{wording.cell_of(cell): cell["p50_ms"] for cell in one["latency"]} for one in both]
+    cells = dict.fromkeys([*times[0], *times[1]])
     return [
         *(
             number(name, _metric_unit(name), (first["metrics"].get(name), second["metrics"].get(name)))
@@ -173,7 +173,7 @@ def _numbers(first: Report, second: Report) -> list[Number]:
         number("size_bytes", "bytes", of_both("size_bytes")),
         number("speedup", "x", of_both("speedup")),
         number("speedup_per_core", "x", of_both("speedup_per_core")),
-        *(number("p50_ms", "ms", (times[0].get(cell), times[1].get(cell)), f"{cell[0]}x{cell[1]}") for cell in cells),
+        *(number("p50_ms", "ms", (times[0].get(cell), times[1].get(cell)), cell) for cell in cells),
     ]
 
 

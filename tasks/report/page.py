@@ -46,7 +46,7 @@ def render_page(report: Report, drawn: plots.Drawn | None = None) -> str:
         slice_points=intervals.span([check for check in report["slices"] if check["decides"]] or report["slices"]),
         parity={check["subject"]: check for check in report["checks"] if check["name"] == "parity"},
         reasons={stage["name"]: stage["reason"] for stage in report["stages"]},
-        grid=[(latency["batch"], latency["length"]) for latency in baseline["latency"]],
+        grid=[wording.cell_of(latency) for latency in baseline["latency"]],
         configurations=configurations(baseline),
         confusion=confusion(candidates[report["selected"]]["confusion"], report["data"]["labels"]),
         parts=parts_of(candidates[report["selected"]], candidates[report["reference"]], report["data"]["labels"]),
@@ -77,7 +77,7 @@ def configurations(candidate: dict[str, Any]) -> dict[str, list[str]]:
     result: dict[str, list[str]] = {}
     for latency in candidate["latency"]:
         if latency["configuration"]:
-            result.setdefault(latency["configuration"], []).append(f"{latency['batch']}×{latency['length']}")
+            result.setdefault(latency["configuration"], []).append(wording.cell_title(wording.cell_of(latency)))
     return result
 
 

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from hone.configs.delivery import decodes, parse_cell
 from hone.tasks.report import wording
 
 # Drawn in colours that nothing else has, which then become the page's variables: one plot for light and dark.
@@ -224,8 +225,10 @@ def _plain_log_ticks(axes: Axes, values: Sequence[float]) -> None:
         axes.set_xlim(min(values) / 2, max(values) * 2)
 
 
-def _cell_words(cell: tuple[int, int]) -> str:
-    batch, length = cell
+def _cell_words(cell: str) -> str:
+    batch, length = parse_cell(cell)
+    if decodes(cell):
+        return f"the next token behind {length}" if batch == 1 else f"the next tokens of {batch} texts of {length}"
     return f"{batch} text of {length} tokens" if batch == 1 else f"{batch} texts of {length} tokens"
 
 

@@ -16,7 +16,7 @@ COLOURS = {"ACCEPTED": "green", "REJECTED": "red", "INCONCLUSIVE": "yellow", "":
 def summary_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Heads and rows, all of it text, the candidates in their order."""
     cell, primary = wording.headline_cell(report["candidates"]), wording.metrics(report)[0]
-    at = f" {cell[0]}x{cell[1]}" if cell else ""
+    at = f" {cell}" if cell else ""
     heads = ["model", primary["title"], "size", f"p50 ms{at}", "from text", "speed-up", "per core"]
     return heads, [
         [

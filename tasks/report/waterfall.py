@@ -34,7 +34,7 @@ def waterfall(report: Report) -> dict[str, str]:
     if any(sizes):
         plots["Size"] = _bars("Size", names, chosen, sizes, wording.size)
     if cell and any(times):
-        title = f"Median ms at {cell[0]}×{cell[1]}"
+        title = f"Median ms at {wording.cell_title(cell)}"
         plots[title] = _bars(title, names, chosen, times, wording.milliseconds)
     return plots
 

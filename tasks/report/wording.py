@@ -107,7 +107,7 @@ LEAST_FACTOR, MOST_FACTOR = 0.01, 1000
 """Beyond these, no digit of a factor means anything."""
 BUSY = 0.05
 """Share of the machine that others may take before it is said beside the speed-up."""
-PREFERRED_CELL = (1, 32)
+PREFERRED_CELL = "1x32"
 SAMPLES_FOR_P99 = 300  # of which the slowest three lie beyond it
 Check = dict[str, Any]
 
@@ -361,21 +361,31 @@ def check_bound(check: Check) -> str:
     return f"{'upper' if side == 'high' else 'lower'} bound {bound(side)} at level {_percent(levels[side])}"
 
 
-def headline_cell(candidates: list[dict[str, Any]]) -> tuple[int, int] | None:
+def cell_of(latency: dict[str, Any]) -> str:
+    """What was timed, as recipes write it: `1x32`, or `1x128+1` for one more token behind a text of 128."""
+    return f"{latency['batch']}x{latency['length']}{'+1' if latency.get('decoded') else ''}"
+
+
+def cell_title(cell: str) -> str:
+    """`1×32`."""
+    return cell.replace("x", "×")
+
+
+def headline_cell(candidates: list[dict[str, Any]]) -> str | None:
     """The batch x length that one latency is quoted at: 1x32 where it was measured, else the first that was."""
-    cells = [(cell["batch"], cell["length"]) for candidate in candidates for cell in candidate["latency"]]
+    cells = [cell_of(latency) for candidate in candidates for latency in candidate["latency"]]
     return PREFERRED_CELL if PREFERRED_CELL in cells else cells[0] if cells else None
 
 
-def latency_at(candidate: dict[str, Any], cell: tuple[int, int] | None) -> float | None:
+def latency_at(candidate: dict[str, Any], cell: str | None) -> float | None:
     """Median milliseconds of a candidate at a batch x length."""
-    found = [entry["p50_ms"] for entry in candidate["latency"] if (entry["batch"], entry["length"]) == cell]
+    found = [entry["p50_ms"] for entry in candidate["latency"] if cell_of(entry) == cell]
     return found[0] if found else None
 
 
-def from_text_at(candidate: dict[str, Any], cell: tuple[int, int] | None) -> float | None:
+def from_text_at(candidate: dict[str, Any], cell: str | None) -> float | None:
     """Median milliseconds from the text on, tokenizing included."""
-    found = [entry["from_text_ms"] for entry in candidate["latency"] if (entry["batch"], entry["length"]) == cell]
+    found = [entry["from_text_ms"] for entry in candidate["latency"] if cell_of(entry) == cell]
     return (found[0] or None) if found else None
 
 

@@ -3,6 +3,7 @@
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -166,6 +167,33 @@ def test_the_scheme_follows_the_preferred_provider(recipe_file: Path, providers:
     assert load_recipe(recipe_file, [f"export.providers={providers}"]).quantization_scheme == scheme
 
 
+WRITES = {"task": "text-generation", "data": {"train": "texts.txt", "document_column": "text"}}
+
+
+def test_language_models_have_their_weights_in_blocks_on_the_cpu() -> None:
+    assert parse_recipe(minimal(**WRITES)).quantization_scheme == "blockwise"
+    assert parse_recipe(minimal(**WRITES, export={"providers": ["cuda", "cpu"]})).quantization_scheme == "static"
+    four = parse_recipe(minimal(**WRITES, quantize={"bits": 4, "wide_fraction": 0.1}, evaluate={"cells": ["1x64+1"]}))
+    assert (four.quantize.bits, four.quantize.block_size) == (4, 32)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"quantize": {"scheme": "blockwise"}}, r"task is 'text-classification' and export.providers prefers 'cpu'"),
+        ({"quantize": {"bits": 4}}, r"quantize.bits is 4 but quantize.scheme comes to 'dynamic', which has 8"),
+        (
+            WRITES | {"quantize": {"wide_fraction": 0.5}},
+            r"quantize.wide_fraction is 0.5 but quantize.bits is 8, which all",
+        ),
+        ({"evaluate": {"cells": ["1x16", "1x16+1"]}}, r"evaluate.cells has 1x16\+1 but task is 'text-classification'"),
+    ],
+)
+def test_what_belongs_to_blocks_and_to_writing_is_refused_elsewhere(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(RecipeError, match=told):
+        parse_recipe(minimal(**settings))
+
+
 @pytest.mark.parametrize("name", ["", "it's", 'the "new" one', "a\\b", "Sentiment, in English", "名前"])
 def test_the_form_and_the_recipe_take_the_same_names_of_a_model(name: str) -> None:
     assert parse_recipe(minimal(register={"model_name": name})).register_.model_name == name
@@ -270,7 +298,10 @@ def test_an_unknown_key_is_told_with_the_one_that_was_meant(tmp_path: Path, over
         ("data.text_column=", r"data\.text_column = '': it has to have 1 or more characters"),
         ("gate.margin=1", r"gate\.margin = 1: it has to be less than 1; leave the key out for its default, 0\.02"),
         ("gate.min_speedup=fast", r"'fast': it has to be a number"),
-        ("evaluate.cells=[1-16]", r"evaluate\.cells\.0 = '1-16': it has to be BATCHxLENGTH, such as 32x128$"),
+        (
+            "evaluate.cells=[1-16]",
+            r"evaluate\.cells\.0 = '1-16': it has to be BATCHxLENGTH, such as 32x128, or BATCH",
+        ),
         ("evaluate.cells=[]", r"evaluate\.cells = \[\]: the list has to have 1 or more values"),
         ("name=a b", r"name = 'a b': it has to be of letters, digits, dots, - and _, and begin with a letter"),
         ("notify=[team]", r"notify\.0 = 'team': it has to be TYPE/NAME of a block of Prefect"),

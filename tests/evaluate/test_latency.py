@@ -15,6 +15,9 @@ from hone.tasks.errors import MeasurementError
 from hone.tasks.evaluate import latency, timing_loop, timing_worker
 from hone.tasks.evaluate.latency import BenchmarkCase, BenchmarkRequest, Timing
 from hone.tasks.evaluate.timing_worker import peak_memory_bytes, random_tokens, run_benchmark
+from hone.tasks.export.export import export_checkpoint
+from hone.tasks.model.runtime.runtime import TextSettings
+from tests.objectives.documents import write_decoder
 
 
 def cell(p50: float, batch: int = 1) -> Latency:
@@ -22,7 +25,7 @@ def cell(p50: float, batch: int = 1) -> Latency:
 
 
 def order(runtime: str, folder: Path) -> BenchmarkRequest:
-    return BenchmarkRequest(runtime, str(folder), ["cpu"], 1, [[1, 8], [4, 16]], samples=5, seconds=1.0, seed=0)  # type: ignore[arg-type]
+    return BenchmarkRequest(runtime, str(folder), ["cpu"], 1, ["1x8", "4x16"], samples=5, seconds=1.0, seed=0)  # type: ignore[arg-type]
 
 
 class Sleeper:
@@ -138,12 +141,41 @@ def test_pytorch_runs_its_own_attention_and_is_compiled_in_its_faster_precision(
 
     monkeypatch.setattr(torch, "compile", lambda model, dynamic: model)
     asked = {"threads": 1, "providers": ["cpu"], "variants": ["fp32", "bf16"], "compile_seconds": 60}
-    cells = [random_tokens(2, 8, 58, seed=1)]
+    cells = [timing_worker.shape_of("2x8", 58, seed=1)]
     found = timing_worker._load_pytorch(tiny_folder, asked, cells)
     assert (list(found.calls)[:2], found.note) == (["fp32", "bf16"], "")
     assert list(found.calls)[2:] in (["fp32, compiled"], ["bf16, compiled"])
     assert {call.args[0].config._attn_implementation for call in found.calls.values()} == {"sdpa"}
     assert all(call(cells[0]).shape == (2, 2) for call in found.calls.values())
+
+
+def test_the_next_token_is_timed_behind_a_text_that_was_read_once(tmp_path, monkeypatch):
+    from hone.tasks.model.runtime import decoding
+
+    read = []
+    plain = decoding.Decoder.read
+    monkeypatch.setattr(
+        decoding.Decoder, "read", lambda self, tokens: read.append(np.shape(tokens)) or plain(self, tokens)
+    )
+    checkpoint = write_decoder(tmp_path / "decoder")
+    settings = TextSettings(task="text-generation", max_length=32)
+    export_checkpoint("teacher", checkpoint, tmp_path / "exported", opset=18, for_cpu=True, texts=settings)
+    for runtime, folder in (("onnxruntime", tmp_path / "exported"), ("pytorch", checkpoint)):
+        asked = dataclasses.replace(order(runtime, folder), cells=["1x24", "1x24+1", "2x8+1"])
+        found = run_benchmark(dataclasses.asdict(asked))
+        assert [len(samples) for samples in found["milliseconds"]] == [5, 5, 5]
+    assert read[0] == (1, 24)
+    assert set(read) == {(1, 24), (1, 1), (2, 8), (2, 1)}
+    assert [read.count(shape) for shape in ((1, 24), (2, 8))] == [1, 1]
+
+
+def test_a_next_token_is_a_cell_of_its_own_and_its_tokens_are_no_rows(tiny_subjects):
+    timing = Timing(["cpu"], 0.1, 10, [[4.0], [1.0]])
+    found = latency.latencies([timing], ["1x16", "1x16+1"])
+    assert [(one.batch, one.length, one.decoded, one.p50_ms) for one in found] == [(1, 16, 0, 4.0), (1, 16, 1, 1.0)]
+    assert latency.throughput(found) == pytest.approx(250.0)
+    with pytest.raises(MeasurementError, match=r"1x64\+1, but teacher reads at most 64 tokens"):
+        latency.check_cells([tiny_subjects["onnxruntime"]], ["1x63+1", "1x64+1"])
 
 
 def test_a_variant_that_takes_twice_as_long_is_not_timed_and_the_first_always_is():

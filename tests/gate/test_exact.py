@@ -30,6 +30,10 @@ def test_a_win_more_never_speaks_against_the_candidate(won: int, lost: int, rows
     assert exact_p(lost, won + 1, rows, -0.02) >= exact_p(lost, won, rows, -0.02) - 1e-9
 
 
+def test_one_row_fewer_that_disagrees_takes_nothing_from_a_hopeless_result() -> None:
+    assert exact_p(4, 9, 100, -0.02) >= exact_p(4, 8, 100, -0.02) - 1e-9
+
+
 def shown(rows: int, won: float, lost: float, margin: float, evaluations: int, level: float = 0.05) -> float:
     """Share of simulated evaluations in which the margin is shown to be kept, or of a negative one to be missed."""
     drawn = np.random.default_rng(5).multinomial(rows, [won, lost, 1 - won - lost], size=evaluations)

@@ -7,6 +7,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from hone.configs.model import PruneSettings
+from hone.configs.recipe import parse_recipe
 from hone.tasks.errors import ModelError
 from hone.tasks.model.architectures.layers import layer_modules, model_layers
 from hone.tasks.model.checkpoints.checkpoint import count_parameters, load_model, load_tokenizer, save_model
@@ -20,6 +21,7 @@ from hone.tasks.prune.structured import (
     neurons_kept,
     remove_structures,
 )
+from hone.tasks.prune.task import pruning
 from tests.prune.encoders import CONFIGS, logits, tiny
 from tests.tiny import write_encoder
 
@@ -194,3 +196,10 @@ def test_an_unknown_architecture_is_named_with_those_that_are_known():
     )
     with pytest.raises(ModelError, match=r"model type 'bloom'.* bert, camembert, deberta-v2"):
         keep_heads(model, [[0]])
+
+
+def test_the_neurons_that_stay_are_whole_blocks_where_weights_are_to_be_in_blocks() -> None:
+    writes = {"task": "text-generation", "data": {"train": "texts.txt", "document_column": "text"}}
+    for settings, multiple in (({}, 16), (writes, 32), (writes | {"quantize": {"method": "none"}}, 16)):
+        tree = {"name": "t", "data": {"train": "a.csv"}, "model": {"source": "some/encoder"}, **settings}
+        assert pruning(parse_recipe(tree)).neuron_multiple == multiple

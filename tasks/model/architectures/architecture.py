@@ -31,6 +31,8 @@ class Architecture:
     causal: bool = False
     """Whether a token sees those before it and no other, as a decoder's does. Its shapes have to be such as the config
     says, alike in all layers: other runtimes load it by that alone."""
+    cached: bool = False
+    """Whether onnxruntime-genai's model builder makes its graph, which has a cache of keys and values."""
     adds_mask: bool = False
     """Whether the model adds a mask [batch, 1, 1, length] to its attention scores as it is given."""
     narrows: tuple[str, ...] = ()

@@ -27,6 +27,7 @@ _LLAMA = Architecture(
     feed_out="mlp.down_proj",
     cannot=_CANNOT,
     causal=True,
+    cached=True,
 )
 DECODERS = {
     "llama": _LLAMA,

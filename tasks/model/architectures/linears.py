@@ -41,6 +41,13 @@ def matrix(module: nn.Module) -> Tensor:
     return weight.T if isinstance(module, Conv1D) else weight
 
 
+def gradient_of(model: nn.Module, name: str) -> Tensor | None:
+    """The gradient of a linear layer's weight [out, in]; None where there is none."""
+    module = model.get_submodule(name)
+    gradient = module.get_parameter("weight").grad
+    return gradient.T if gradient is not None and isinstance(module, Conv1D) else gradient
+
+
 def tied_tables(model: nn.Module) -> dict[str, str]:
     """Linear layers whose weight is an embedding table's, and the table, by dotted names."""
     tables = {id(table.weight): name for name, table in embeddings(model).items()}

@@ -6,7 +6,7 @@ from pathlib import Path
 from hone.configs.recipe import Recipe
 from hone.tasks import words
 from hone.tasks.contracts import SessionSettings
-from hone.tasks.model.runtime import runtime
+from hone.tasks.model.runtime import decoding, runtime
 from hone.tasks.model.runtime.runtime import SESSION
 from hone.tasks.objectives.question_answering.answering import Answerer
 from hone.tasks.objectives.text_generation.generating import Generator
@@ -38,4 +38,4 @@ def open_answerer(folder: Path) -> Answerer:
 
 def open_generator(folder: Path) -> Generator:
     """A delivered folder that continues prompts, by the files that serve it."""
-    return Generator(folder, runtime=runtime)
+    return Generator(folder, runtime=runtime, decoding=decoding)

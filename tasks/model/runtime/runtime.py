@@ -38,6 +38,8 @@ PROVIDERS = {
     "cpu": "CPUExecutionProvider",
 }
 """onnxruntime's names for what recipes call tensorrt, cuda and cpu."""
+LOGITS, PAST, PRESENT = "logits", "past_key_values", "present"
+"""How the graph of a decoder with a cache names what it answers, and keys and values before and after a call."""
 FATAL, WARNING = 4, 2  # onnxruntime's levels of severity
 QUANTIZE_NODE = b'"\x0eQuantizeLinear'
 """As protobuf writes the operator of a node: field 4, 14 bytes."""
@@ -206,8 +208,26 @@ def run(session: onnxruntime.InferenceSession, rows: Sequence[TokenIds], pad_id:
         feed["input_ids"][index, :length] = row.ids
         feed["attention_mask"][index, :length] = 1
         feed["token_type_ids"][index, :length] = row.type_ids
-    outputs = session.run(None, {given.name: feed[given.name] for given in session.get_inputs()})
+    return ask(session, feed)
+
+
+def ask(session: onnxruntime.InferenceSession, tokens: dict[str, Any]) -> Any:
+    """What a graph answers to a batch (as of `run`), with an empty cache where it has one.
+
+    Args:
+        tokens: [batch, length] int64 by name; those that the graph does not want are left out.
+    """
+    cache = empty_cache(session, len(tokens["input_ids"]))
+    given = {value.name: tokens[value.name] for value in session.get_inputs() if value.name not in cache}
+    outputs = session.run([LOGITS] if cache else None, given | cache)
     return outputs[0] if len(outputs) == 1 else np.stack(outputs, axis=-1)
+
+
+def empty_cache(session: onnxruntime.InferenceSession, batch: int, room: int = 0) -> dict[str, Any]:
+    """Keys and values of no token, fp32 [batch, groups, room, head size] by the graph's names; nothing of a graph
+    without a cache."""
+    shapes = {value.name: value.shape for value in session.get_inputs() if value.name.startswith(PAST)}
+    return {name: np.zeros((batch, shape[1], room, shape[3]), np.float32) for name, shape in shapes.items()}
 
 
 def softmax(logits: Any) -> Any:

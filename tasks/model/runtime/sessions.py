@@ -6,9 +6,9 @@ That a provider is among onnxruntime's available ones says only that it was buil
 
 from collections.abc import Sequence
 
-from hone.tasks.model.runtime.runtime import PROVIDERS, create_session, is_quantized, provider_names
+from hone.tasks.model.runtime.runtime import PROVIDERS, ask, create_session, is_quantized, provider_names
 
-__all__ = ["PROVIDERS", "available_providers", "create_session", "is_quantized", "provider_names"]
+__all__ = ["PROVIDERS", "ask", "available_providers", "create_session", "is_quantized", "provider_names"]
 
 
 def available_providers(providers: Sequence[str]) -> list[str]:

@@ -4,7 +4,8 @@ Every token of a document is scored once, the first one after a boundary token a
 training. A document longer than a window is read in several: each later one begins with tokens that are scored already,
 at least half a window of them, so that no token but the first ones is judged with little before it.
 
-This file is served with a model, so it imports nothing of Hone: `runtime.py` is handed over as a module.
+This file is served with a model, so it imports nothing of Hone: `runtime.py` and `decoding.py` are handed over as
+modules.
 """
 
 import json
@@ -194,16 +195,17 @@ class DocumentReader:
 class Generator:
     """An exported folder, ready to continue prompts: at each step the likeliest token (greedy).
 
-    The graph has no cache of keys and values: each token costs a pass over all that stands before it.
+    Where the graph has no cache of keys and values each token costs a pass over all that stands before it.
 
     Args:
         session: providers, threads or memory_arena, where they are to be other than `session.json` says.
         runtime: `runtime.py`.
+        decoding: `decoding.py`.
     """
 
-    def __init__(self, folder: Path, session: dict[str, Any] | None = None, *, runtime: Any) -> None:
+    def __init__(self, folder: Path, session: dict[str, Any] | None = None, *, runtime: Any, decoding: Any) -> None:
         how = runtime.read_session_settings(folder) | (session or {})
-        self._runtime = runtime
+        self._runtime, self._decoding = runtime, decoding
         self.reader = DocumentReader(folder, runtime=runtime)
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         named = (config.get(name) for name in ("max_position_embeddings", "n_positions"))
@@ -242,18 +244,17 @@ class Generator:
         Args:
             ids: of a prompt, with the boundary token before it.
         """
-        written = list(ids)
+        decoder = self._decoding.Decoder(self.session, runtime=self._runtime)
+        new = list(ids)
         found: list[tuple[int, float, float]] = []
-        while len(found) < most and len(written) < self.context:
-            row = self._runtime.TokenIds(written, [0] * len(written))
-            logits = self._runtime.run(self.session, [row], self.reader.pad_id)[0, -1:]
-            chances = self._runtime.softmax(logits)[0]
+        while len(found) < most and decoder.length + len(new) < self.context:
+            chances = self._runtime.softmax(decoder.read([new]))[0]
             best = int(chances.argmax())
             second = float(np.partition(chances, -2)[-2]) if len(chances) > 1 else 0.0
             found.append((best, float(chances[best]), float(chances[best]) - second))
             if best == self.reader.boundary:
                 break
-            written.append(best)
+            new = [best]
         return np.array(found, np.float64).reshape(-1, STEP)
 
     def _prompts(self, prompts: Sequence[str]) -> list[list[int]]:
