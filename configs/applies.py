@@ -28,6 +28,9 @@ COLUMNS = {
     "question_column",
     "answers_column",
     "start_column",
+    "messages_column",
+    "prompt_column",
+    "completion_column",
 }
 """Docstrings have none to name."""
 TEXTS = ("text-classification", "multi-label-classification", "regression")
@@ -51,6 +54,9 @@ TASKS: dict[str, tuple[str, ...]] = {
     "data.start_column": ("question-answering",),
     "data.document_column": ("text-generation",),
     "data.document_end": ("text-generation",),
+    "data.messages_column": ("text-generation",),
+    "data.prompt_column": ("text-generation",),
+    "data.completion_column": ("text-generation",),
     "distill.augment": OF_ROWS,
     "prune.vocabulary": OF_ROWS,
     "prune.vocabulary_extra": OF_ROWS,

@@ -20,8 +20,8 @@ class DataSettings(Section):
     """The validation split, likewise; empty: split off from training."""
     test: str = ""
     """The test split, likewise; empty: split off from training."""
-    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "conll", "squad", "txt"] = "auto"
-    """Format of the files; auto reads it off the ending."""
+    format: Literal["auto", "csv", "tsv", "jsonl", "json", "parquet", "conll", "squad", "txt"] = "auto"
+    """Format of the files; auto reads it off the ending. jsonl has an object a line, json a list of objects."""
     encoding: str = "auto"
     """All but Parquet: the files' encoding by Python's name, such as cp1252; auto reads UTF-8, and UTF-16 or UTF-32
     with a byte order mark."""
@@ -57,6 +57,14 @@ class DataSettings(Section):
     """Column with the document that a language model learns to write; of plain text, any name. Empty: no documents."""
     document_end: Literal["file", "blank line"] = "file"
     """Where a document ends in plain text: each file is one, or each part of a file between blank lines."""
+    messages_column: str = ""
+    """Column with the conversation whose answers a language model learns to write: a list of messages, each with its
+    `role` (system, user or assistant) and `content`; empty: no conversations."""
+    prompt_column: str = ""
+    """Column with the prompt, a text or a list of messages, whose completion a language model learns to write; empty:
+    no prompts."""
+    completion_column: str = Field("completion", min_length=1)
+    """Column with the completion of the prompt, a text or a list of messages."""
     slice_columns: list[str] = []
     """Further columns whose values are slices of the test split: the gate looks at each of them."""
     label_names: list[str] = []
@@ -78,8 +86,8 @@ class DataSettings(Section):
     docstring is a document."""
     max_rows_per_label: int = Field(0, ge=0)
     """Keep at most this many rows of each label (where a text has several, of its rarest; of sentences, of each rarest
-    type of entity in one; of numbers and documents, in all; of questions, of those with an answer and of those
-    without), those split off among them, drawn with the seed; 0 keeps all."""
+    type of entity in one; of numbers, documents and conversations, in all; of questions, of those with an answer and of
+    those without), those split off among them, drawn with the seed; 0 keeps all."""
     validation_fraction: float = Field(0.1, gt=0, lt=0.5)
     """Share of each label's texts split off for validation where none is given, by a hash of the text; of a question,
     by one of its context."""
@@ -94,10 +102,12 @@ class DataSettings(Section):
 
     @property
     def input_column(self) -> str:
-        """Name of the column with the text, with the words of a sentence, with the question, or with the document."""
+        """Name of the column with the text, with the words of a sentence, with the question, with the document, with
+        the conversation, or with the prompt."""
         if self.context_column:
             return self.question_column
-        return self.document_column or self.tokens_column or self.text_column
+        written = self.document_column or self.messages_column or self.prompt_column
+        return written or self.tokens_column or self.text_column
 
     @property
     def second_column(self) -> str:
@@ -106,18 +116,25 @@ class DataSettings(Section):
 
     @property
     def target_column(self) -> str:
-        """Name of the column with the label, with the words' tags, or with the answers; empty of documents, which have
-        nothing beside their text."""
+        """Name of the column with the label, with the words' tags, with the answers, or with the completion; empty of
+        documents and conversations, which have nothing beside their text."""
         if self.context_column:
             return self.answers_column
-        if self.document_column:
+        if self.document_column or self.messages_column:
             return ""
+        if self.prompt_column:
+            return self.completion_column
         return self.tags_column if self.tokens_column else self.label_column
 
     @property
     def place_column(self) -> str:
         """Name of the column with where answers begin; empty where they say it themselves, or there are none."""
         return self.start_column if self.context_column else ""
+
+    @property
+    def conversations(self) -> bool:
+        """Whether rows are conversations, or prompts with their completions."""
+        return bool(self.messages_column or self.prompt_column)
 
     @property
     def used_columns(self) -> list[str]:
@@ -137,6 +154,11 @@ class DataSettings(Section):
         if not value:
             raise ValueError(
                 f"data.source is '{self.source}' but data.{field} is empty: set it, e.g. --set data.{field}=..."
+            )
+        if self.source == "docstrings" and self.conversations:
+            raise ValueError(
+                f"data.{'messages' if self.messages_column else 'prompt'}_column is {self.input_column!r} but "
+                "data.source is 'docstrings', in which nobody answers: set data.document_column=text instead"
             )
         labelled = not self.context_column and not self.document_column
         if self.source == "docstrings" and len(set(self.libraries)) < 2 and labelled:
@@ -211,7 +233,7 @@ class DataSettings(Section):
     @model_validator(mode="after")
     def _documents_are_texts_as_they_are(self) -> "DataSettings":
         if self.document_column:
-            if given := self._given("tokens_column", "context_column"):
+            if given := self._given("tokens_column", "context_column", "messages_column", "prompt_column"):
                 raise ValueError(
                     f"data.document_column is {self.document_column!r} and {' and '.join(given)}: documents are "
                     "learned as they are written, and have nothing beside their text: leave it out, or "
@@ -221,5 +243,18 @@ class DataSettings(Section):
             raise ValueError(
                 "data.format is 'txt' but data.document_column is empty: plain text holds documents without labels, "
                 "for task=text-generation; set data.document_column=text"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _conversations_are_as_they_are(self) -> "DataSettings":
+        if not self.conversations:
+            return self
+        column = "messages_column" if self.messages_column else "prompt_column"
+        others = [] if column == "prompt_column" else ["prompt_column"]
+        if given := self._given("tokens_column", "context_column", *others):
+            raise ValueError(
+                f"data.{column} is {self.input_column!r} and {' and '.join(given)}: conversations are learned as they "
+                f"are written, and have nothing beside their messages: leave it out, or data.{column} empty"
             )
         return self

@@ -50,12 +50,17 @@ METRICS: dict[Objective, tuple[str, ...]] = {
 """Those that `gate.metrics` may name, by objective; the first one is what models are judged by."""
 CALIBRATED: tuple[Objective, ...] = ("text-classification",)
 """Those of which a calibration error is measured."""
-COLUMNS: dict[Task, tuple[str, str]] = {
-    "token-classification": ("tokens_column", "the list of a sentence's words"),
-    "question-answering": ("context_column", "the text that a question is asked about"),
-    "text-generation": ("document_column", "documents"),
+COLUMNS: dict[Task, tuple[tuple[str, str], ...]] = {
+    "token-classification": (("tokens_column", "the list of a sentence's words"),),
+    "question-answering": (("context_column", "the text that a question is asked about"),),
+    "text-generation": (
+        ("document_column", "documents"),
+        ("messages_column", "conversations"),
+        ("prompt_column", "prompts"),
+    ),
 }
-"""The setting of `data` that makes data those of a task, and what its column holds."""
+"""The settings of `data` of which one makes data those of a task, and what its column holds; the first one is advised.
+"""
 Block = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9-]*$")]
 """A block of Prefect."""
 
@@ -125,18 +130,21 @@ class Recipe(Section):
     def _column_problems(self) -> list[str]:
         """Each task other than text classification has a column that tells its data from those of the others."""
         problems = []
-        for task, (column, what) in COLUMNS.items():
-            value = getattr(self.data, column)
-            if self.task == task and not value:
+        for task, columns in COLUMNS.items():
+            given = [(column, what) for column, what in columns if getattr(self.data, column)]
+            if self.task == task and not given:
+                (column, what), *others = columns
+                also = "".join(f", or data.{other} to that with {kind}" for other, kind in others)
                 problems.append(
                     f"task is '{self.task}' but data.{column} is empty: name the column with {what}, e.g. "
-                    f"--set data.{column}={column.removesuffix('_column')}"
+                    f"--set data.{column}={column.removesuffix('_column')}{also}"
                 )
-            if self.task != task and value:
-                problems.append(
-                    f"data.{column} is '{value}' but task is '{self.task}', whose data have no {what}: leave it empty, "
-                    f"or set task={task}"
-                )
+            if self.task != task:
+                problems += [
+                    f"data.{column} is '{getattr(self.data, column)}' but task is '{self.task}', whose data have no "
+                    f"{what}: leave it empty, or set task={task}"
+                    for column, what in given
+                ]
         return problems
 
     def _generation_problems(self) -> list[str]:

@@ -199,6 +199,39 @@ The model takes a prompt and gives what follows it: `text`, `tokens`, `scores` (
 `finished`. It chooses the likeliest token each time, at most 32 of them, and has no cache yet: each token costs a pass
 over all before it.
 
+## Conversations
+
+```yaml
+name: helper
+task: text-generation
+data:
+  train: chats.jsonl                 # JSONL, JSON or Parquet with a conversation a row, or a dataset of the hub
+  messages_column: messages          # a list of messages, each with its `role` and `content`
+model:
+  source: HuggingFaceTB/SmolLM2-135M-Instruct
+  max_length: 512
+```
+
+`hone init chats.jsonl` writes such a recipe. Roles are system, user and assistant; a conversation with another one,
+with calls of tools or without an answer is counted by kind like every bad row, and messages after the last answer are
+left out and told. In place of `messages_column`, `prompt_column` and `completion_column` name two columns: both texts
+(in CSV too), or both lists of messages. Texts stand one after the other as they are, and the end-of-sequence token
+behind them.
+
+Messages are written by the chat template of the model's tokenizer, as transformers does it; a tokenizer without one is
+refused. The answers alone are learned, each with the token that ends it: the assistant's messages, or those in the
+completion. Where they stand is said by `{{% generation %}}` in the template, or else found by rendering the
+conversation up to each of them; a template that writes an answer otherwise once others follow it is refused. A
+conversation is a row of its own, and not packed with others. One that is longer than `model.max_length` is read in
+windows as a document is, so that each token of an answer is learned once, and none is cut.
+
+What is said of documents holds here of the answers: `perplexity` and `agreement` are of their tokens, `bits_per_byte`
+of their bytes, and the n-gram model reads the same conversations. Those of the same words are duplicates, whatever
+their system messages say, and how much of the test split stands in training is counted without these.
+
+The model takes prompts, and chats: `{{"messages": [{{"role": "user", "content": "..."}}]}}`. `hone predict` answers the
+last question of each conversation of a file.
+
 ## Architectures
 
 Structured pruning, and a student made of the teacher's layers, are not for every architecture:

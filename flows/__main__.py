@@ -108,15 +108,16 @@ def init(
     ],
     output: Annotated[str, typer.Option(help="The recipe to write.")] = "recipe.yaml",
     model: Annotated[
-        str, typer.Option(help="Encoder: hub id, local folder, or package:NAME/PATH, as model.source.")
-    ] = "sentence-transformers/all-MiniLM-L6-v2",
+        str, typer.Option(help="Hub id, local folder, or package:NAME/PATH, as model.source; default: a small one.")
+    ] = "",
     text: Annotated[str, typer.Option(metavar="COLUMN", help="Column with the text, or words; default: guessed.")] = "",
     label: Annotated[
         str, typer.Option(metavar="COLUMN", help="Column with the label, or tags; default: guessed.")
     ] = "",
     force: Annotated[bool, typer.Option("--force", metavar="", help="Replace a recipe that is there.")] = False,
 ) -> None:
-    """Look at a file of labelled text, or of words with tags, write a recipe for it, and say what was assumed.
+    """Look at a file of labelled text, words with tags, questions or conversations, write a recipe for it, and say
+    what was assumed.
 
     Exit status: 0 done; 2 the file cannot be used, or the recipe is there already.
     """

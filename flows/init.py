@@ -1,4 +1,5 @@
-"""`hone init`: a first recipe for a file of labelled text, or of words with tags, with what it assumes and why."""
+"""`hone init`: a first recipe for a file of labelled text, of words with tags, of questions or of conversations, with
+what it assumes and why."""
 
 import math
 import re
@@ -13,7 +14,7 @@ from hone.configs.data import DataSettings
 from hone.configs.recipe import RecipeError, parse_recipe
 from hone.flows.shell import print_error
 from hone.tasks import store
-from hone.tasks.data.columns import question_settings, read_columns
+from hone.tasks.data.columns import conversation_settings, question_settings, read_columns
 from hone.tasks.data.files import PACKED_ENDINGS
 from hone.tasks.data.guess import Guess, estimated_tokens, guess_columns
 from hone.tasks.data.guess_sentences import Sentences, guess_sentences
@@ -30,6 +31,13 @@ MOST_UNUSABLE = 0.2
 LONGEST_NAME = 100
 WINDOWS = (64, 128, 192, 256, 384)
 """Tokens of a window with a question and its context."""
+OF_CONVERSATIONS = (128, 256, 512, 1024, 2048)
+"""Likewise of a conversation."""
+COVERED = 0.99
+"""Share of the conversations that are to fit into one window."""
+ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+DECODER = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""What a recipe begins with where nobody names a model."""
 SAYS_NOTHING = ("train", "training", "data", "all", "dataset")
 """Names of files that are no name for a model; their folder's is taken."""
 
@@ -49,7 +57,7 @@ def run_init(file: str, output: str, model: str, text: str, label: str, force: b
     """Writes a recipe whose data section `hone check` accepts, and prints what it assumed.
 
     Args:
-        model: the encoder, as model.source.
+        model: as model.source; empty: one that suits the file.
         text, label: columns, where a person names them, of words and tags too; empty: guessed.
         force: replace a recipe that is there.
 
@@ -82,6 +90,8 @@ def assume(file: str, model: str, text: str = "", label: str = "") -> list[Assum
     Raises:
         DataError: when the file cannot be used, or no column looks like a label.
     """
+    if not (text or label) and (told := conversation_settings(file)):
+        return _of_conversations(file, model, told)
     if not (text or label) and (asked := question_settings(file)):
         return _of_questions(file, model, asked)
     sentences = guess_sentences(file, text, label)
@@ -165,6 +175,33 @@ def _of_questions(file: str, model: str, settings: DataSettings) -> list[Assumed
     ]  # fmt: skip
 
 
+def _of_conversations(file: str, model: str, settings: DataSettings) -> list[Assumed]:
+    """The settings of a recipe for conversations, or for prompts with their completions."""
+    settings, seen, unusable = _tolerant(settings)
+    column = "messages_column" if settings.messages_column else "prompt_column"
+    messages = seen.messages or []
+    learned = sum(message.learned for several in messages for message in several)
+    why = f"{learned:,} answers in {len(messages):,} of the conversations, as looked at; they alone are learned"
+    tokens = sorted(estimated_tokens(" ".join(message.content for message in several)) for several in messages)
+    most = tokens[min(len(tokens) - 1, int(COVERED * len(tokens)))]
+    length = next((length for length in OF_CONVERSATIONS if length >= 1.25 * most), OF_CONVERSATIONS[-1])
+    return [
+        _named(file),
+        Assumed("task", "text-generation", "it holds conversations, whose answers a language model learns to write",
+                "where texts have labels, name their columns by --text and --label"),
+        _train(file),
+        *_reading(settings),
+        Assumed(f"data.{column}", settings.input_column, why),
+        *unusable,
+        Assumed("model.source", model or DECODER, "the decoder that becomes the teacher; hub id, local folder or "
+                "package:NAME/PATH", "messages need one whose tokenizer has a chat template" if messages and
+                settings.messages_column else ""),
+        Assumed("model.max_length", length, f"the longest conversations looked at have about {most} tokens (an "
+                "estimate, as no tokenizer was loaded)",
+                "longer ones become several windows, and no answer is cut"),
+    ]  # fmt: skip
+
+
 def _named(file: str) -> Assumed:
     return Assumed("name", _name(Path(file)), "after the file or its folder", "runs and the model get this name")
 
@@ -176,7 +213,9 @@ def _train(file: str, by: str = "") -> Assumed:
 
 def _encoder(model: str) -> Assumed:
     why = "the encoder that becomes the teacher; hub id, local folder or package:NAME/PATH"
-    return Assumed("model.source", model, why, "for texts that are not English, name a multilingual one by --model")
+    return Assumed(
+        "model.source", model or ENCODER, why, "for texts that are not English, name a multilingual one by --model"
+    )
 
 
 def _reading(settings: DataSettings) -> list[Assumed]:

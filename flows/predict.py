@@ -31,14 +31,14 @@ FORMATS = {
 }
 TEXT = "text"
 """Column in which a model that tags words takes a text, where there is none with its words."""
-Row = tuple[str | list[str], str | None]
-"""A text, or the words of a sentence; and the second text where the model judges pairs."""
+Row = tuple[str | list[Any], str | None]
+"""A text, the words of a sentence, or the messages of a chat; and the second text where the model judges pairs."""
 
 
 def run_predict(model: str, file: str, format_: str, storage: str, out: TextIO) -> str:
     """Writes one line of JSON for each text: label, score and the probability of every label; of a model that tags
     words, a list of entities with start, end, text, type and score; of one that answers questions, the answer with its
-    start, end and score; of a language model, what follows each prompt.
+    start, end and score; of a language model, what follows each prompt, or the last question of each conversation.
 
     Args:
         model: NAME@ALIAS, NAME/VERSION, or a folder that a run wrote.
@@ -109,9 +109,9 @@ def _opened(files: Mapping[str, Path], folder: Path) -> Any:
         if task == "question-answering":
             return _load("answering", files["answering"]).Answerer(folder, runtime=runtime)
         if task == "text-generation":
-            # Versions of before have no cache, and no file that keeps one.
-            with_it = {"decoding": _load("decoding", files["decoding"])} if "decoding" in files else {}
-            return _load("generating", files["generating"]).Generator(folder, runtime=runtime, **with_it)
+            # One that was registered before there was a cache, or before there were chats, has no file for them.
+            others = {name: _load(name, files[name]) for name in ("decoding", "chat") if name in files}
+            return _load("generating", files["generating"]).Generator(folder, runtime=runtime, **others)
         if task != "token-classification":
             return runtime.Classifier(folder)
         served = {name: _load(name, files[name]) for name in ("words", "windows", "spans")}
@@ -176,6 +176,9 @@ def _rows(stream: IO[str], file: str, format_: str, settings: Any) -> Iterator[R
             values = [record.get(column) if isinstance(record, dict) else None for column in columns]
             if tags_words and values[0] is None and isinstance(record, dict):
                 values = [record.get(TEXT)]
+            if getattr(settings, "task", "") == "text-generation" and isinstance(values[0], list):
+                yield _before_the_answer(values[0]), None
+                continue
             for column, value in zip(columns, values, strict=True):
                 if not isinstance(value, str) and not (tags_words and _are_words(value)):
                     raise PreflightError(
@@ -219,6 +222,13 @@ def _sentences(stream: IO[str]) -> Iterator[list[str]]:
             words = []
     if words:
         yield words
+
+
+def _before_the_answer(messages: list[Any]) -> list[Any]:
+    """A conversation without the answers at its end, as data to learn from have them."""
+    while messages and isinstance(messages[-1], dict) and messages[-1].get("role") == "assistant":
+        messages = messages[:-1]
+    return messages
 
 
 def _are_words(value: object) -> bool:

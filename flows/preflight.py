@@ -66,7 +66,7 @@ def check_model(recipe: Recipe, seen: "Preview") -> str:
 
     tags = None if seen.tags is None else [np.array(several, np.int64) for several in seen.tags]
     labels = np.array(seen.label_ids, np.int64 if seen.range is None else np.float64)
-    rows = Rows(seen.texts, seen.pairs, labels, tokens=seen.tokens, tags=tags, spans=seen.spans)
+    rows = Rows(seen.texts, seen.pairs, labels, tokens=seen.tokens, tags=tags, spans=seen.spans, messages=seen.messages)
     facts = dry_run(recipe, rows, seen.label_names)
     return (
         f"{facts.model_type} of {facts.layers} layers, {facts.parameters / 1e6:.1f} M parameters; one batch was "

@@ -23,6 +23,8 @@ TOGETHER = {
     "tests/evaluate/test_locate.py": "exports",
     "tests/evaluate/": "models",
     "tests/model/test_predict.py": "models",
+    "tests/probe/test_chats.py": "writers",
+    "tests/probe/test_documents.py": "writers",
     "tests/register/": "registry",
     "tests/promote/": "registry",
     "tests/flows/test_approval.py": "registry",

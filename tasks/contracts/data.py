@@ -54,19 +54,20 @@ class PreparedData(StageResult):
     """Digest of the rows themselves: same rows, same digest, wherever and in whatever format they lie."""
     labels: list[str]
     """Names by id of the labels, or of the tags; of numbers, that of their column alone."""
-    target: Literal["label", "flags", "number", "tags", "starts", "text"] = "label"
+    target: Literal["label", "flags", "number", "tags", "starts", "text", "messages"] = "label"
     """The column with what rows have."""
     rows: dict[str, int]
     """Rows by split."""
     bad_rows: list[BadRows] = []
     has_pairs: bool = False
     shared_text: SharedText | None = None
-    """Of documents, what of the test split stands in training; None of other rows."""
+    """Of documents and conversations, what of the test split stands in training; None of other rows."""
 
     def headline(self) -> str:
         left_out = ", ".join(f"{bad.count:,} {bad.kind.replace('_', ' ')}" for bad in self.bad_rows)
         splits = ", ".join(f"{count:,} {split}" for split, count in self.rows.items())
         kinds = {"number": f"numbers: {self.labels[0]}", "starts": "questions", "text": "documents"}
+        kinds["messages"] = "conversations"
         labels = kinds.get(self.target, f"{len(self.labels)} labels")
         shared = f"; {self.shared_text.told}" if self.shared_text else ""
         return f"{splits}; {labels}; left out: {left_out or 'nothing'}{shared}"

@@ -11,12 +11,13 @@ from hone.configs.data import DataSettings
 from hone.tasks.data.clean import Unusable, as_text, normalize_label
 from hone.tasks.data.data_file import LINES_LOOKED_AT, DataFile, guess_encoding
 from hone.tasks.data.files import FileSource, ending_format
-from hone.tasks.data.readers import ROWS_WITH_KEYS, csv_records, json_records, tsv_records
+from hone.tasks.data.readers import ROWS_WITH_KEYS, csv_records, json_objects, json_records, tsv_records
 from hone.tasks.data.rows import UNUSABLE, BadRowLog
 from hone.tasks.errors import DataError
 from hone.tasks.label_value import NUMBER
 
 ROWS = 20_000  # as many as `hone check` reads
+MESSAGES, PROMPT, COMPLETION = "messages", "prompt", "completion"
 CONTEXT = "context"
 STARTS = ("start", "starts", "answer_start")
 """Names of a column with where answers begin."""
@@ -100,6 +101,27 @@ def question_settings(file: str) -> DataSettings | None:
         return None
     start = next((name for name in STARTS if name in names), "")
     return settings.model_copy(update={"start_column": start})
+
+
+def conversation_settings(file: str) -> DataSettings | None:
+    """How a file of conversations is read: JSONL, JSON or Parquet with a column `messages`, or with `prompt` and
+    `completion`. None of any other file, and of one that is absent."""
+    path = Path(file).expanduser()
+    format_ = ending_format(path)
+    if not path.is_file() or not path.stat().st_size or format_ not in ("squad", "jsonl", "parquet"):
+        return None
+    encoding = encoding_of(path) if format_ != "parquet" else "auto"
+    if format_ == "squad":
+        try:
+            names = list(dict.fromkeys(name for one in json_objects(DataFile(path, encoding)) for name in one))
+        except DataError:
+            return None
+    else:
+        names = _parquet_names(path) if format_ == "parquet" else _json_names(path, encoding)
+    plain = DataSettings(train=file, encoding=encoding)
+    if MESSAGES in names:
+        return plain.model_copy(update={"messages_column": MESSAGES})
+    return plain.model_copy(update={"prompt_column": PROMPT}) if {PROMPT, COMPLETION} <= set(names) else None
 
 
 def _settings(path: Path, file: str) -> DataSettings:

@@ -1,6 +1,7 @@
 """What the rows are, by digest: equal for equal rows, in whatever file, format or order they lay."""
 
 import hashlib
+import json
 
 import pyarrow as pa
 
@@ -13,6 +14,7 @@ SEVERAL = ["text", "pair", "labels", "slices"]
 NUMBER = ["text", "pair", "number", "slices"]
 SENTENCE = ["tokens", "tags", "slices"]
 QUESTION = ["text", "pair", "starts", "ends", "slices"]
+CONVERSATION = ["messages", "slices"]
 
 
 def in_canonical_order(table: pa.Table, labels: list[str]) -> pa.Table:
@@ -24,11 +26,13 @@ def in_canonical_order(table: pa.Table, labels: list[str]) -> pa.Table:
     Args:
         labels: names of the labels, or of the tags, by id; a row's hash covers its text, its pair, its label's name and
             its slices' values; instead of the label the names of several, or a number; of a sentence, each of its words
-            and the names of their tags; of a question, its context and where its answers stand there.
+            and the names of their tags; of a question, its context and where its answers stand there; of a
+            conversation, its messages and which of them are learned.
     """
     hashes: list[pa.Array] = []
     tagged, several, numbers, asked = (name in table.column_names for name in ("tags", "labels", "number", "starts"))
     columns_read = SENTENCE if tagged else SEVERAL if several else NUMBER if numbers else QUESTION if asked else TEXT
+    columns_read = CONVERSATION if "messages" in table.column_names else columns_read
     for batch in table.select(columns_read).to_batches(max_chunksize=BATCH_ROWS):
         columns = (column.to_pylist() for column in batch.columns)
         if tagged:
@@ -43,6 +47,11 @@ def in_canonical_order(table: pa.Table, labels: list[str]) -> pa.Table:
         elif numbers:
             rows = [
                 [text, pair or "", repr(number), *parts] for text, pair, number, parts in zip(*columns, strict=True)
+            ]
+        elif columns_read is CONVERSATION:
+            rows = [
+                [json.dumps([list(one.values()) for one in messages], ensure_ascii=False), *parts]
+                for messages, parts in zip(*columns, strict=True)
             ]
         elif asked:
             rows = [

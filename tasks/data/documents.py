@@ -70,7 +70,7 @@ def collect_documents(
 
 
 def check_documents(rows: Mapping[str, int], settings: DataSettings) -> None:
-    """Refuses documents that are too few to be split.
+    """Refuses documents, or conversations, that are too few to be split.
 
     Args:
         rows: documents by split that is given.
@@ -81,11 +81,15 @@ def check_documents(rows: Mapping[str, int], settings: DataSettings) -> None:
     absent = [split for split in SPLITS if split not in rows]
     if rows["train"] > len(absent):
         return
-    ways = ["add documents", *(f"give data.{split}" for split in absent)]
-    if settings.source == "files" and settings.document_end == "file":
+    ways = [
+        f"add {'conversations' if settings.conversations else 'documents'}",
+        *(f"give data.{split}" for split in absent),
+    ]
+    what = "conversations" if settings.conversations else "documents"
+    if settings.source == "files" and settings.document_column and settings.document_end == "file":
         ways.append("of plain text that holds several in a file, set data.document_end='blank line'")
     raise DataError(
-        f"there are {rows['train']} training documents, and {' and '.join(['training', *absent])} need one each: "
+        f"there are {rows['train']} training {what}, and {' and '.join(['training', *absent])} need one each: "
         + ", or ".join(ways)
     )
 

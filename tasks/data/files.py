@@ -31,10 +31,12 @@ ENDINGS = {
     ".text": "txt",
 }
 PACKED_ENDINGS = (".gz", ".bz2", ".xz")
-OF_TAGS = ("jsonl", "parquet", "conll")
+OF_TAGS = ("jsonl", "json", "parquet", "conll")
 """Formats that hold lists of words and tags."""
-OF_DOCUMENTS = ("txt", "jsonl", "parquet", "csv", "tsv")
+OF_DOCUMENTS = ("txt", "jsonl", "json", "parquet", "csv", "tsv")
 """Formats that hold documents."""
+OF_MESSAGES = ("jsonl", "json", "parquet")
+"""Formats that hold lists of messages."""
 NOT_ROWS = ("_", ".")
 """Beginnings of names that a folder of shards holds beside them: _SUCCESS, .crc files."""
 
@@ -83,6 +85,8 @@ class FileSource:
             split: ending_format(paths[0]) if settings.format == "auto" else settings.format
             for split, paths in self._paths.items()
         }
+        if settings.conversations and settings.format == "auto":  # SQuAD's files hold none
+            self.formats = {split: "json" if kind == "squad" else kind for split, kind in self.formats.items()}
         problems = [_mismatch(settings, split, named[split], format_) for split, format_ in self.formats.items()]
         if any(problems):
             raise DataError("\n".join(filter(None, problems)))
@@ -178,6 +182,11 @@ def _mismatch(settings: DataSettings, split: str, name: str, format_: str) -> st
             f"data.{split} = {name}: data.document_column is {settings.document_column!r}, and {format_} holds no "
             f"documents: use {', '.join(OF_DOCUMENTS)}"
         )
+    if settings.messages_column and format_ not in OF_MESSAGES:
+        return (
+            f"data.{split} = {name}: data.messages_column is {settings.messages_column!r}, and {format_} holds no "
+            f"lists of messages: use {', '.join(OF_MESSAGES)}"
+        )
     own = {"txt": _mismatch_of_documents, "squad": _mismatch_of_squad, "conll": _mismatch_of_conll}
     return own[format_](settings, split, name) if format_ in own else ""
 
@@ -210,7 +219,7 @@ def _mismatch_of_squad(settings: DataSettings, split: str, name: str) -> str:
     if not settings.context_column:
         return (
             f"data.{split} = {name}: a .json file is read as SQuAD's questions with answers: set "
-            "data.context_column=context, or data.format=jsonl if it holds an object a line"
+            "data.context_column=context, or data.format=jsonl if it holds an object a line, =json if a list of them"
         )
     if settings.slice_columns:
         return (

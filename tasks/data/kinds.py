@@ -1,5 +1,5 @@
-"""What a row has, and what becomes of it: a label, several, a number, tags of its words, answers to a question, or
-nothing but its text. One object a kind."""
+"""What a row has, and what becomes of it: a label, several, a number, tags of its words, answers to a question, the
+answers of a conversation, or nothing but its text. One object a kind."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
@@ -8,6 +8,8 @@ import pyarrow as pa
 
 from hone.configs.data import DataSettings
 from hone.tasks.data.clean import Collected, collect
+from hone.tasks.data.conversations import KINDS as CONVERSATIONS
+from hone.tasks.data.conversations import collect_conversations
 from hone.tasks.data.documents import KINDS as DOCUMENTS
 from hone.tasks.data.documents import check_documents, collect_documents
 from hone.tasks.data.labels import name_labels, number_labels
@@ -192,6 +194,22 @@ class Documents:
         return True
 
 
+class Conversations(Documents):
+    """The messages of a conversation, some of which are answers; they have no names either."""
+
+    target = "messages"
+
+    def collect(
+        self, rows: Iterable[RawRow], split: str, settings: DataSettings, bad: BadRowLog, on_rows: Told
+    ) -> Collected:
+        return collect_conversations(rows, split, settings, bad, on_rows)
+
+    def number(
+        self, found: Mapping[str, Collected], settings: DataSettings, known: Mapping[str, str], bad: BadRowLog
+    ) -> tuple[Tables, list[str]]:
+        return {split: collected.table for split, collected in found.items()}, CONVERSATIONS
+
+
 OF_TEXTS: dict[str, Kind] = {"one": OneLabel(), "several": Several(), "number": Number()}
 """By data.labels."""
 
@@ -202,4 +220,6 @@ def kind_of(settings: DataSettings) -> Kind:
         return Answers()
     if settings.document_column:
         return Documents()
+    if settings.conversations:
+        return Conversations()
     return Tags() if settings.tokens_column else OF_TEXTS[settings.labels]

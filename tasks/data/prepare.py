@@ -12,6 +12,7 @@ from pyarrow import parquet
 from hone.configs.data import DataSettings
 from hone.tasks.contracts import BadRows, SharedText
 from hone.tasks.data.clean import Collected
+from hone.tasks.data.conversations import MESSAGES
 from hone.tasks.data.digest import content_digest, in_canonical_order
 from hone.tasks.data.kinds import kind_of
 from hone.tasks.data.rows import SPLITS, BadRowLog
@@ -37,6 +38,8 @@ WRITTEN_NUMBERS = pa.schema([*WRITTEN, ("number", pa.float64())])
 """Of texts with a number; `label` is -1."""
 WRITTEN_QUESTIONS = pa.schema([*WRITTEN, ("starts", pa.list_(pa.int32())), ("ends", pa.list_(pa.int32()))])
 """Of questions: where each answer stands in the context, which is `pair`; `label` is 0, and 1 of those without any."""
+WRITTEN_CONVERSATIONS = pa.schema([*WRITTEN, ("messages", MESSAGES)])
+"""Of conversations: their messages; `text` is what people said in them, `label` is 0."""
 WRITTEN_TAGGED = pa.schema([*WRITTEN, ("tokens", pa.list_(pa.string())), ("tags", pa.list_(pa.int32()))])
 """Of sentences: the words and their tags too; `text` is the words with blanks between them, `label` is -1."""
 ROW_GROUP = 65_536
@@ -55,7 +58,7 @@ class Prepared:
     bad_rows: list[BadRows]
     has_pairs: bool
     shared_text: SharedText | None = None
-    """Of documents, what of the test split stands in training."""
+    """Of documents and conversations, what of the test split stands in training."""
 
 
 def prepare(
@@ -99,7 +102,8 @@ def prepare(
     on_progress(steps - 1, steps, "writing")
     for split, table in splits.items():
         _write(table, len(labels), folder / f"{split}.parquet")
-    shared = shared_text(splits["train"], splits["test"]) if settings.document_column else None
+    written = bool(settings.document_column or settings.conversations)
+    shared = shared_text(splits["train"], splits["test"]) if written else None
     (folder / "labels.json").write_text(json.dumps(labels, ensure_ascii=False) + "\n", encoding="utf-8")
     on_progress(steps, steps, "")
     return Prepared(
@@ -174,6 +178,8 @@ def _write(table: pa.Table, labels: int, path: Path) -> None:
         schema = WRITTEN_TAGGED
     elif "number" in table.column_names:
         schema = WRITTEN_NUMBERS
+    elif "messages" in table.column_names:
+        schema, label = WRITTEN_CONVERSATIONS, np.zeros(len(table), np.int32)
     elif "starts" in table.column_names:
         schema, label = WRITTEN_QUESTIONS, np.array([not starts for starts in table["starts"].to_pylist()], np.int32)
     elif "labels" in table.column_names:

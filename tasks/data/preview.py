@@ -15,7 +15,7 @@ from hone.tasks.data.prepare import three_splits
 from hone.tasks.data.rows import BadRowLog
 from hone.tasks.data.source import open_source
 from hone.tasks.errors import DataError
-from hone.tasks.model.text import spans_of
+from hone.tasks.model.text import Message, messages_of, spans_of
 
 BATCH = 16
 ROWS = 20_000  # of each split: read in a second, and enough for a wrong column or separator to show
@@ -54,7 +54,9 @@ class Preview:
     """Of questions, first character and end of each answer in the context."""
 
     documents: bool = False
-    """Whether rows are documents, and have no label."""
+    """Whether rows are documents or conversations, and have no label."""
+    messages: list[list[Message]] | None = None
+    """Of conversations, their messages."""
 
     @property
     def what(self) -> str:
@@ -62,7 +64,7 @@ class Preview:
         if self.spans is not None:
             return "questions"
         if self.documents:
-            return "documents"
+            return "documents" if self.messages is None else "conversations"
         return "rows" if self.tokens is None else "sentences"
 
 
@@ -105,7 +107,7 @@ def preview(settings: DataSettings, rows: int = ROWS, seed: int = 0) -> Preview:
         bad_rows=bad.contracts(),
         label_names=names,
         range=_range(numbered["train"]),
-        documents=bool(settings.document_column),
+        documents=bool(settings.document_column or settings.conversations),
         **_batch(numbered["train"], len(names)),
     )
 
@@ -140,6 +142,7 @@ def _batch(table: arrow.Table, labels: int) -> dict[str, Any]:
         "pairs": None if None in pairs else pairs,
         "label_ids": _label_ids(rows, labels),
         "spans": spans_of(rows) if "starts" in rows.column_names else None,
+        "messages": messages_of(rows) if "messages" in rows.column_names else None,
         **{name: rows[name].to_pylist() for name in ("tokens", "tags") if name in rows.column_names},
     }
 

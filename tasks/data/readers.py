@@ -1,5 +1,5 @@
-"""Rows out of CSV, TSV, JSONL and Parquet, one at a time, with the line each one stands on; conll.py has CoNLL, and
-documents.py plain text.
+"""Rows out of CSV, TSV, JSONL, JSON and Parquet, one at a time, with the line each one stands on; conll.py has CoNLL,
+and documents.py plain text.
 
 A row that cannot be read is recorded and left out; what makes a whole file useless raises.
 """
@@ -81,6 +81,43 @@ def read_jsonl(file: DataFile, settings: DataSettings, split: str, bad: BadRowLo
         check_columns(str(file.path), list(keys), settings)
 
 
+def read_json(file: DataFile, settings: DataSettings, split: str, bad: BadRowLog) -> Iterator[RawRow]:
+    """A list of JSON objects, numbered from 1.
+
+    Raises:
+        DataError: when it is none, or no object has a column.
+    """
+    objects = json_objects(file)
+    check_columns(str(file.path), list(dict.fromkeys(key for one in objects[:ROWS_WITH_KEYS] for key in one)), settings)
+    row = row_maker(settings)
+    for number, found in enumerate(objects, start=1):
+        yield row(number, found.get)
+
+
+def json_objects(file: DataFile) -> list[dict[str, Any]]:
+    """The objects of a file that holds a list of them, all at once.
+
+    Raises:
+        DataError: when it holds something else.
+    """
+    with file.lines() as lines:
+        content = b"".join(lines).removeprefix(BYTE_ORDER_MARK)
+    try:
+        told = json.loads(content.decode())
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file.path}: no text in UTF-8: {error}: set data.encoding, or convert it") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{file.path}: not readable as JSON: {error}: of an object a line set data.format=jsonl"
+        ) from error
+    if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
+        raise DataError(
+            f"{file.path}: not a list of objects, each of them a row, but {str(told)[:40]!r}: write it so, or as an "
+            "object a line with data.format=jsonl"
+        )
+    return told
+
+
 def read_parquet(file: DataFile, settings: DataSettings, split: str, bad: BadRowLog) -> Iterator[RawRow]:
     """Rows of a Parquet file, numbered from 1.
 
@@ -136,6 +173,7 @@ READERS: dict[str, Reader] = {
     "csv": read_csv,
     "tsv": read_tsv,
     "jsonl": read_jsonl,
+    "json": read_json,
     "parquet": read_parquet,
     "conll": read_conll,
     "squad": read_squad,

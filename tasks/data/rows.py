@@ -29,6 +29,10 @@ UNUSABLE = {
     "missing_start": "an answer without its first character's place in the context",
     "starts_mismatch": "more or fewer first characters than answers",
     "answer_not_at_start": "an answer that does not stand in the context from its first character on",
+    "not_messages": "something else than a list of messages, each with its role and its content, in a prompt and its "
+    "completion alike",
+    "unknown_role": "a message of another role than system, user and assistant, or one that calls a tool",
+    "no_answer": "a conversation or a prompt without an answer that could be learned, or with an empty one",
 }
 """Kinds of rows that are left out and count towards `data.max_bad_fraction`."""
 
@@ -38,6 +42,7 @@ NOTICES = {
     "contradicting_label": "removed before splitting, as the same text has another label more often",
     "unreadable_file": "a source file that Python cannot parse",
     "empty_sentence": "a sentence without words",
+    "unanswered_end": "a conversation whose last messages, which nobody answers, were left out",
     "no_final_blank_line": "a file whose last sentence no blank line ends: it may have been cut off",
 }
 """Kinds that are reported and do not count: nothing is wrong with the row itself."""
@@ -172,6 +177,10 @@ def check_columns(where: str, seen: list[str], settings: DataSettings, advice: s
         used = "data.question_column, data.context_column, data.answers_column, data.start_column"
     elif settings.document_column:
         used = "data.document_column"
+    elif settings.messages_column:
+        used = "data.messages_column"
+    elif settings.prompt_column:
+        used = "data.prompt_column, data.completion_column"
     absent = [name for name in settings.used_columns if name not in seen]
     if absent:
         raise DataError(

@@ -146,7 +146,7 @@ def _sample(
     train = train.pick(range(min(ROWS, len(train))))
     return Sample(
         texts=texts_of(train),
-        labels=[] if data.target == "text" else kinds(train, data.labels),
+        labels=[] if data.target in ("text", "messages") else kinds(train, data.labels),
         held_out=held_out,
         answers=answers,
         embeddings=embeddings,

@@ -19,6 +19,7 @@ from hone.tasks.model.runtime import runtime
 from hone.tasks.model.runtime.runtime import SERVING, TextReader, TextSettings
 from hone.tasks.objectives.question_answering import answering
 from hone.tasks.objectives.question_answering.answering import QuestionReader
+from hone.tasks.objectives.text_generation import chat
 from hone.tasks.objectives.text_generation.generating import DocumentReader
 from hone.tasks.objectives.token_classification import windows
 from hone.tasks.objectives.token_classification.spans import SentenceReader
@@ -117,7 +118,7 @@ def _check_questions(tokenizer: PreTrainedTokenizerFast, folder: Path, told: Tex
 def _check_documents(tokenizer: PreTrainedTokenizerFast, folder: Path, told: TextSettings) -> None:
     """The same of documents, which are cut nowhere, have no special tokens and are parted by the boundary token."""
     texts = telling_texts(tokenizer, told.max_length)
-    reader = DocumentReader(folder, runtime=runtime)
+    reader = DocumentReader(folder, runtime=runtime, chat=chat)
     if reader.boundary != tokenizer.eos_token_id:
         raise ExportError(
             f"{folder}: its eos_token is token {reader.boundary}, and the model learned with {tokenizer.eos_token_id} "
@@ -127,6 +128,27 @@ def _check_documents(tokenizer: PreTrainedTokenizerFast, folder: Path, told: Tex
     for text, found, ids in zip(texts, reader.encode(texts), expected, strict=True):
         if list(found) != list(ids):
             raise ExportError(_differs(tokenizer, folder, text, found, ids))
+    if tokenizer.chat_template is not None and reader.template is not None:
+        _check_chats(tokenizer, folder, reader)
+
+
+def _check_chats(tokenizer: PreTrainedTokenizerFast, folder: Path, reader: DocumentReader) -> None:
+    """The same of a chat, which the template beside the tokenizer writes; one that it refuses tells nothing."""
+    asked = [
+        {"role": "user", "content": " a\n"},
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": "c"},
+    ]
+    try:
+        expected = str(tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False))
+        found = reader.template.render(asked, answer=True) if reader.template is not None else expected
+    except Exception:  # noqa: BLE001 - templates raise what they like
+        return
+    if found != expected:
+        raise ExportError(
+            f"{folder}: its chat template writes {found[:80]!r} of a chat, and transformers {expected[:80]!r}: it uses "
+            "what only transformers has, so it cannot be served as it was learned; take a template without that"
+        )
 
 
 def _check(tokenizer: PreTrainedTokenizerFast, folder: Path, told: TextSettings) -> None:

@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,20 @@ ROWS_AT_ONCE = 10_000  # tokenized at once: the lists of Python integers in betw
 BATCHES_IN_A_BUCKET = 32  # sorted by length together: padding shrinks, and every epoch still mixes differently
 
 
+PROMPT, COMPLETION = "prompt", "completion"
+"""Roles of two texts that stand one after the other as they are: no chat template has a part in them."""
+
+
+class Message(NamedTuple):
+    """A part of a conversation, or a prompt or its completion."""
+
+    role: str
+    """system, user or assistant; `PROMPT` or `COMPLETION`."""
+    content: str
+    learned: bool
+    """Whether it is an answer that the model is to write; all others it only reads."""
+
+
 @dataclass(frozen=True)
 class Rows:
     """One split as the data stage wrote it."""
@@ -57,6 +71,8 @@ class Rows:
     spans: list[list[tuple[int, int]]] | None = None
     """First character and end of each answer in `pairs`, where `texts` are questions about these. Of one without an
     answer there is none, and `labels` is 1; of a perturbed copy, of which only the teacher knows, -1."""
+    messages: list[list[Message]] | None = None
+    """Of conversations, their messages up to the last answer; `texts` is what people said in them."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -78,6 +94,7 @@ class Rows:
             tokens=None if self.tokens is None else [self.tokens[index] for index in indices],
             tags=None if self.tags is None else [self.tags[index] for index in indices],
             spans=None if self.spans is None else [self.spans[index] for index in indices],
+            messages=None if self.messages is None else [self.messages[index] for index in indices],
         )
 
 
@@ -143,8 +160,8 @@ def unknown(labels: Labels, rows: int) -> Labels:
 
 def read_split(data_folder: Path, split: str, slice_columns: Sequence[str] = ()) -> Rows:
     """Reads `train`, `validation` or `test` of prepared data: columns text, pair (null where none), label and slices,
-    of texts with several labels their flags, with a number that, of sentences tokens and tags, and of questions starts
-    and ends.
+    of texts with several labels their flags, with a number that, of sentences tokens and tags, of questions starts and
+    ends, and of conversations messages.
 
     Args:
         slice_columns: names of the slices' values, in the order they were written in.
@@ -159,6 +176,7 @@ def read_split(data_folder: Path, split: str, slice_columns: Sequence[str] = ())
         tokens=table["tokens"].to_pylist() if "tokens" in table.column_names else None,
         tags=_ragged(table["tags"]) if "tags" in table.column_names else None,
         spans=spans_of(table) if "starts" in table.column_names else None,
+        messages=messages_of(table) if "messages" in table.column_names else None,
     )
 
 
@@ -300,6 +318,11 @@ def spans_of(table: "pyarrow.Table") -> list[list[tuple[int, int]]]:
     """Of each question, first character and end of each answer."""
     both = zip(table["starts"].to_pylist(), table["ends"].to_pylist(), strict=True)
     return [list(zip(starts, ends, strict=True)) for starts, ends in both]
+
+
+def messages_of(table: "pyarrow.Table") -> list[list[Message]]:
+    """The messages of each conversation."""
+    return [[Message(**message) for message in told] for told in table["messages"].to_pylist()]
 
 
 def _keys(rows: Rows) -> list[bytes]:

@@ -157,6 +157,7 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
         *sorted(tokenizer.model_input_names),
         tokenizer.truncation_side,
         str(tokenizer.split_special_tokens),
+        json.dumps([tokenizer.chat_template, tokenizer.special_tokens_map], sort_keys=True),
     ]
     _set_state(tokenizer, state)
     return f"sha256:{hashlib.sha256(json.dumps(content).encode()).hexdigest()}"

@@ -13,10 +13,11 @@ import numpy.typing as npt
 from hone.tasks.contracts import Contract
 from hone.tasks.errors import MeasurementError
 from hone.tasks.model.runtime.runtime import sigmoid, softmax
+from hone.tasks.model.text import COMPLETION
 from hone.tasks.objectives.multi_label_classification.threshold import logit
 from hone.tasks.objectives.question_answering import answering
 from hone.tasks.objectives.ragged import Ragged
-from hone.tasks.objectives.text_generation.generating import Generator
+from hone.tasks.objectives.text_generation.generating import Generator, Prompt
 from hone.tasks.objectives.token_classification.spans import find_spans, join_words, split_words
 from hone.tasks.words import pieces
 
@@ -37,10 +38,11 @@ class Golden(Contract):
 
     labels: list[str]
     """Label names by id."""
-    requests: list[dict[str, str | list[str]]]
+    requests: list[dict[str, str | list[str] | list[dict[str, str]]]]
     """`{"text"}`, and `"text_pair"` where the model judges pairs; as cleaned by the data stage. Of a model that tags
     words, `{"text"}` where the served model splits the text into the data's words, and else `{"tokens"}`; of one that
-    answers questions, `{"question", "context"}`; of one that continues prompts, `{"prompt"}`."""
+    answers questions, `{"question", "context"}`; of one that continues prompts, `{"prompt"}`, and that answers chats
+    `{"messages"}`, each with its role and content."""
     probabilities: list[list[float]] = []
     """[requests, labels]; none of a model that tags words, or answers numbers or questions."""
     threshold: float | None = None
@@ -59,9 +61,12 @@ class Golden(Contract):
 
     @property
     def rows(self) -> list[Any]:
-        """The requests as the served model takes them: texts, lists of words, `{"text", "text_pair"}`, or
-        `{"question", "context"}`."""
-        return [request if len(request) > 1 else next(iter(request.values())) for request in self.requests]
+        """The requests as the served model takes them: texts, lists of words, `{"text", "text_pair"}`,
+        `{"question", "context"}`, or `{"messages"}`."""
+        return [
+            request if len(request) > 1 or "messages" in request else next(iter(request.values()))
+            for request in self.requests
+        ]
 
 
 def choose_rows(lengths: Sequence[int], characters: Sequence[int], max_length: int, count: int) -> list[int]:
@@ -123,20 +128,41 @@ def write_golden(
 
 
 def write_continuations(path: Path, rows: "Rows", generator: Generator, labels: Sequence[str]) -> None:
-    """Writes `golden.json` of a language model: the beginnings of documents, each with what follows it.
+    """Writes `golden.json` of a language model: the beginnings of documents, or conversations before their last answer,
+    each with what follows it.
 
     Args:
         generator: the model as it is served.
     """
-    encoded = generator.reader.encode(rows.texts)
-    room = max(1, min(PROMPT_TOKENS, generator.context // 2))
-    prompts = [generator.reader.tokenizer.decode(ids[:room]) for ids in encoded]
+    prompts = _asked(rows, generator) or _beginnings(rows, generator)
     told: list[dict[str, Any]] = []
     for found in generator.traces(prompts):
         doubtful = np.flatnonzero(found.leads <= 2 * TOLERANCE)
         told.append({**found.continuation, "certain": int(doubtful[0]) if len(doubtful) else len(found.leads)})
-    requests: list[dict[str, str | list[str]]] = [{"prompt": prompt} for prompt in prompts]
+    requests: list[Any] = [{"messages" if isinstance(prompt, list) else "prompt": prompt} for prompt in prompts]
     _write(path, Golden(labels=list(labels), requests=requests, continuations=told))
+
+
+def _asked(rows: "Rows", generator: Generator) -> list[Prompt]:
+    """What is asked in conversations, for the last time, as far as the model can read it."""
+    asked: list[Prompt] = []
+    for messages in rows.messages or []:
+        last = max((place for place, message in enumerate(messages) if not message.learned), default=-1)
+        before = [{"role": message.role, "content": message.content} for message in messages[: last + 1]]
+        prompt: Prompt = before[0]["content"] if messages[-1].role == COMPLETION else before
+        try:
+            (ids,) = generator.reader.read_prompts([prompt])
+        except ValueError:  # such as a conversation that nobody asks anything in
+            continue
+        if len(ids) < generator.context:
+            asked.append(prompt)
+    return asked
+
+
+def _beginnings(rows: "Rows", generator: Generator) -> list[Prompt]:
+    """Of documents."""
+    room = max(1, min(PROMPT_TOKENS, generator.context // 2))
+    return [generator.reader.tokenizer.decode(ids[:room]) for ids in generator.reader.encode(rows.texts)]
 
 
 def _write(path: Path, golden: Golden) -> None:

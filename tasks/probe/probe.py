@@ -12,7 +12,7 @@ from hone.tasks import words
 from hone.tasks.contracts import Serving
 from hone.tasks.model.runtime import decoding, runtime
 from hone.tasks.objectives.question_answering import answering
-from hone.tasks.objectives.text_generation import generating
+from hone.tasks.objectives.text_generation import chat, generating
 from hone.tasks.objectives.token_classification import spans, windows
 from hone.tasks.probe.golden import Golden, read_golden
 from hone.tasks.probe.worker import MLFLOW
@@ -30,8 +30,13 @@ SENTENCES = {
 """The files that serve one that tags the words of sentences."""
 QUESTIONS = {"runtime": RUNTIME, "answering": Path(answering.__file__)}
 """The files that serve one that answers questions."""
-DOCUMENTS = {"runtime": RUNTIME, "decoding": Path(decoding.__file__), "generating": Path(generating.__file__)}
-"""The files that serve one that continues prompts."""
+DOCUMENTS = {
+    "runtime": RUNTIME,
+    "decoding": Path(decoding.__file__),
+    "chat": Path(chat.__file__),
+    "generating": Path(generating.__file__),
+}
+"""The files that serve one that continues prompts and answers chats."""
 LONGEST_ERROR = 500
 
 

@@ -1,9 +1,10 @@
 """The process that answers golden requests as a server does: `python -I worker.py HOW FOLDER GOLDEN ANSWER`.
 
-HOW is the file that serves an exported FOLDER (`runtime.py`), or, where that tags words, answers questions or continues
-prompts, the files that do (`probe.SENTENCES`, `probe.QUESTIONS`, `probe.DOCUMENTS`) as NAME=PATH with the path
-separator between them, or `mlflow`, for a FOLDER that MLflow logged and that `mlflow.pyfunc` loads, as its own server
-does. Nothing of Hone or of what trained the model can be imported: that it answers proves that none of it is needed.
+HOW is the file that serves an exported FOLDER (`runtime.py`), or, where that tags words, answers questions, continues
+prompts or answers chats, the files that do (`probe.SENTENCES`, `probe.QUESTIONS`, `probe.DOCUMENTS`) as NAME=PATH with
+the path separator between them, or `mlflow`, for a FOLDER that MLflow logged and that `mlflow.pyfunc` loads, as its own
+server does. Nothing of Hone or of what trained the model can be imported: that it answers proves that none of it is
+needed.
 """
 
 # ruff: noqa: E402
@@ -71,10 +72,10 @@ def open_questions(files: dict[str, Path], folder: Path) -> Answer:
 
 
 def open_documents(files: dict[str, Path], folder: Path) -> Answer:
-    """An exported folder that continues prompts, by the files that serve it."""
+    """An exported folder that continues prompts and answers chats, by the files that serve it."""
     modules = {name: load(f"hone_{name}", file) for name, file in files.items()}
     model = modules.pop("generating").Generator(folder, **modules)
-    return lambda request: model.answers([request["prompt"]])[0]
+    return lambda request: model.answers([request["messages"] if "messages" in request else request["prompt"]])[0]
 
 
 def open_folder(runtime: Path, folder: Path) -> Answer:
@@ -95,7 +96,7 @@ def open_logged(folder: Path) -> Answer:
     model = mlflow.pyfunc.load_model(str(folder))
 
     def one(request: dict[str, Any]) -> Any:
-        row = request if len(request) > 1 else next(iter(request.values()))
+        row = request if len(request) > 1 or "messages" in request else next(iter(request.values()))
         (result,) = model.predict([row])
         return result
 

@@ -9,6 +9,7 @@ from hone.tasks.contracts import SessionSettings
 from hone.tasks.errors import RegistryError
 from hone.tasks.model.runtime.delivered import deliver
 from hone.tasks.model.runtime.runtime import read_text_settings
+from hone.tasks.objectives.text_generation.chat import has_template
 from hone.tasks.probe.golden import read_golden
 from hone.tasks.probe.probe import DOCUMENTS, QUESTIONS, RUNTIME, SENTENCES, failure_reason, probe
 
@@ -20,10 +21,11 @@ LIBRARIES = ("mlflow", "numpy", "onnxruntime", "onnxruntime-gpu", "pydantic", "t
 EXAMPLE_ROWS = 2
 
 
-def requirements() -> list[str]:
-    """The distributions that the served files need, at the versions installed here."""
-    installed = {distribution.name for distribution in importlib.metadata.distributions()}
-    return [f"{name}=={importlib.metadata.version(name)}" for name in LIBRARIES if name in installed]
+def requirements(task: str) -> list[str]:
+    """The distributions that the files need which serve a model of a task, at the versions installed here."""
+    installed = {distribution.name.lower() for distribution in importlib.metadata.distributions()}
+    needed = sorted([*LIBRARIES, "jinja2"]) if task == "text-generation" else LIBRARIES  # for chat templates
+    return [f"{name}=={importlib.metadata.version(name)}" for name in needed if name in installed]
 
 
 def log(run_id: str, exported: Path, golden: Path, session: SessionSettings, room: Path) -> tuple[str, Path]:
@@ -45,9 +47,9 @@ def log(run_id: str, exported: Path, golden: Path, session: SessionSettings, roo
         run_id,
         code,
         sent,
-        settings={"pairs": texts.pairs, "task": texts.task, "session": {}},
+        settings={"pairs": texts.pairs, "task": texts.task, "chats": has_template(delivered), "session": {}},
         example=read_golden(golden).rows[:EXAMPLE_ROWS],
-        requirements=requirements(),
+        requirements=requirements(texts.task),
     )
     root = tracking.fetch(source, room / "logged")
     came_back = tracking.artifacts(root) | {"code": root / code.name}

@@ -1,5 +1,6 @@
-"""The registered model that continues prompts as MLflow runs it: prompts in, what follows each out, by `generating.py`,
-`decoding.py` and `runtime.py`, which are logged with it.
+"""The registered model that continues prompts, and answers chats where its tokenizer has a template for them, as MLflow
+runs it: what follows each comes out, by `generating.py`, `decoding.py`, `chat.py` and `runtime.py`, which are logged
+with it.
 
 As `serving_model.py`, MLflow keeps a copy of this file with the model and executes it where the model is served, so it
 knows nothing of Hone and needs no torch.
@@ -9,11 +10,11 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from mlflow.models import set_model
+from mlflow.models import ModelConfig, set_model
 from mlflow.pyfunc import PythonModel
 from pydantic import BaseModel
 
-FILES = ("runtime", "decoding", "generating")
+FILES = ("runtime", "decoding", "chat", "generating")
 
 
 class Answer(BaseModel):
@@ -28,9 +29,20 @@ class Answer(BaseModel):
     """Whether the model ended the document."""
 
 
-class PromptContinuer(PythonModel):
-    """Takes a list of prompts."""
+class Message(BaseModel):
+    """A part of a chat."""
 
+    role: str
+    content: str
+
+
+class Chat(BaseModel):
+    """Messages, the last of which is to be answered."""
+
+    messages: list[Message]
+
+
+class _Generator(PythonModel):
     def load_context(self, context: Any) -> None:
         """Opens the exported folder with the files beside it, known to nobody else: several models, each with files of
         its own, can be open in one process."""
@@ -43,9 +55,28 @@ class PromptContinuer(PythonModel):
         generator = modules.pop("generating").Generator
         self._model = generator(Path(context.artifacts["model"]), context.model_config["session"], **modules)
 
+
+class PromptContinuer(_Generator):
+    """Takes a list of prompts."""
+
     def predict(self, context: Any, model_input: list[str], params: dict[str, Any] | None = None) -> list[Answer]:
         """One continuation of each prompt, in their order."""
         return self._model.answers(list(model_input))
 
 
-set_model(PromptContinuer())
+class ChatAnswerer(_Generator):
+    """Takes a list of `{"messages": [{"role": ..., "content": ...}]}` and of prompts."""
+
+    def predict(
+        self, context: Any, model_input: list[Chat | str], params: dict[str, Any] | None = None
+    ) -> list[Answer]:
+        """The answer to each chat, and the continuation of each prompt, in their order."""
+        given: list[Any] = list(model_input)  # of several types, MLflow hands over what it was given
+        rows = [Chat.model_validate(row) if isinstance(row, dict) else row for row in given]
+        return self._model.answers(
+            [[one.model_dump() for one in row.messages] if isinstance(row, Chat) else row for row in rows]
+        )
+
+
+_settings = ModelConfig(development_config={"chats": False, "session": {}}).to_dict()
+set_model(ChatAnswerer() if _settings["chats"] else PromptContinuer())

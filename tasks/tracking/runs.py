@@ -218,7 +218,7 @@ def _columns(data: PreparedData) -> list[dict[str, Any]]:
     texts: list[dict[str, Any]] = [
         {"type": "string", "name": name} for name in (["text", "pair"] if data.has_pairs else ["text"])
     ]
-    if data.target == "text":  # what is learned is the text itself
+    if data.target in ("text", "messages"):  # what is learned is the text itself, or a part of it
         return texts
     integer = {"type": "integer"}
     integers = {"type": "array", "items": integer}

@@ -122,7 +122,7 @@ def test_what_cannot_be_conll_is_refused(tmp_path: Path) -> None:
         FileSource(DataSettings(train=str(tmp_path / "a.conll")))
     with pytest.raises(DataError, match="CoNLL has columns of words alone"):
         read(tmp_path, GOOD, slice_columns=["place"])
-    with pytest.raises(DataError, match="csv holds no lists of words: use jsonl, parquet, conll"):
+    with pytest.raises(DataError, match="csv holds no lists of words: use jsonl, json, parquet, conll"):
         read(tmp_path / "a.csv", "tokens,tags\n")
     with pytest.raises(ValueError, match=r"data\.format is 'conll' but data.tokens_column is empty"):
         DataSettings(train="x", format="conll")

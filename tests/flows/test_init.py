@@ -15,6 +15,7 @@ from hone.flows.preflight import check_data
 from hone.tasks.data.columns import ROWS
 from hone.tasks.data.preview import preview
 from tests import tiny
+from tests.objectives.chats import conversations
 from tests.objectives.questions import rows_of, write_squad
 
 
@@ -120,6 +121,36 @@ def test_a_recipe_that_is_there_is_replaced_by_force_alone(init: Callable[..., R
 
 SENTENCES = [(text.split(), ["O"] * (len(text.split()) - 1) + [f"B-{label}"]) for text, label in tiny.sentences(60, 1)]
 CONLL = [line for words, tags in SENTENCES for line in [*map(" NN ".join, zip(words, tags, strict=True)), ""]]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json", "parquet"])
+def test_conversations_are_a_recipe_for_a_language_model(
+    init: Callable[..., Result], tmp_path: Path, ending: str
+) -> None:
+    told = [{"messages": one} for one in conversations(60)]
+    file = tmp_path / f"chats.{ending}"
+    if ending == "parquet":
+        parquet.write_table(pa.Table.from_pylist(told), file)
+    else:
+        file.write_text(json.dumps(told) if ending == "json" else "\n".join(map(json.dumps, told)))
+    done = init(file.name)
+    assert done.exit_code == 0, done.output
+    recipe = load_recipe(tmp_path / "recipe.yaml")
+    assert (recipe.task, recipe.data.messages_column, recipe.data.prompt_column) == ("text-generation", "messages", "")
+    assert (recipe.model.source, recipe.model.max_length) == ("HuggingFaceTB/SmolLM2-135M-Instruct", 128)
+    assert check_data(recipe)[0] == "37 train, 10 validation, 12 test conversations"
+    for line in (f"{file.name}: 60 conversations", "they alone are learned", "one whose tokenizer has a chat template"):
+        assert line in done.stdout
+
+
+def test_prompts_with_completions_are_too(init: Callable[..., Result], tmp_path: Path) -> None:
+    rows = [json.dumps({"prompt": f"{n} + {n} = ", "completion": str(2 * n)}) for n in range(60)]
+    done = init(written(tmp_path / "sums.jsonl", rows), "--model", "some/decoder")
+    assert done.exit_code == 0, done.output
+    recipe = load_recipe(tmp_path / "recipe.yaml")
+    assert (recipe.data.prompt_column, recipe.data.completion_column) == ("prompt", "completion")
+    assert recipe.model.source == "some/decoder"
+    assert check_data(recipe)[0].endswith("test conversations")
 
 
 @pytest.mark.parametrize("name", ["news.conll", "news.txt"])

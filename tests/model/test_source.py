@@ -53,7 +53,7 @@ def test_an_encoder_is_what_is_loaded_of_it_wherever_it_lies(encoder: Path, tmp_
         (encoder / name).parent.mkdir(exist_ok=True)
         (encoder / name).write_text("beside it")
     assert content_digest(encoder.rename(tmp_path / "moved")) == before
-    for name in ("config.json", "tokenizer.json", "model.safetensors", "vocab.txt"):
+    for name in ("config.json", "tokenizer.json", "model.safetensors", "vocab.txt", "chat_template.jinja"):
         text = tmp_path / "moved" / name
         kept = text.read_bytes() if text.exists() else None
         text.write_bytes((kept or b"") + b" ")

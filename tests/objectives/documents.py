@@ -13,6 +13,8 @@ from hone.configs.recipe import Recipe, parse_recipe
 
 LENGTH = 32
 END = "<|endoftext|>"
+CHAT = ("<|turn|>", "<|done|>")
+"""Tokens around the messages of a chat."""
 ANIMALS = ("cat", "dog", "hen", "owl")
 PLACES = ("barn", "house", "tree", "wood")
 
@@ -37,12 +39,16 @@ def write_documents(path: Path, count: int, seed: int = 0) -> Path:
     return path
 
 
-def write_tokenizer(folder: Path, padding: bool = False) -> PreTrainedTokenizerFast:
-    """A byte-level BPE whose end-of-sequence token parts documents, with no padding token unless one is asked for."""
+def write_tokenizer(folder: Path, padding: bool = False, template: str = "") -> PreTrainedTokenizerFast:
+    """A byte-level BPE whose end-of-sequence token parts documents, with no padding token unless one is asked for.
+
+    Args:
+        template: for chats; `CHAT` are then tokens too.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    special = [END, "<pad>"] if padding else [END]
+    special = [END, *(["<pad>"] if padding else []), *(CHAT if template else [])]
     trainer = trainers.BpeTrainer(
         vocab_size=330,
         special_tokens=special,
@@ -53,13 +59,14 @@ def write_tokenizer(folder: Path, padding: bool = False) -> PreTrainedTokenizerF
     whole = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token=END, **({"pad_token": "<pad>"} if padding else {})
     )
+    whole.chat_template = template or None
     whole.save_pretrained(folder)
     return whole
 
 
-def write_decoder(folder: Path, layers: int = 2, tied: bool = True) -> Path:
+def write_decoder(folder: Path, layers: int = 2, tied: bool = True, template: str = "") -> Path:
     """A Llama with grouped heads and weights drawn from a seed, beside its tokenizer."""
-    tokenizer = write_tokenizer(folder)
+    tokenizer = write_tokenizer(folder, template=template)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=32,

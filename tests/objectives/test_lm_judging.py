@@ -15,6 +15,7 @@ from hone.tasks.objectives.ragged import ByToken
 from hone.tasks.objectives.text_generation import baseline
 from hone.tasks.objectives.text_generation.generating import CHOICE, NLL, WIDTH
 from hone.tasks.objectives.text_generation.targets import choices_of, sizes_of
+from tests.objectives.chats import conversations, learned, messages, pair, rows_of
 from tests.objectives.documents import documents
 
 JUDGING = judging("text-generation")
@@ -162,3 +163,21 @@ def test_a_larger_training_split_is_counted_as_far_as_it_is_needed(monkeypatch: 
     monkeypatch.setattr(baseline, "MOST_BYTES", len("".join(texts[:10]).encode()))
     assert baseline.fit(texts).loss(texts[40]) == baseline.fit(texts[:10]).loss(texts[40])
     assert baseline.fit([]).words == ["a"]
+
+
+def test_of_conversations_the_answers_bytes_count_and_the_baseline_tells_them_and_their_ends() -> None:
+    told = [messages(("user", "ab"), ("assistant", "c\u00e9"), ("user", "d"), ("assistant", "e")), pair("fg", "h")]
+    rows = rows_of(told)
+    assert sizes_of(JUDGING.targets(rows)).tolist() == [4, 1]
+    fitted = baseline.fit([baseline.transcript(one) for one in told])
+    losses = -np.log(fitted.chances(b"ab\x03c\xc3\xa9\x03d\x03e\x03"))
+    assert fitted.answer_loss(told[0]) == pytest.approx(losses[[3, 4, 5, 6, 9, 10]].sum())
+    found = JUDGING.baseline(rows, ["conversation"]).answers(rows)
+    assert found.values[:, NLL].tolist() == pytest.approx([fitted.answer_loss(one) for one in told])
+
+
+def test_the_baseline_learns_to_answer() -> None:
+    train, test = (rows_of([learned(one) for one in conversations(count, seed)]) for count, seed in ((150, 0), (20, 1)))
+    fitted = JUDGING.baseline(train, ["conversation"])
+    bits = JUDGING.metrics["bits_per_byte"].of(JUDGING.statistics(fitted.answers(test), JUDGING.targets(test)))
+    assert 0.1 < bits < 0.8

@@ -11,17 +11,13 @@ import torch
 from transformers import LlamaForCausalLM
 
 from hone.flows.predict import run_predict
-from hone.tasks.export.export import export_checkpoint
-from hone.tasks.model.checkpoints.checkpoint import load_pretrained, save_model
-from hone.tasks.model.runtime.delivered import open_generator
 from hone.tasks.model.runtime.predict import answer, read
-from hone.tasks.model.runtime.runtime import TextSettings
 from hone.tasks.model.text import Rows
 from hone.tasks.objectives.text_generation.generating import CHOICE, NLL, Generator
 from hone.tasks.probe.golden import read_golden, write_continuations
 from hone.tasks.probe.probe import DOCUMENTS, probe
 from hone.tasks.register import serving
-from tests.objectives.documents import LENGTH, documents, write_decoder
+from tests.objectives.documents import LENGTH, documents
 
 TEXTS = [*documents(6), "a  b\n\tc", ""]
 ROWS = Rows(TEXTS, None, np.zeros(len(TEXTS), np.int64))
@@ -29,38 +25,8 @@ CONTEXT = 64
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its weights are drawn, from a wider range than usual, so that it is sure of its choices."""
-    from hone.configs.model import ModelSettings
-
-    torch.set_num_threads(1)
-    place = tmp_path_factory.mktemp("served")
-    source = write_decoder(place / "decoder", layers=1)
-    settings = ModelSettings(source=str(source), max_length=LENGTH)
-    model, tokenizer = load_pretrained(settings, ["document"], 0, "text-generation")
-    with torch.no_grad():
-        for weight in model.parameters():
-            if weight.dim() > 1:
-                weight.mul_(25)
-    save_model(model, tokenizer, place / "checkpoint")
-    return place / "checkpoint"
-
-
-@pytest.fixture(scope="module")
-def folder(checkpoint: Path) -> Path:
-    texts = TextSettings(max_length=LENGTH, task="text-generation")
-    export_checkpoint("decoder", checkpoint, checkpoint.with_name("model"), opset=18, for_cpu=True, texts=texts)
-    return checkpoint.with_name("model")
-
-
-@pytest.fixture(scope="module")
-def generator(folder: Path) -> Generator:
-    return open_generator(folder)
-
-
-@pytest.fixture(scope="module")
 def golden(folder: Path, generator: Generator) -> Path:
-    path = folder.with_name("golden.json")
+    path = folder.with_name("documents.json")
     write_continuations(path, ROWS, generator, ["document"])
     return path
 
@@ -82,11 +48,15 @@ def test_a_continuation_is_transformers_own_greedy_one(checkpoint: Path, generat
         ids = [generator.reader.boundary, *generator.reader.encode([prompt])[0]]
         with torch.no_grad():
             whole = model.generate(
-                torch.tensor([ids]), max_new_tokens=20, do_sample=False, pad_token_id=generator.reader.boundary
+                torch.tensor([ids]),
+                max_new_tokens=20,
+                do_sample=False,
+                eos_token_id=sorted(generator.reader.ends),
+                pad_token_id=generator.reader.boundary,
             )
         expected = whole[0, len(ids) :].tolist()
-        assert told["tokens"] == [token for token in expected if token != generator.reader.boundary]
-        assert told["finished"] == (expected[-1] == generator.reader.boundary)
+        assert told["tokens"] == [token for token in expected if token not in generator.reader.ends]
+        assert told["finished"] == (expected[-1] in generator.reader.ends)
         assert told["text"] == generator.reader.tokenizer.decode(told["tokens"])
         assert all(0 < score <= 1 for score in told["scores"])
 

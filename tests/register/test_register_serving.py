@@ -105,7 +105,7 @@ def test_the_served_files_need_what_their_requirements_name_and_nothing_of_hone(
         imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     foreign = {name.split(".")[0] for name in imported} - sys.stdlib_module_names
-    pinned = dict(line.split("==") for line in serving.requirements())
+    pinned = dict(line.split("==") for line in serving.requirements("text-classification"))
     assert foreign == {name.removesuffix("-gpu") for name in pinned}
     assert all(importlib.metadata.version(name) == found for name, found in pinned.items())
 

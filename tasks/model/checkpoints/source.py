@@ -13,8 +13,8 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from hone.tasks.errors import ModelError
 from hone.tasks.store import file_digest
 
-HUB_FILES = ["*.json", "*.txt", "*.model", "model*.safetensors"]
-LOADED = ("[!.]*.json", "[!.]*.model", "vocab*.txt", "merges.txt", "[!.]*.safetensors")
+HUB_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "model*.safetensors"]
+LOADED = ("[!.]*.json", "[!.]*.model", "vocab*.txt", "merges.txt", "[!.]*.jinja", "[!.]*.safetensors")
 """Patterns of what transformers reads of an encoder's folder, all of it at the top."""
 
 

@@ -9,6 +9,7 @@ from hone.tasks.contracts import SessionSettings
 from hone.tasks.model.runtime import decoding, runtime
 from hone.tasks.model.runtime.runtime import SESSION
 from hone.tasks.objectives.question_answering.answering import Answerer
+from hone.tasks.objectives.text_generation import chat
 from hone.tasks.objectives.text_generation.generating import Generator
 from hone.tasks.objectives.token_classification import windows
 from hone.tasks.objectives.token_classification.spans import Tagger
@@ -37,5 +38,5 @@ def open_answerer(folder: Path) -> Answerer:
 
 
 def open_generator(folder: Path) -> Generator:
-    """A delivered folder that continues prompts, by the files that serve it."""
-    return Generator(folder, runtime=runtime, decoding=decoding)
+    """A delivered folder that continues prompts and answers chats, by the files that serve it."""
+    return Generator(folder, runtime=runtime, decoding=decoding, chat=chat)

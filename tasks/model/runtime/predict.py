@@ -26,7 +26,8 @@ from hone.tasks.objectives.multi_label_classification.threshold import logit
 from hone.tasks.objectives.question_answering import answering
 from hone.tasks.objectives.question_answering.learning import cutter
 from hone.tasks.objectives.ragged import ByToken, Ragged
-from hone.tasks.objectives.text_generation import generating
+from hone.tasks.objectives.text_generation import chat, generating
+from hone.tasks.objectives.text_generation.conversations import encoded
 from hone.tasks.objectives.text_generation.generating import DocumentReader
 from hone.tasks.objectives.text_generation.learning import boundary_of, token_ids
 from hone.tasks.objectives.token_classification import windows
@@ -54,7 +55,7 @@ class EncodedSplit:
     questions: answering.Windows | None = None
     """Of questions, how the windows and their contexts do."""
     documents: generating.Windows | None = None
-    """Of documents, how the windows and their tokens do."""
+    """Of documents and conversations, how the windows and their tokens do."""
 
     @property
     def row_lengths(self) -> np.ndarray:
@@ -130,6 +131,9 @@ def read(folder: Path, rows: Rows, max_length: int) -> EncodedSplit:
     def token(token_id: int) -> str:
         return str(tokenizer.convert_ids_to_tokens(token_id))
 
+    if rows.messages is not None:
+        found_ids = encoded(tokenizer, rows.messages, boundary_of(tokenizer))
+        return _of_documents(generating.windows_of(found_ids, max_length), pad_id, token)
     if _writes(folder):
         ids = token_ids(tokenizer, rows.texts)
         return _of_documents(generating.make_windows(ids, max_length, boundary_of(tokenizer)), pad_id, token)
@@ -243,9 +247,9 @@ def _writes(folder: Path) -> bool:
 
 def _read_as_served(folder: Path, rows: Rows) -> EncodedSplit:
     if runtime.read_text_settings(folder).task == "text-generation":
-        documents = DocumentReader(folder, runtime=runtime)
+        documents = DocumentReader(folder, runtime=runtime, chat=chat)
         return _of_documents(
-            documents.read(rows.texts),
+            documents.read(rows.texts) if rows.messages is None else documents.read_conversations(rows.messages),
             documents.pad_id,
             lambda token_id: str(documents.tokenizer.id_to_token(token_id)),
         )

@@ -62,7 +62,7 @@ class TextSettings:
     task: str = "text-classification"
     """What the model does: the recipe's task, or multi-label-classification or regression, where its texts have several
     labels or a number; token-classification reads sentences through `spans.py`, question-answering questions with
-    their contexts through `answering.py`, text-generation documents and prompts through `generating.py`."""
+    their contexts through `answering.py`, text-generation documents, prompts and chats through `generating.py`."""
     text_column: str = "text"
     """Column that the model learned from, for whoever asks it about a file."""
     pair_column: str = ""

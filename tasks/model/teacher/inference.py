@@ -265,5 +265,8 @@ def write_rows(rows: Rows, path: Path) -> Path:
         for index, name in enumerate(("starts", "ends")):
             column = [[span[index] for span in several] for several in rows.spans]
             table = table.append_column(name, arrow.array(column, arrow.list_(arrow.int32())))
+    if rows.messages is not None:
+        told = [[message._asdict() for message in messages] for messages in rows.messages]
+        table = table.append_column("messages", arrow.array(told))
     parquet.write_table(table, path)
     return path

@@ -3,11 +3,15 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from hone.tasks.words import words as words_of
+
+if TYPE_CHECKING:
+    from hone.tasks.model.text import Message
 
 ORDER = 5
 """Bytes of the longest run that is counted: the next one and the four before it."""
@@ -17,6 +21,8 @@ them make runs of five bytes hardly any better known, and sorting them is all th
 BEGINNING = b"\xff" * (ORDER - 1)
 """Before each document: a byte that UTF-8 never has."""
 WORDS = 10_000
+MESSAGE_END = "\x03"
+"""Behind each message of a conversation: ASCII's end of text, a byte of which the model is to tell the place too."""
 Codes = npt.NDArray[np.uint64]
 Counts = npt.NDArray[np.int64]
 
@@ -67,6 +73,13 @@ class ByteNgrams:
         """Negative log likelihood of a text in nats; each byte once, the first one after a beginning."""
         return float(-np.log(self.chances(text.encode())).sum())
 
+    def answer_loss(self, messages: "Sequence[Message]") -> float:
+        """Negative log likelihood in nats of the answers of a conversation that are learned, and of their ends."""
+        losses = -np.log(self.chances(transcript(messages).encode()))
+        sizes = [len(f"{message.content}{MESSAGE_END}".encode()) for message in messages]
+        learned = np.repeat([message.learned for message in messages], sizes)
+        return float(losses[learned].sum())
+
     def chances(self, document: bytes) -> npt.NDArray[np.float64]:
         """The probability of each byte of a document after those before it [bytes]."""
         stream = _stream([document])
@@ -102,6 +115,11 @@ def fit(texts: Sequence[str]) -> ByteNgrams:
         kinds.append(Table(contexts, np.bincount(places, minlength=len(contexts)).astype(np.int64)))
     frequent = sorted(word for word, _count in counted.most_common(WORDS))
     return ByteNgrams(tuple(runs), tuple(followed), tuple(kinds), frequent or ["a"])
+
+
+def transcript(messages: "Sequence[Message]") -> str:
+    """A conversation as one text."""
+    return "".join(f"{message.content}{MESSAGE_END}" for message in messages)
 
 
 def _stream(documents: Sequence[bytes]) -> npt.NDArray[np.uint8]:

@@ -1,11 +1,12 @@
-"""Documents as windows of tokens with the likelihood of each token, and prompts to their likeliest continuation.
+"""Documents as windows of tokens with the likelihood of each token, and prompts and chats to what likeliest follows.
 
 Every token of a document is scored once, the first one after a boundary token alone, as documents are parted by it in
 training. A document longer than a window is read in several: each later one begins with tokens that are scored already,
-at least half a window of them, so that no token but the first ones is judged with little before it.
+at least half a window of them, so that no token but the first ones is judged with little before it. Of conversations
+the tokens of the answers alone are scored, with those that end them.
 
-This file is served with a model, so it imports nothing of Hone: `runtime.py` and `decoding.py` are handed over as
-modules.
+This file is served with a model, so it imports nothing of Hone: `runtime.py`, `decoding.py` and `chat.py` are handed
+over as modules.
 """
 
 import json
@@ -29,6 +30,8 @@ MOST_TOKENS = 32
 """Of a continuation, where nobody says how many."""
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+Prompt = str | list[dict[str, str]]
+"""A text, or the messages of a chat, each with its role and content, the last of which is to be answered."""
 
 
 class Continuation(TypedDict):
@@ -39,7 +42,7 @@ class Continuation(TypedDict):
     scores: list[float]
     """Probability of each token."""
     finished: bool
-    """Whether the model ended the document; its boundary token is no part of the text."""
+    """Whether the model ended the document, or the answer; the token that says so is no part of the text."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Windows:
-    """Documents as token ids: window i is `ids[offsets[i]:offsets[i + 1]]`."""
+    """Documents, or conversations, as token ids: window i is `ids[offsets[i]:offsets[i + 1]]`."""
 
     ids: npt.NDArray[np.int32]
     """[tokens]."""
@@ -116,20 +119,32 @@ def make_windows(documents: Sequence[npt.ArrayLike], max_length: int, boundary: 
     Args:
         documents: token ids of each, without special tokens; one without tokens is a boundary token alone.
     """
+    wholes = [np.concatenate([np.array([boundary], np.int32), np.asarray(one, np.int32)]) for one in documents]
+    return windows_of([(whole, np.arange(len(whole)) > 0) for whole in wholes], max_length)
+
+
+def windows_of(encoded: Sequence[tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]], max_length: int) -> Windows:
+    """Documents, or conversations, as windows of at most `max_length` tokens; of one that needs several, those in which
+    nothing is scored are left out.
+
+    Args:
+        encoded: token ids of each, with all that stands before it, and which of them are scored.
+    """
     ids: list[npt.NDArray[np.int32]] = [np.zeros(0, np.int32)]
     scored: list[npt.NDArray[np.bool_]] = [np.zeros(0, np.bool_)]
     of: list[int] = []
     counts: list[int] = []
-    for index, document in enumerate(documents):
-        whole = np.concatenate([np.array([boundary], np.int32), np.asarray(document, np.int32)])
-        end = 1
-        for start in _starts(len(whole), max_length):
+    for index, (whole, wanted) in enumerate(encoded):
+        starts, end = _starts(len(whole), max_length), 0
+        for start in starts:
             part = whole[start : start + max_length]
-            ids.append(part)
-            scored.append(np.arange(start, start + len(part)) >= end)
-            of.append(index)
+            here = wanted[start : start + len(part)] & (np.arange(start, start + len(part)) >= end)
             end = start + len(part)
-        counts.append(len(whole) - 1)
+            if here.any() or len(starts) == 1:
+                ids.append(part)
+                scored.append(here)
+                of.append(index)
+        counts.append(int(wanted.sum()))
     return Windows(
         ids=np.concatenate(ids),
         offsets=_offsets([len(part) for part in ids[1:]]),
@@ -162,17 +177,22 @@ def read_boundary(folder: Path, tokenizer: Any) -> int:
 
 
 class DocumentReader:
-    """Documents as windows of token ids, as the exported folder says.
+    """Documents and conversations as windows of token ids, as the exported folder says.
 
     Args:
         runtime: `runtime.py`.
+        chat: `chat.py`; None where nobody asks about conversations.
     """
 
-    def __init__(self, folder: Path, *, runtime: Any) -> None:
+    def __init__(self, folder: Path, *, runtime: Any, chat: Any = None) -> None:
         texts = runtime.TextReader(folder)
         self.settings, self.pad_id, self.tokenizer = texts.settings, texts.pad_id, texts.tokenizer
         self.tokenizer.no_truncation()
         self.boundary = read_boundary(folder, self.tokenizer)
+        self._chat, self.template = chat, None if chat is None else chat.read_template(folder, self.tokenizer)
+        end = self.tokenizer.token_to_id(self.template.end) if self.template is not None and self.template.end else None
+        self.ends = {self.boundary} if end is None else {self.boundary, int(end)}
+        """Tokens that end a continuation."""
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, without special tokens.
@@ -191,6 +211,43 @@ class DocumentReader:
         """
         return make_windows(self.encode(documents), self.settings.max_length, self.boundary)
 
+    def read_conversations(self, conversations: Sequence[Any]) -> Windows:
+        """The same of conversations, as `chat.encode` takes them.
+
+        Raises:
+            ValueError: when the chat template is absent, or refuses one.
+        """
+        found = self._chat.encode(conversations, self.template, self._tokenize, self.boundary)
+        return windows_of(found, self.settings.max_length)
+
+    def read_prompts(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """Token ids of each: a text's with the boundary token before them, a chat's as the template writes them.
+
+        Raises:
+            ValueError: when one is neither, or a chat that nobody can answer, naming its place.
+        """
+        texts = self.encode([prompt if not isinstance(prompt, list) else "" for prompt in prompts])
+        chats = [self._asked(prompt, row) if isinstance(prompt, list) else "" for row, prompt in enumerate(prompts)]
+        found = zip(prompts, texts, self.encode(chats), strict=True)
+        return [chat if isinstance(prompt, list) else [self.boundary, *text] for prompt, text, chat in found]
+
+    def _asked(self, messages: list[dict[str, str]], row: int) -> str:
+        """A chat as the template writes it before the answer."""
+        if self.template is None:
+            raise ValueError(f"row {row} is a chat, and the model has no chat template: give it a text")
+        whole = all(isinstance(one, dict) and isinstance(one.get("role"), str) for one in messages)
+        if not messages or not whole or not all(isinstance(one.get("content"), str) for one in messages):
+            raise ValueError(f"row {row} is a chat, of which each message has to be a role and a content, both texts")
+        if messages[-1]["role"] == "assistant":
+            raise ValueError(f"row {row} is a chat that ends with an answer: end it with what is to be answered")
+        try:
+            return str(self.template.render(messages, answer=True))
+        except ValueError as error:
+            raise ValueError(f"row {row}: {error}") from error
+
+    def _tokenize(self, texts: list[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
+        return [(row.ids, row.offsets) for row in self.tokenizer.encode_batch(texts, add_special_tokens=False)]
+
 
 class Generator:
     """An exported folder, ready to continue prompts: at each step the likeliest token (greedy).
@@ -199,14 +256,22 @@ class Generator:
 
     Args:
         session: providers, threads or memory_arena, where they are to be other than `session.json` says.
-        runtime: `runtime.py`.
+        runtime, chat: as of `DocumentReader`.
         decoding: `decoding.py`.
     """
 
-    def __init__(self, folder: Path, session: dict[str, Any] | None = None, *, runtime: Any, decoding: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        session: dict[str, Any] | None = None,
+        *,
+        runtime: Any,
+        decoding: Any,
+        chat: Any = None,
+    ) -> None:
         how = runtime.read_session_settings(folder) | (session or {})
         self._runtime, self._decoding = runtime, decoding
-        self.reader = DocumentReader(folder, runtime=runtime)
+        self.reader = DocumentReader(folder, runtime=runtime, chat=chat)
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         named = (config.get(name) for name in ("max_position_embeddings", "n_positions"))
         self.context = int(next((most for most in named if most), self.reader.settings.max_length))
@@ -215,20 +280,21 @@ class Generator:
             folder / "model.onnx", how["providers"], how["threads"], memory_arena=how["memory_arena"]
         )
 
-    def answers(self, prompts: Sequence[str], pairs: None = None, *, most: int = MOST_TOKENS) -> list[Continuation]:
+    def answers(self, prompts: Sequence[Prompt], pairs: None = None, *, most: int = MOST_TOKENS) -> list[Continuation]:
         """One continuation of each prompt, in their order, of `most` tokens where the model does not end before.
 
         Args:
             pairs: a prompt has no second text; it is there as those that judge texts have it.
 
         Raises:
-            ValueError: when a prompt is not a string, or leaves no room in the context, or there are pairs.
+            ValueError: when a prompt is neither a text nor a chat, or leaves no room in the context, or there are
+                pairs.
         """
         if pairs is not None:
             raise ValueError("the model continues prompts: give each row one text and no pair")
         return [found.continuation for found in self.traces(prompts, most)]
 
-    def traces(self, prompts: Sequence[str], most: int = MOST_TOKENS) -> list[Trace]:
+    def traces(self, prompts: Sequence[Prompt], most: int = MOST_TOKENS) -> list[Trace]:
         """The same with how sure each choice was.
 
         Raises:
@@ -239,10 +305,10 @@ class Generator:
 
     def steps(self, ids: Sequence[int], most: int = MOST_TOKENS) -> npt.NDArray[np.float64]:
         """Of each token that follows [tokens, STEP]: its id, its probability, and how much more that is than the next
-        best's. The last one is the boundary token where the model ends the document.
+        best's. The last one is one of `reader.ends` where the model ends the document, or the answer.
 
         Args:
-            ids: of a prompt, with the boundary token before it.
+            ids: of a prompt, as `reader.read_prompts` has them.
         """
         decoder = self._decoding.Decoder(self.session, runtime=self._runtime)
         new = list(ids)
@@ -252,24 +318,24 @@ class Generator:
             best = int(chances.argmax())
             second = float(np.partition(chances, -2)[-2]) if len(chances) > 1 else 0.0
             found.append((best, float(chances[best]), float(chances[best]) - second))
-            if best == self.reader.boundary:
+            if best in self.reader.ends:
                 break
             new = [best]
         return np.array(found, np.float64).reshape(-1, STEP)
 
-    def _prompts(self, prompts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each, with the boundary token before them."""
-        rows = [[self.reader.boundary, *ids] for ids in self.reader.encode(prompts)]
+    def _prompts(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """Token ids of each, with what stands before them."""
+        rows = self.reader.read_prompts(prompts)
         for row, ids in enumerate(rows):
             if len(ids) >= self.context:
                 raise ValueError(
-                    f"prompt {row} has {len(ids) - 1} tokens, and with one before it and one behind it the model reads "
-                    f"at most {self.context}: shorten it"
+                    f"prompt {row} has {len(ids)} tokens, and with one behind it the model reads at most "
+                    f"{self.context}: shorten it"
                 )
         return rows
 
     def _told(self, ids: Sequence[int], steps: npt.NDArray[np.float64]) -> Continuation:
-        finished = bool(len(steps)) and int(steps[-1, 0]) == self.reader.boundary
+        finished = bool(len(steps)) and int(steps[-1, 0]) in self.reader.ends
         steps = steps[:-1] if finished else steps
         tokens = [int(token) for token in steps[:, 0]]
         before = self.reader.tokenizer.decode(list(ids))

@@ -1,4 +1,5 @@
-"""How language models are judged: the likelihood of each token of a document, and the token they would have chosen.
+"""How language models are judged: the likelihood of each token of a document, or of the answers of a conversation, and
+the token they would have chosen.
 
 Answers are `ByToken` numbers [documents, tokens of each, WIDTH] as `generating` has them; of a model without tokens,
 such as the baseline, one item a document with the loss of all of it. Rows are documents: of the windows that a long one
@@ -32,7 +33,7 @@ from hone.tasks.objectives.text_generation.targets import choices_of, pack, size
 
 if TYPE_CHECKING:
     from hone.configs.delivery import EvaluateSettings
-    from hone.tasks.model.text import Rows
+    from hone.tasks.model.text import Message, Rows
 
 NUMBERS = [NLL, TOP, NORM]
 """Those of a token that are logits or sums of them: two forms of a model are compared in them."""
@@ -49,8 +50,8 @@ class TextGeneration:
     baseline_runtime = "n-grams"
 
     def targets(self, rows: "Rows") -> Ragged:
-        """Bytes of each document, as `targets.pack` writes them."""
-        return pack(rows.texts)
+        """Bytes of each document, or of the answers of each conversation, as `targets.pack` writes them."""
+        return pack(rows.texts if rows.messages is None else [_answers(messages) for messages in rows.messages])
 
     def with_reference(self, targets: Ragged, reference: Ragged) -> Ragged:
         """With the reference's first choices, which also say whose tokens a perplexity is of."""
@@ -145,7 +146,8 @@ class TextGeneration:
 
     def baseline(self, train: "Rows", labels: Sequence[str]) -> Baseline:
         """An n-gram model of bytes."""
-        return Ngrams(baseline.fit(train.texts))
+        told = train.texts if train.messages is None else [baseline.transcript(one) for one in train.messages]
+        return Ngrams(baseline.fit(told))
 
 
 class Ngrams:
@@ -156,11 +158,19 @@ class Ngrams:
         self.parameters, self.size_bytes, self.words = fitted.parameters, fitted.size_bytes, fitted.words
 
     def answers(self, rows: "Rows") -> ByToken:
-        """One item a document, with the loss of all of it and no choice."""
+        """One item a document, with the loss of all of it, or of a conversation's answers, and no choice."""
         values = np.zeros((len(rows), WIDTH), np.float32)
-        values[:, NLL] = [self._fitted.loss(text) for text in rows.texts]
+        if rows.messages is None:
+            values[:, NLL] = [self._fitted.loss(text) for text in rows.texts]
+        else:
+            values[:, NLL] = [self._fitted.answer_loss(messages) for messages in rows.messages]
         values[:, CHOICE] = NO_CHOICE
         return ByToken(values, np.arange(len(rows) + 1, dtype=np.int64))
+
+
+def _answers(messages: "Sequence[Message]") -> str:
+    """All that is learned of a conversation."""
+    return "".join(message.content for message in messages if message.learned)
 
 
 def _mean_losses(answers: Ragged) -> npt.NDArray[np.float64]:

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from hone.configs.recipe import Objective
 from hone.tasks.model.text import NO_TARGET, Batch, Finished, Output, Rows, TokenizedText
 from hone.tasks.objectives.labels import named
+from hone.tasks.objectives.text_generation.conversations import learned_rows
 from hone.tasks.objectives.text_generation.packing import pack
 
 KEPT = 64
@@ -27,7 +28,8 @@ MOST_NATS = 700.0
 
 class TextGeneration:
     """The next token of each (see `objectives.learning.Learning`). `output.logits` is [rows, length, vocabulary]; those
-    at a token are of the one after it. Rows are blocks of packed documents (see `packing`)."""
+    at a token are of the one after it. Rows are blocks of packed documents (see `packing`), or conversations
+    (see `conversations`)."""
 
     name: Objective = "text-generation"
     primary: str = "log_likelihood"
@@ -48,7 +50,10 @@ class TextGeneration:
         """Nothing."""
 
     def encode(self, tokenizer: PreTrainedTokenizerBase, rows: Rows, max_length: int) -> TokenizedText:
-        """Documents in blocks, parted by the tokenizer's end-of-sequence token; they are cut nowhere."""
+        """Documents in blocks, parted by the tokenizer's end-of-sequence token, which are cut nowhere; conversations in
+        rows of their own, whose answers are the targets."""
+        if rows.messages is not None:
+            return learned_rows(tokenizer, rows.messages, max_length, boundary_of(tokenizer))
         return pack(token_ids(tokenizer, rows.texts), max_length, boundary_of(tokenizer))
 
     def loss(self, output: Output, batch: Batch) -> Tensor:
