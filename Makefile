@@ -7,13 +7,16 @@ OUTPUT ?= runs/quickstart
 # The other Pythons that Hone is for, as far as this machine has them, each in an environment of its own.
 OTHER_PYTHONS ?= $(foreach version,3.12 3.13,$(shell command -v python$(version)))
 
-.PHONY: setup quickstart test test-servers test-all test-pythons check format reference lock clean
+.PHONY: setup quickstart quickstart-lm test test-servers test-all test-pythons check format reference lock clean
 
 setup:
 	@$(PYTHON) infra/setup_venv.py
 
 quickstart: setup
 	@$(BIN)/hone optimize configs/quickstart.yaml --output $(OUTPUT)
+
+quickstart-lm: setup
+	@$(BIN)/hone optimize configs/quickstart-lm.yaml --output $(OUTPUT)-lm
 
 test: setup
 	@$(BIN)/python -m pytest

@@ -30,6 +30,14 @@ class ModelSettings(Section):
 class TrainSettings(TrainingSection):
     """Fine-tuning the teacher on the labels."""
 
+    adapter: Literal["none", "lora"] = "none"
+    """lora trains low-rank adapters beside the linear layers, merged into them in the end (extra `lora`): for models
+    whose gradients and optimiser do not fit. It wants a learning rate some ten times as high."""
+    lora_rank: int = Field(16, ge=1, le=1024)
+    """Rank r of the adapters (adapter: lora)."""
+    lora_alpha: int = Field(32, ge=1, le=4096)
+    """What the adapters add is scaled by lora_alpha / lora_rank (adapter: lora)."""
+
 
 class DistillSettings(TrainingSection):
     """Teaching a smaller student: L = alpha * L_hard + (1 - alpha) * L_soft, plus what is matched."""

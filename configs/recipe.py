@@ -148,9 +148,12 @@ class Recipe(Section):
         return problems
 
     def _generation_problems(self) -> list[str]:
-        """What has no meaning for a model that learns to write documents."""
+        """What has no meaning for a model that learns to write documents, or for any other."""
         if self.task != "text-generation":
-            return []
+            return [
+                f"train.adapter is '{self.train.adapter}' but task is '{self.task}', whose new head has to be trained "
+                "whole: set train.adapter=none"
+            ] * (self.train.adapter != "none")
         distill, prune = self.distill, self.prune
         taught = distill.method != "none" or prune.method != "none" or self.quantize.method == "qat"
         problems = []

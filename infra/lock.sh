@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # All but smollm2, whose package is 93 MB that one recipe needs.
-extras=(--extra quickstart --extra gguf --extra generation --extra servers --extra dev)
+extras=(--extra quickstart --extra gguf --extra lora --extra generation --extra servers --extra dev)
 .venv/bin/uv pip compile pyproject.toml "${extras[@]}" --universal --python-version 3.11 --no-header --no-annotate \
     --no-emit-package setuptools "$@" \
   | grep -vE '^(nvidia-|cuda-|triton==)' > infra/requirements.lock.new

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from hone.configs.model import ModelSettings
+from hone.configs.model import ModelSettings, TrainSettings
 from hone.tasks.model.checkpoints.checkpoint import load_pretrained, save_model
 from hone.tasks.model.text import Batch, Output, TokenizedText, model_inputs
 from hone.tasks.model.tokenized import Split
 from hone.tasks.model.training.trainable import TrainingJob
 from hone.tasks.objectives.learning import Learning, learning
+from hone.tasks.train.adapter import add_adapters, merged
 
 
 class Supervised(nn.Module):
@@ -33,7 +34,7 @@ class Supervised(nn.Module):
 
 @dataclass
 class SupervisedTrainable:
-    """An encoder that learns the labels (see `trainable.Trainable`)."""
+    """A model that learns the labels, or text (see `trainable.Trainable`)."""
 
     module: Supervised
     tokenizer: PreTrainedTokenizerFast
@@ -63,7 +64,7 @@ class SupervisedTrainable:
 
     def save(self, folder: Path) -> None:
         """The model with its head, its config with the label names, and the tokenizer."""
-        save_model(self.module.model, self.tokenizer, folder)
+        save_model(merged(self.module.model), self.tokenizer, folder)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -116,4 +117,6 @@ def make_trainable(job: TrainingJob, device: torch.device) -> SupervisedTrainabl
         for split in ("train", "validation")
     )
     objective.begin(model, train)
+    if isinstance(job.settings, TrainSettings) and job.settings.adapter == "lora":
+        model = add_adapters(model, job.settings)
     return SupervisedTrainable(Supervised(model, objective).to(device), tokenizer, train, validation)
