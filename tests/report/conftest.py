@@ -1,6 +1,9 @@
 """The report of a made-up run, through the contracts that a real one goes through."""
 
 import copy
+import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -32,6 +35,7 @@ from hone.tasks.contracts import (
     TrainedModel,
     Verdict,
 )
+from hone.tasks.report import page, plots
 from hone.tasks.report.build import Findings, build_report
 from hone.tasks.stage import RunContext
 
@@ -199,6 +203,37 @@ EXAMPLES = {
     "lost_rows": 3,
     "won_rows": 1,
 }
+
+
+_DRAWN: dict[str, Any] = {}
+PARTS = ("candidates", "checks", "metrics", "reference", "selected")
+"""What the plots of a whole report are drawn of."""
+
+
+@pytest.fixture
+def drawn_anew() -> None:
+    """For what is about the drawing itself."""
+
+
+@pytest.fixture(autouse=True)
+def _draw_the_same_plot_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots take most of the time of a page, and most tests change nothing of what is drawn: of the same numbers the
+    first plot is shown again, unless a test asks for `drawn_anew`. What draws a report is given nothing else of it."""
+    if "drawn_anew" in request.fixturenames:
+        return
+
+    def drawn(draw: Callable[..., Any], *given: Any) -> Any:
+        key = draw.__name__ + json.dumps(given)
+        if key not in _DRAWN:
+            _DRAWN[key] = draw(*given)
+        return _DRAWN[key]
+
+    def of_report(draw: Callable[..., Any], report: dict[str, Any]) -> Any:
+        return drawn(draw, {part: report[part] for part in PARTS if part in report})
+
+    monkeypatch.setattr(plots, "_small_multiple", partial(drawn, plots._small_multiple))
+    monkeypatch.setattr(plots, "quality_against_latency", partial(of_report, plots.quality_against_latency))
+    monkeypatch.setattr(page, "waterfall", partial(of_report, page.waterfall))
 
 
 @pytest.fixture(scope="session")

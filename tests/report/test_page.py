@@ -149,6 +149,7 @@ def test_no_id_stands_twice(report):
     assert len(ids) == len(set(ids))
 
 
+@pytest.mark.usefixtures("drawn_anew")
 def test_the_page_is_the_same_when_made_twice(report):
     assert render_page(report) == render_page(report)
 

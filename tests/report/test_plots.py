@@ -1,8 +1,12 @@
 import re
 
+import pytest
+
 from hone.tasks.report import plots
 from hone.tasks.report.waterfall import waterfall
 from hone.tasks.report.wording import ACCURACY
+
+pytestmark = pytest.mark.usefixtures("drawn_anew")
 
 
 def all_plots(report):
