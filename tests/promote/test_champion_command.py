@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from hone.flows.__main__ import app
 from hone.flows.champion import history_table, run_history, run_promote, run_rollback
 from hone.tasks import tracking
 from hone.tasks.contracts import PromotionRecord
@@ -111,8 +113,8 @@ def test_the_history_is_printed_by_the_command(model: Model, storage: Path) -> N
     name = model(2)
     promote(name, "1", "alice")
     tracking.set_alias(name, "champion", "2")
-    done = hone("history", name, "--storage", str(storage))
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(app, ["history", name, "--storage", str(storage)])
+    assert done.exit_code == 0, done.output
     rows = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert any("promote none → 1 alice (claimed) ACCEPTED" in row for row in rows)
     assert any("outside 1 → 2 unknown - - the alias was moved outside Hone took effect" in row for row in rows)
@@ -154,5 +156,5 @@ def test_records_that_are_not_there_are_not_made(
 
 
 def test_the_commands_show_their_exit_status_in_their_help() -> None:
-    done = hone("promote", "--help")
+    done = CliRunner().invoke(app, ["promote", "--help"])
     assert "2 there is no such model or version" in " ".join(done.stdout.replace("│", " ").split())
