@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hone.tasks.disk import closed_parent
@@ -220,9 +220,28 @@ def _make_database(database: Path) -> None:
 
     beside = database.with_name(f"{database.name}.new")
     beside.unlink(missing_ok=True)
-    with _making:
+    with _making, _written_at_its_end(beside):
         mlflow.MlflowClient(tracking_uri=f"sqlite:///{beside}").search_experiments(max_results=1)
     beside.rename(database)
+
+
+@contextmanager
+def _written_at_its_end(database: Path) -> Iterator[None]:
+    """What is done to a new database inside is on the disk when the block ends, and not after each of the hundreds of
+    commits that its tables take, of which each waits for the disk. Until then nobody knows the file."""
+    from sqlalchemy import Engine, event
+
+    def hurry(connection: Any, _record: Any) -> None:
+        if str(database) in (file for _, _, file in connection.execute("PRAGMA database_list")):
+            connection.execute("PRAGMA synchronous = OFF")
+
+    event.listen(Engine, "connect", hurry)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", hurry)
+    with database.open("rb") as written:
+        os.fsync(written.fileno())
 
 
 def _check_sqlite(uri: str) -> str:

@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from hone.tasks import schema, tracking
 from hone.tasks.errors import PreflightError
@@ -84,6 +85,17 @@ with tracking.pipeline_run("race", {{}}, {{}}):
     assert [process.returncode for process in both] == [0, 0], errors
     assert tracking.check(tmp_path) == f"SQLite, {tmp_path}/mlflow.db (2 runs)"
     assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
+
+
+def test_only_a_database_that_nobody_knows_yet_is_written_without_waiting_for_the_disk(tmp_path: Path) -> None:
+    def waits(name: str) -> int:
+        with create_engine(f"sqlite:///{tmp_path / name}").connect() as connection:
+            return connection.execute(text("PRAGMA synchronous")).scalar_one()
+
+    full = waits("new")
+    with server._written_at_its_end(tmp_path / "new"):
+        assert [waits("new"), waits("other")] == [0, full]
+    assert waits("new") == full > 0
 
 
 def test_a_check_of_a_new_storage_writes_nothing(tmp_path: Path) -> None:
