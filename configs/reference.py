@@ -11,6 +11,7 @@ from hone.configs.recipe import Recipe
 from hone.configs.section import TrainingSection
 
 COMMAND = "make reference"
+SHARED_BY = "train"
 LONGEST_PATTERN = 40
 """A longer pattern explains nothing to a reader, and the description says what it asks for."""
 HEAD = f"""\
@@ -196,8 +197,17 @@ compared document by document; those with a run of words of training, and those 
 has to beat is an n-gram model of bytes.
 
 The model takes a prompt and gives what follows it: `text`, `tokens`, `scores` (the probability of each token) and
-`finished`. It chooses the likeliest token each time, at most 32 of them, and has no cache yet: each token costs a pass
-over all before it.
+`finished`. It chooses the likeliest token each time, at most 32 of them.
+
+On the CPU, decoders of the families llama, mistral (without a window), qwen2, qwen3 and gemma leave as
+onnxruntime-genai (extra `generation`) makes and runs them: the folder has `genai_config.json` in it, and a cache of
+keys and values makes a token cost a token. The same graph is judged, timed and served. Others leave as a graph without
+a cache, where each token costs a pass over all before it; so do those whose heads are not of a multiple of 16.
+
+`quantize.scheme: auto` means `blockwise` there: weights of 8 or, with `quantize.bits: 4`, of 4 bits, each
+`quantize.block_size` inputs with a scale of their own; embedding and head have 8, and are held once where they are one
+table. What a layer reads is rounded to 8 bits, in training as in the graph. `quantize.wide_fraction: 0.1` gives 8 bits
+to the tenth of the weights whose rounding costs most. `evaluate.cells` may name `1x512+1`, the next token behind 512.
 
 ## Conversations
 
@@ -254,7 +264,7 @@ def reference() -> str:
     for name, section in sections.items():
         own = {key: field for key, field in section["properties"].items() if shared.get(key) != field}
         parts += [f"### {name}\n", _line(section["description"]) + "\n"]
-        if not own:  # the first of the sections that train shows what all of them share
+        if name == SHARED_BY:  # the first of the sections that train shows what all of them share
             own = section["properties"]
         elif set(shared) <= set(section["properties"]):
             parts.append(

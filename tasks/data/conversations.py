@@ -14,7 +14,7 @@ import pyarrow as pa
 from hone.configs.data import DataSettings
 from hone.tasks.data.clean import SCHEMA, Collected, Gathered, Unusable, as_text, normalize_label
 from hone.tasks.data.rows import BadRowLog, RawRow
-from hone.tasks.model.text import COMPLETION, PROMPT, Message
+from hone.tasks.message import COMPLETION, PROMPT, Message
 
 KINDS = ["conversation"]
 """Name of `label`, which is 0 of every conversation."""

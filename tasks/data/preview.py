@@ -15,7 +15,8 @@ from hone.tasks.data.prepare import three_splits
 from hone.tasks.data.rows import BadRowLog
 from hone.tasks.data.source import open_source
 from hone.tasks.errors import DataError
-from hone.tasks.model.text import Message, messages_of, spans_of
+from hone.tasks.message import Message
+from hone.tasks.model.text import messages_of, spans_of
 
 BATCH = 16
 ROWS = 20_000  # of each split: read in a second, and enough for a wrong column or separator to show

@@ -4,12 +4,13 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from pyarrow import parquet
 
+from hone.tasks.message import Message
 from hone.tasks.text_key import text_key
 from hone.tasks.words import words
 
@@ -38,20 +39,6 @@ SPECIAL = ("cls_token", "sep_token", "pad_token", "mask_token", "unk_token")
 MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 ROWS_AT_ONCE = 10_000  # tokenized at once: the lists of Python integers in between stay small
 BATCHES_IN_A_BUCKET = 32  # sorted by length together: padding shrinks, and every epoch still mixes differently
-
-
-PROMPT, COMPLETION = "prompt", "completion"
-"""Roles of two texts that stand one after the other as they are: no chat template has a part in them."""
-
-
-class Message(NamedTuple):
-    """A part of a conversation, or a prompt or its completion."""
-
-    role: str
-    """system, user or assistant; `PROMPT` or `COMPLETION`."""
-    content: str
-    learned: bool
-    """Whether it is an answer that the model is to write; all others it only reads."""
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from hone.tasks.contracts import Contract
 from hone.tasks.errors import MeasurementError
+from hone.tasks.message import COMPLETION
 from hone.tasks.model.runtime.runtime import sigmoid, softmax
-from hone.tasks.model.text import COMPLETION
 from hone.tasks.objectives.multi_label_classification.threshold import logit
 from hone.tasks.objectives.question_answering import answering
 from hone.tasks.objectives.ragged import Ragged

@@ -15,6 +15,7 @@ LEFT_OUT = {
     "round_p50_ms",
     "batch",
     "length",
+    "decoded",
     "one_thread",
     "configurations",
 }
@@ -85,7 +86,8 @@ def _parts_of(item: Contract) -> list[str]:
     for fields in NAMES:
         if hasattr(item, fields[0]):
             return [str(getattr(item, field, "")) for field in fields]
-    return ["x".join(str(getattr(item, field)) for field in ("batch", "length"))]
+    shape = "x".join(str(getattr(item, field)) for field in ("batch", "length"))
+    return [f"{shape}_next" if getattr(item, "decoded", 0) else shape]
 
 
 def _plain(part: str) -> str:

@@ -218,10 +218,13 @@ def _columns(data: PreparedData) -> list[dict[str, Any]]:
     texts: list[dict[str, Any]] = [
         {"type": "string", "name": name} for name in (["text", "pair"] if data.has_pairs else ["text"])
     ]
-    if data.target in ("text", "messages"):  # what is learned is the text itself, or a part of it
+    if data.target == "text":  # what is learned is the text itself
         return texts
     integer = {"type": "integer"}
     integers = {"type": "array", "items": integer}
     kinds: dict[str, Any] = {"label": integer, "number": {"type": "double"}}
+    parts = {"role": "string", "content": "string", "learned": "boolean"}
+    message = {name: {"type": kind, "required": True} for name, kind in parts.items()}
+    kinds["messages"] = {"type": "array", "items": {"type": "object", "properties": message}}
     kinds |= dict.fromkeys(("flags", "tags", "starts"), integers)
     return [*texts, {**kinds[data.target], "name": data.target}]

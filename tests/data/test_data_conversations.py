@@ -19,7 +19,8 @@ from hone.tasks.data.prepare import Prepared, prepare
 from hone.tasks.data.preview import preview
 from hone.tasks.data.source import open_source
 from hone.tasks.errors import DataError
-from hone.tasks.model.text import Message, Rows, read_split
+from hone.tasks.message import Message
+from hone.tasks.model.text import Rows, read_split
 from tests.objectives.chats import conversations, pair, write_conversations
 
 CHATS = conversations(40)

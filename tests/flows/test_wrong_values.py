@@ -28,7 +28,7 @@ def wrong(rule: dict[str, Any]) -> list[Any]:
     """A value outside the bounds or the choices of a field; none where it takes anything."""
     for part in (rule, *rule.get("anyOf", [])):
         if "enum" in part:
-            return ["none of these"]
+            return ["none of these"] if isinstance(part["enum"][0], str) else [max(part["enum"]) + 1]
         for bound in BEYOND.keys() & part.keys():
             return [part[bound] + BEYOND[bound]]
     return []

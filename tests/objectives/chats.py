@@ -5,7 +5,8 @@ import random
 from pathlib import Path
 from typing import Any
 
-from hone.tasks.model.text import COMPLETION, PROMPT, Message, Rows
+from hone.tasks.message import COMPLETION, PROMPT, Message
+from hone.tasks.model.text import Rows
 from tests.objectives.documents import ANIMALS, PLACES
 
 TEMPLATE = (

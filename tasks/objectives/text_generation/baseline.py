@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hone.tasks.words import words as words_of
 
 if TYPE_CHECKING:
-    from hone.tasks.model.text import Message
+    from hone.tasks.message import Message
 
 ORDER = 5
 """Bytes of the longest run that is counted: the next one and the four before it."""

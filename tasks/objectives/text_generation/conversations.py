@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from hone.tasks.errors import DataError
-from hone.tasks.model.text import NO_TARGET, Message, TokenizedText
+from hone.tasks.message import Message
+from hone.tasks.model.text import NO_TARGET, TokenizedText
 from hone.tasks.objectives.text_generation.chat import ChatTemplate, Encoded, added_tokens, encode
 from hone.tasks.objectives.text_generation.generating import Windows, windows_of
 

@@ -33,7 +33,8 @@ from hone.tasks.objectives.text_generation.targets import choices_of, pack, size
 
 if TYPE_CHECKING:
     from hone.configs.delivery import EvaluateSettings
-    from hone.tasks.model.text import Message, Rows
+    from hone.tasks.message import Message
+    from hone.tasks.model.text import Rows
 
 NUMBERS = [NLL, TOP, NORM]
 """Those of a token that are logits or sums of them: two forms of a model are compared in them."""
