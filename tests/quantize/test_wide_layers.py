@@ -73,9 +73,9 @@ def test_the_costs_rank_layers_as_the_divergence_of_rounding_each_alone(measured
             real[name] = float((exact.exp() * (exact - found)).sum(dim=-1).mean())
     names = list(costs)
     order = spearmanr([costs[name] for name in names], [real[name] for name in names]).statistic
-    assert order > 0.7  # measured 0.87
+    assert order > 0.9  # measured 0.99
     ratio = np.log([costs[name] / real[name] for name in names])
-    assert abs(float(np.median(ratio))) < np.log(2)  # and of the same size
+    assert abs(float(np.median(ratio))) < np.log(1.5)  # and of the same size: measured 0.89 of it
 
 
 def test_the_dearest_layers_for_their_weights_are_widened_as_far_as_the_share_goes(measured) -> None:
