@@ -256,15 +256,7 @@ def _passed(recipe: Recipe) -> Path:
     given = [Path(str(getattr(recipe.data, name, ""))) for name in ("train", "validation", "test")]
     files = [file for folder in encoders if folder.is_dir() for file in sorted(folder.iterdir())] + given
     stamps = {str(file): f"{file.stat().st_size} {file.stat().st_mtime_ns}" for file in files if file.is_file()}
-    libraries = (
-        "torch",
-        "transformers",
-        "tokenizers",
-        "onnx",
-        "onnxscript",
-        "onnxruntime-gpu",
-        "onnxruntime",
-        "onnxruntime-genai",
-    )
-    key = cache.key_of(cache.gather(settings, stamps, "hone.tasks.dry_run", libraries))
+    from hone.tasks.export.task import LIBRARIES
+
+    key = cache.key_of(cache.gather(settings, stamps, "hone.tasks.dry_run", LIBRARIES))
     return storage.folder_of(recipe.compute.storage) / "checks" / key

@@ -40,8 +40,8 @@ class BenchmarkRequest:
     providers: list[str]
     threads: int
     """0: the runtime's own choice, one for each core."""
-    cells: list[str]
-    """`1x128`, or `1x128+1` for the next token."""
+    cells: list[list[int]]
+    """[batch, length, 1 where it is the next token that is timed] each: the process that times reads no settings."""
     samples: int
     seconds: float
     seed: int
@@ -125,7 +125,7 @@ def _order(turn: BenchmarkCase, providers: Sequence[str], seed: int) -> Benchmar
         folder=str(turn.subject.folder),
         providers=list(providers),
         threads=turn.threads,
-        cells=list(turn.cells),
+        cells=[[*parse_cell(cell), int(decodes(cell))] for cell in turn.cells],
         samples=turn.samples,
         seconds=turn.seconds,
         seed=seed,

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from hone.configs.delivery import decodes, parse_cell
 from hone.tasks.evaluate.timing_loop import time_calls
 
 
@@ -53,7 +52,8 @@ def run_benchmark(order: dict[str, Any]) -> dict[str, Any]:
     """The fields of `latency.Timing` for the fields of a `latency.BenchmarkRequest`."""
     folder = Path(order["folder"])
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    cells = [shape_of(cell, config["vocab_size"], order["seed"]) for cell in order["cells"]]
+    size, seed = config["vocab_size"], order["seed"]
+    cells = [shape_of(batch, length, decoded, size, seed) for batch, length, decoded in order["cells"]]
     model = {"onnxruntime": _load_onnx, "pytorch": _load_pytorch}[order["runtime"]](folder, order, cells)
     found: dict[str, list[list[float]]] = {name: [] for name in model.calls}
     for cell in cells:
@@ -76,11 +76,10 @@ def run_benchmark(order: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def shape_of(cell: str, vocabulary: int, seed: int) -> Shape:
+def shape_of(batch: int, length: int, decoded: int, vocabulary: int, seed: int) -> Shape:
     """Random tokens for a cell, the same for every model with this vocabulary."""
-    batch, length = parse_cell(cell)
     tokens = random_tokens(batch, length, vocabulary, seed)
-    return Shape(tokens, tokens["input_ids"][:, :1] if decodes(cell) else None)
+    return Shape(tokens, tokens["input_ids"][:, :1] if decoded else None)
 
 
 def _worth_timing(calls: dict[str, Call], cell: Shape) -> list[str]:
@@ -188,8 +187,10 @@ def _load_pytorch(folder: Path, order: dict[str, Any], cells: list[Shape]) -> Lo
 
 
 def _ask_pytorch(model: Any, device: Any, caches: dict[Shape, Any], cell: Shape) -> np.ndarray:
-    """Args:
-    caches: keys and values of the texts that were read, kept from call to call.
+    """What a model answers to a cell.
+
+    Args:
+        caches: keys and values of the texts that were read, kept from call to call.
     """
     import torch
 

@@ -9,14 +9,15 @@ import json
 import logging
 import tempfile
 import warnings
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from onnx import numpy_helper
 from transformers import PreTrainedModel
 
@@ -26,8 +27,6 @@ from hone.tasks.model.architectures.linears import Linear, inner_linears, matrix
 
 CONFIG = "genai_config.json"
 _SCALING = "/model/embed_tokens/Mul"
-
-
 _SIZES = 16
 """The kernel of grouped heads wants their size to be a multiple of this."""
 
@@ -86,8 +85,6 @@ def rows_of(model: PreTrainedModel, node: onnx.NodeProto, weight: Any) -> list[t
     Raises:
         ExportError: where the weight is none of the model's.
     """
-    import torch
-
     wanted = torch.tensor(weight).T  # a copy, as what a graph holds may not be written
     owner = _layer_path(model, node.name)
     names, parts = [], []
@@ -104,7 +101,8 @@ def rows_of(model: PreTrainedModel, node: onnx.NodeProto, weight: Any) -> list[t
     raise ExportError(f"{node.name}: its weight is no linear layer's of the model; report the model type")
 
 
-def _spans(names: list[str], sizes: list[int], start: int, end: int) -> Any:
+def _spans(names: list[str], sizes: list[int], start: int, end: int) -> Iterator[tuple[str, int, int]]:
+    """Which rows of which layers stand between two rows of all of them, one below the other."""
     begin = 0
     for name, size in zip(names, sizes, strict=True):
         first, last = max(start, begin), min(end, begin + size)
@@ -124,7 +122,8 @@ def _layer_path(model: PreTrainedModel, node: str) -> str:
 
 def _build(name: str, checkpoint: Path, room: Path) -> None:
     """The builder talks, also of what is no concern here; its errors are raised all the same."""
-    builder = _builder()
+    from onnxruntime_genai.models import builder
+
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -140,12 +139,6 @@ def _build(name: str, checkpoint: Path, room: Path) -> None:
         ) from problem
     finally:
         logging.disable(level)
-
-
-def _builder() -> ModuleType:
-    from onnxruntime_genai.models import builder
-
-    return builder
 
 
 def _name_axes(graph: onnx.ModelProto, head_size: int) -> None:

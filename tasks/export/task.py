@@ -17,6 +17,18 @@ from hone.tasks.contracts import (
 )
 from hone.tasks.stage import RunContext, StageWorkspace, run_stage
 
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "onnx",
+    "onnxscript",
+    "onnxruntime-gpu",
+    "onnxruntime",
+    "onnxruntime-genai",
+)
+"""That decide what is exported."""
+
 
 @task(name="export")
 def export_models(
@@ -92,16 +104,7 @@ def export_models(
             "texts": texts,
         },
         inputs={name: checkpoint.artifact.digest for (name, _stage), checkpoint in chain.items()},
-        libraries=(
-            "torch",
-            "transformers",
-            "tokenizers",
-            "onnx",
-            "onnxscript",
-            "onnxruntime-gpu",
-            "onnxruntime",
-            "onnxruntime-genai",
-        ),
+        libraries=LIBRARIES,
         draws=False,
     )
 

@@ -141,9 +141,15 @@ def _check_chats(tokenizer: PreTrainedTokenizerFast, folder: Path, reader: Docum
     ]
     try:
         expected = str(tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False))
-        found = reader.template.render(asked, answer=True) if reader.template is not None else expected
     except Exception:  # noqa: BLE001 - templates raise what they like
         return
+    try:
+        found = reader.template.render(asked, answer=True) if reader.template is not None else expected
+    except ValueError as refusal:
+        raise ExportError(
+            f"{folder}: its chat template is rendered by transformers and not where it is served: {refusal}; take a "
+            "template that needs nothing of transformers"
+        ) from refusal
     if found != expected:
         raise ExportError(
             f"{folder}: its chat template writes {found[:80]!r} of a chat, and transformers {expected[:80]!r}: it uses "

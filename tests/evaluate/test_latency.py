@@ -25,7 +25,7 @@ def cell(p50: float, batch: int = 1) -> Latency:
 
 
 def order(runtime: str, folder: Path) -> BenchmarkRequest:
-    return BenchmarkRequest(runtime, str(folder), ["cpu"], 1, ["1x8", "4x16"], samples=5, seconds=1.0, seed=0)  # type: ignore[arg-type]
+    return BenchmarkRequest(runtime, str(folder), ["cpu"], 1, [[1, 8, 0], [4, 16, 0]], samples=5, seconds=1.0, seed=0)  # type: ignore[arg-type]
 
 
 class Sleeper:
@@ -141,7 +141,7 @@ def test_pytorch_runs_its_own_attention_and_is_compiled_in_its_faster_precision(
 
     monkeypatch.setattr(torch, "compile", lambda model, dynamic: model)
     asked = {"threads": 1, "providers": ["cpu"], "variants": ["fp32", "bf16"], "compile_seconds": 60}
-    cells = [timing_worker.shape_of("2x8", 58, seed=1)]
+    cells = [timing_worker.shape_of(2, 8, 0, 58, seed=1)]
     found = timing_worker._load_pytorch(tiny_folder, asked, cells)
     assert (list(found.calls)[:2], found.note) == (["fp32", "bf16"], "")
     assert list(found.calls)[2:] in (["fp32, compiled"], ["bf16, compiled"])
@@ -161,7 +161,7 @@ def test_the_next_token_is_timed_behind_a_text_that_was_read_once(tmp_path, monk
     settings = TextSettings(task="text-generation", max_length=32)
     export_checkpoint("teacher", checkpoint, tmp_path / "exported", opset=18, for_cpu=True, texts=settings)
     for runtime, folder in (("onnxruntime", tmp_path / "exported"), ("pytorch", checkpoint)):
-        asked = dataclasses.replace(order(runtime, folder), cells=["1x24", "1x24+1", "2x8+1"])
+        asked = dataclasses.replace(order(runtime, folder), cells=[[1, 24, 0], [1, 24, 1], [2, 8, 1]])
         found = run_benchmark(dataclasses.asdict(asked))
         assert [len(samples) for samples in found["milliseconds"]] == [5, 5, 5]
     assert read[0] == (1, 24)
@@ -203,10 +203,10 @@ def test_memory_is_that_of_the_measuring_process_and_not_of_its_parent(tiny_subj
     assert 20e6 < timing.peak_memory_bytes < 320e6  # measured here: 90 MB
 
 
-def test_timing_an_onnx_model_imports_no_torch():
+def test_timing_an_onnx_model_imports_no_torch_and_no_settings():
     code = "import sys, hone.tasks.evaluate.timing_worker, hone.tasks.model.runtime.sessions; print(*sys.modules)"
     finished = subprocess.run([sys.executable, "-c", code], cwd=latency.ROOT, capture_output=True, check=True)
-    heavy = {"torch", "transformers", "sklearn", "prefect", "mlflow", "ray"}
+    heavy = {"torch", "transformers", "sklearn", "prefect", "mlflow", "ray", "pydantic"}
     assert not heavy & set(finished.stdout.decode().split())
 
 
